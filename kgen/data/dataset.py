@@ -59,7 +59,7 @@ class ImageDataset(keras.utils.PyDataset):
         images = np.asarray(images)
         if images.ndim == 3:
             images = images[..., None]
-        check_images(images[:1024], check_range=check_range)
+        check_images(images, check_range=check_range)
         if labels is not None:
             labels = np.asarray(labels)
             if labels.shape[:1] != images.shape[:1]:
@@ -227,7 +227,7 @@ def resize(images, size):
 def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):
     """An `ImageDataset` of arrays that a user handed to `fit`, checked against a model's shape."""
     x = np.asarray(x)
-    check_images(x[:1024], image_shape, check_range=check_range, what="x")
+    check_images(x, image_shape, check_range=check_range, what="x")
     if image_shape is not None:
         x = with_channel(x, image_shape)
     return ImageDataset(x, y, check_range=check_range, **options)

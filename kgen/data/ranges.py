@@ -109,8 +109,7 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
         raise ValueError(f"{what} is empty: shape {images.shape}. There is nothing to learn from.")
     if dtype == np.uint8:
         return
-    if not np.isfinite(images.astype("float32")).all():
-        bad = int((~np.isfinite(images.astype("float32"))).sum())
+    if bad := int(images.size - np.isfinite(images).sum()):
         raise ValueError(
             f"{what} holds {bad} values that are NaN or infinite, of {images.size}. Clean the data "
             "first: one such value destroys every weight in one step."
