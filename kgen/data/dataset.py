@@ -75,6 +75,7 @@ class ImageDataset(keras.utils.PyDataset):
         self._fingerprint = None
         self._order = (None, None)
         self._last_served = False
+        self.steps_per_epoch = None
         self.set_position(0)
 
     @property
@@ -104,6 +105,10 @@ class ImageDataset(keras.utils.PyDataset):
     @property
     def batches_per_epoch(self):
         """Batches of a whole epoch, wherever the position is."""
+        return self.steps_per_epoch or self._batches_per_pass
+
+    @property
+    def _batches_per_pass(self):
         divide = math.floor if self.drop_last else math.ceil
         return divide(self.num_examples / self.batch_size)
 
@@ -144,8 +149,12 @@ class ImageDataset(keras.utils.PyDataset):
         return self._with_arrays(resize(to_uint8(self._images), size), self._labels)
 
     def with_options(self, **options):
-        """A view of the same images with another batch_size, shuffle, seed or drop_last."""
-        allowed = {"batch_size", "shuffle", "seed", "drop_last"}
+        """A view of the same images with another batch_size, shuffle, seed or drop_last.
+
+        With `steps_per_epoch`, an epoch is that many batches, and the next one continues the pass
+        over the images where it stopped.
+        """
+        allowed = {"batch_size", "shuffle", "seed", "drop_last", "steps_per_epoch"}
         if unknown := sorted(set(options) - allowed):
             raise TypeError(f"Unknown options {unknown}; those of a view are {sorted(allowed)}.")
         view = copy.copy(self)
@@ -165,7 +174,7 @@ class ImageDataset(keras.utils.PyDataset):
         self._epoch, self._first_batch = int(epoch), int(batch)
 
     def order(self, epoch):
-        """Indices of the examples in the order in which `epoch` visits them."""
+        """Indices of the examples in the order in which pass `epoch` over the data visits them."""
         known, order = self._order
         if known != epoch:
             if self.shuffle:
@@ -185,8 +194,10 @@ class ImageDataset(keras.utils.PyDataset):
     def __getitem__(self, index):
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of {len(self)}.")
-        start = (self._first_batch + index) * self.batch_size
-        chosen = self.order(self._epoch)[start : start + self.batch_size]
+        batch = self._epoch * self.batches_per_epoch + self._first_batch + index
+        epoch, batch = divmod(batch, self._batches_per_pass)
+        start = batch * self.batch_size
+        chosen = self.order(epoch)[start : start + self.batch_size]
         self._last_served = index == len(self) - 1
         if self._labels is None:
             return (self.fetch(chosen),)

@@ -1,0 +1,15 @@
+"""The engine: one algorithm body on TensorFlow, JAX and torch under Keras's `fit`."""
+
+from kgen.engine.backend import input_gradient
+from kgen.engine.generative_model import GenerativeModel
+from kgen.engine.moving_average import MovingAverage
+from kgen.engine.optimizers import OptimizerGroup
+from kgen.engine.run import NonFiniteLoss
+
+__all__ = [
+    "GenerativeModel",
+    "MovingAverage",
+    "NonFiniteLoss",
+    "OptimizerGroup",
+    "input_gradient",
+]

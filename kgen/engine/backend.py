@@ -1,0 +1,67 @@
+"""The primitives that differ between backends, under the same names for each.
+
+`Steps` (a mixin: `train_step`, `test_step`), `value_and_grad`, `input_gradient`,
+`apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `synchronize`,
+`random_state` and `set_random_state`.
+"""
+
+import keras
+
+match keras.backend.backend():
+    case "tensorflow":
+        from kgen.engine.on_tensorflow import (
+            Steps,
+            apply_gradients,
+            compiled,
+            fold_replica,
+            input_gradient,
+            move_averages,
+            random_state,
+            set_random_state,
+            synchronize,
+            value_and_grad,
+        )
+    case "jax":
+        from kgen.engine.on_jax import (
+            Steps,
+            apply_gradients,
+            compiled,
+            fold_replica,
+            input_gradient,
+            move_averages,
+            random_state,
+            set_random_state,
+            synchronize,
+            value_and_grad,
+        )
+    case "torch":
+        from kgen.engine.on_torch import (
+            Steps,
+            apply_gradients,
+            compiled,
+            fold_replica,
+            input_gradient,
+            move_averages,
+            random_state,
+            set_random_state,
+            synchronize,
+            value_and_grad,
+        )
+    case other:
+        raise ImportError(
+            f"kgen runs on the Keras backends tensorflow, jax and torch; this one is {other!r}. "
+            "Set the environment variable KERAS_BACKEND before Keras is imported."
+        )
+
+__all__ = [
+    "Steps",
+    "apply_gradients",
+    "compiled",
+    "fold_replica",
+    "input_gradient",
+    "move_averages",
+    "random_state",
+    "set_random_state",
+    "synchronize",
+    "value_and_grad",
+]

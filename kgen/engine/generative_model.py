@@ -1,0 +1,712 @@
+"""`GenerativeModel`: write the algorithm once, fit it on TensorFlow, JAX and torch."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import tempfile
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from kgen import schedules
+from kgen.data.ranges import check_images, normalize_image_shape, to_model_range, with_channel
+from kgen.engine import backend, feed
+from kgen.engine.context import CONTEXT, EVALUATION, TRAINING, running
+from kgen.engine.optimizers import OptimizerGroup, serialize_optimizer
+from kgen.engine.random import SeedGenerator, host_generator
+from kgen.engine.run import Run
+
+
+class GenerativeModel(backend.Steps, keras.Model):
+    """Base of every kgen model: a `keras.Model` whose author writes the algorithm, nothing else.
+
+    A subclass declares its `players` and either an `objective` (one optimizer) or an `update`
+    (several); `fit`, logs, checkpoints, mixed precision, XLA and several devices follow, on every
+    backend. See `docs/architecture.md`.
+
+    Attributes:
+        players: dictionary from optimizer to the names of the networks that it moves.
+        logs: names of the losses, in the order of the logs.
+        minibatches_per_update: how many minibatches of `batch_size` images one update takes
+            (`k` of Algorithm 1 of Goodfellow et al., 2014); `minibatches` hands them out.
+        takes_labels: whether batches are `(images, labels)`; otherwise labels are ignored.
+        step: integer variable, the number of updates so far; schedules read it.
+
+    Args:
+        image_shape: `(H, W)` for one channel, `(H, W, C)`, or `(D,)` for points. None: that of
+            the first network's input.
+        seed: integer, from which the noise of training, of evaluation and the order of arrays
+            derive.
+        check_range: False takes floats that do not look like [-1, 1].
+        name, dtype: as in Keras; the dtype policy must be that of the networks.
+        **networks: the networks that `players` names, unless the subclass makes them itself.
+
+    Example:
+
+    ```python
+    @keras.saving.register_keras_serializable("mine")
+    class SparseAutoencoder(kgen.GenerativeModel):
+        players = {"autoencoder": ["encoder", "decoder"]}
+
+        def objective(self, images, training):
+            z = self.encoder(images, training=training)
+            error = ops.mean(ops.abs(self.decoder(z, training=training) - images))
+            return error + 1e-3 * ops.mean(ops.abs(z))
+
+    model = SparseAutoencoder(encoder=encoder, decoder=decoder)
+    model.compile("adam")
+    model.fit(images, epochs=5)
+    ```
+    """
+
+    players = {}
+    logs = ("loss",)
+    minibatches_per_update = 1
+    takes_labels = False
+
+    def __init__(
+        self, image_shape=None, *, seed=0, check_range=True, name=None, dtype=None, **networks
+    ):
+        super().__init__(name=name, dtype=dtype, autocast=False)
+        expected = [n for names in self.players.values() for n in names]
+        if unknown := sorted(set(networks) - set(expected)):
+            raise TypeError(
+                f"{type(self).__name__} got unknown arguments {unknown}; its networks are "
+                f"{expected}."
+            )
+        for network_name in expected:
+            if networks.get(network_name) is not None:
+                setattr(self, network_name, networks[network_name])
+        if image_shape is None and expected and hasattr(self, expected[0]):
+            image_shape = getattr(self, expected[0]).input_shape[1:]
+        self.image_shape = None if image_shape is None else normalize_image_shape(image_shape)
+        self.seed, self.check_range = int(seed), bool(check_range)
+        self.step = self._counter("step", ())
+        self.first_non_finite_step = self._counter("first_non_finite_step", (len(self.players),))
+        self._training_random = SeedGenerator(self.seed, 0, name="training_random")
+        self._evaluation_random = SeedGenerator(self.seed, 1, name="evaluation_random")
+        self._means = [keras.metrics.Mean(name=name) for name in self.logs]
+        self.__dict__["_inference"] = {}  # compiled functions, out of Keras's sight
+
+    def _counter(self, name, shape):
+        return self.add_weight(
+            shape=shape,
+            initializer=keras.initializers.Constant(0 if name == "step" else -1),
+            dtype="int32",
+            trainable=False,
+            name=name,
+            aggregation="only_first_replica",
+        )
+
+    # What an author writes.
+
+    def objective(self, batch, training):
+        """Loss of one batch, for models with one optimizer.
+
+        Args:
+            batch: images, float32 `(N, *image_shape)` in [-1, 1] (with `takes_labels`,
+                `(images, labels)`).
+            training: what to pass to the networks.
+
+        Returns:
+            A scalar, or `(scalar, dictionary)` with the other values that `logs` names.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has to define objective(self, batch, training), or update and "
+            "measure."
+        )
+
+    def update(self, batch):
+        """One update of every player; by default, one step down the `objective`.
+
+        Args:
+            batch: `minibatches_per_update` minibatches in one, as in `objective`.
+
+        Returns:
+            Dictionary with exactly the names in `logs`.
+        """
+        if len(self.players) != 1:
+            raise NotImplementedError(
+                f"{type(self).__name__} has the players {list(self.players)}: define update(self, "
+                "batch)."
+            )
+        (player,) = self.players
+        return _by_name(self.minimize(player, self.objective, batch))
+
+    def measure(self, batch):
+        """What `evaluate` measures on a batch, by name; by default, the `objective`."""
+        if len(self.players) != 1:
+            raise NotImplementedError(
+                f"{type(self).__name__} has the players {list(self.players)}: define measure(self, "
+                "batch) to use evaluate and validation data."
+            )
+        return _by_name(self.objective(batch, training=False))
+
+    def default_optimizers(self):
+        """Optimizers of `compile()` without argument: dictionary from player to optimizer."""
+        return {player: keras.optimizers.Adam(1e-3) for player in self.players}
+
+    def call(self, inputs, training=False):
+        """Apply the networks of the first player one after the other.
+
+        This is what `predict` returns and `export` exports.
+        """
+        for name in next(iter(self.players.values())):
+            inputs = getattr(self, name)(inputs, training=training)
+        return inputs
+
+    def input_signature(self):
+        """Shape and dtype of one input of `call`, without the batch axis."""
+        return self.image_shape, "float32"
+
+    # What an author uses.
+
+    @property
+    def random(self):
+        """Seed generator of the running step: that of training inside `update` only.
+
+        Elsewhere that of evaluation, which starts again at each `evaluate`: validation, figures
+        and callbacks do not move training by one bit.
+        """
+        return self._training_random if CONTEXT.phase == TRAINING else self._evaluation_random
+
+    def minibatches(self, batch):
+        """Split a batch into `minibatches_per_update` of equal size.
+
+        Every k-th image, so that a batch sharded over devices gives the same minibatches as a
+        whole one.
+        """
+        k = self.minibatches_per_update
+        if k == 1:
+            return [batch]
+
+        def part(tensor, j):
+            shape = ops.shape(tensor)
+            size = -1 if shape[0] is None or not isinstance(shape[0], int) else shape[0] // k
+            return ops.reshape(tensor, (size, k, *shape[1:]))[:, j]
+
+        return [tree.map_structure(lambda t, j=j: part(t, j), batch) for j in range(k)]
+
+    def minimize(self, player, fn, *args):
+        """Let one player take one step down the gradient of `fn(*args, training=True)`.
+
+        Args:
+            player: a key of `players`; only its networks move.
+            fn: pure function that returns a scalar loss, or `(loss, aux)`.
+            *args: tensors or structures of tensors.
+
+        Returns:
+            What `fn` returned, as numbers without gradient: the loss before the step.
+        """
+        optimizer, variables = self._optimizer_of(player), self.variables_of(player)
+
+        def scaled():
+            result = fn(*args, training=True)
+            loss, aux = result if isinstance(result, tuple) else (result, ())
+            loss = ops.cast(loss, "float32")
+            return optimizer.scale_loss(loss), (loss, isinstance(result, tuple), aux)
+
+        (_, (loss, has_aux, aux)), gradients = backend.value_and_grad(scaled, variables)
+        backend.apply_gradients(optimizer, gradients, variables)
+        self._note_non_finite(player, loss)
+        return (loss, aux) if has_aux else loss
+
+    def input_gradient(self, fn, x):
+        """Gradient of `sum(fn(x))` with respect to `x` in float32, for penalties."""
+        return backend.input_gradient(fn, x)
+
+    def at_step(self, value):
+        """A number, or the value of a schedule at the current step, in the graph."""
+        return schedules.value(value, self.step)
+
+    def infer(self, fn, *arrays, batch_size=None):
+        """Run a method compiled, in padded chunks of one size: a new `n` never retraces.
+
+        Args:
+            fn: bound method of this model, `fn(*tensors)`, a tensor or a structure of tensors
+                out; the same method is compiled once.
+            *arrays: NumPy arrays with the same first axis.
+            batch_size: rows in a chunk; by default as many as suit the images' size.
+
+        Returns:
+            NumPy arrays in the structure that `fn` returns.
+        """
+        size = batch_size or self._chunk_size()
+        key = fn.__name__
+        if key not in self._inference:
+            self._inference[key] = backend.compiled(fn, self)
+        n, chunks = len(arrays[0]), []
+        for start in range(0, n, size):
+            rows = [a[start : start + size] for a in arrays]
+            count = len(rows[0])
+            if count < size:
+                rows = [np.concatenate([r, np.repeat(r[-1:], size - count, axis=0)]) for r in rows]
+            outputs = self._inference[key](*rows)
+            chunks.append(tree.map_structure(lambda o, c=count: o[:c], outputs))
+        return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
+
+    def _chunk_size(self):
+        pixels = int(np.prod(self.image_shape[:2])) if self.image_shape else 1
+        return int(np.clip(2**20 // max(pixels, 1), 1, 128))
+
+    def images_in(self, images, what="images"):
+        """Check images from outside and return them float32 in [-1, 1], `(N, *image_shape)`."""
+        images = ops.convert_to_numpy(images)
+        check_images(images, self.image_shape, check_range=False, what=what)
+        in_range = images.dtype == np.uint8 or not self.check_range or len(self.image_shape) == 1
+        if not in_range and np.abs(images).max() > 1.001:
+            check_images(images, self.image_shape, what=what)
+        return to_model_range(with_channel(images, self.image_shape))
+
+    def latents(self, n, dimension, seed=None):
+        """Draw `n` latents from N(0, I) on the host: the same for a seed on every backend."""
+        if int(n) != n or n < 1:
+            raise ValueError(f"n must be a positive integer; got {n!r}.")
+        return host_generator(seed).standard_normal((int(n), dimension), dtype="float32")
+
+    def generate(self, n, labels=None, seed=None, batch_size=None):
+        """Draw `n` images, float32 `(n, *image_shape)` in [-1, 1]."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no prior to draw from: define generate(self, n, labels, "
+            "seed, batch_size)."
+        )
+
+    # Players and optimizers.
+
+    def variables_of(self, player):
+        """The trainable variables of a player's networks, each once."""
+        found = {}
+        for name in self.players[player]:
+            found |= {id(v): v for v in getattr(self, name).trainable_variables}
+        return list(found.values())
+
+    def _optimizer_of(self, player):
+        if player not in self.players:
+            raise ValueError(f"There is no player {player!r}; the players are {[*self.players]}.")
+        return self.optimizer[player] if len(self.players) > 1 else self.optimizer
+
+    def compile(
+        self,
+        optimizer=None,
+        *,
+        loss=None,
+        metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+    ):
+        """Choose optimizers and how steps are run.
+
+        Args:
+            optimizer: None for the paper's; a Keras optimizer or its name (one player); or a
+                dictionary from player to optimizer.
+            loss, metrics: not here; the error says where.
+            run_eagerly, steps_per_execution, jit_compile: as in Keras. On torch, steps run
+                eagerly unless `jit_compile=True` asks for `torch.compile`.
+
+        Raises:
+            ValueError: for a loss or metrics, unknown players, or networks of another dtype
+                policy.
+        """
+        if loss is not None or metrics is not None:
+            what = "loss" if loss is not None else "metrics"
+            raise ValueError(
+                f"{type(self).__name__}.compile() takes no {what}: the loss belongs to the "
+                "algorithm and is chosen in the constructor; metrics of generated images are "
+                "callbacks (kgen.callbacks)."
+            )
+        self._check_networks()
+        members = self._members(optimizer)
+        if self.dtype_policy.name == "mixed_float16":
+            members = {p: _with_loss_scale(m) for p, m in members.items()}
+        single = len(members) == 1
+        super().compile(
+            optimizer=next(iter(members.values())) if single else OptimizerGroup(members),
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
+        )
+        self._loss_tracker = None  # the means of `logs` are all there is
+        self._inference.clear()
+        self.build()
+        for player in self.players:
+            self._optimizer_of(player).build(self.variables_of(player))
+        self.optimizer.built = True
+
+    def _members(self, optimizer):
+        defaults = self.default_optimizers()
+        if optimizer is None:
+            return defaults
+        if isinstance(optimizer, OptimizerGroup):
+            optimizer = optimizer.members
+        if not isinstance(optimizer, dict):
+            if len(self.players) > 1:
+                raise ValueError(
+                    f"{type(self).__name__} has one optimizer for each of {[*self.players]}: pass "
+                    "a dictionary from player to optimizer."
+                )
+            return {next(iter(self.players)): keras.optimizers.get(optimizer)}
+        if unknown := sorted(set(optimizer) - set(self.players)):
+            raise ValueError(f"Unknown players {unknown}; the players are {[*self.players]}.")
+        chosen = {p: keras.optimizers.get(optimizer.get(p, defaults[p])) for p in self.players}
+        if len({id(o) for o in chosen.values()}) < len(chosen):
+            raise ValueError("Two players share one optimizer object: give each its own.")
+        return chosen
+
+    def _check_networks(self):
+        policy = self.dtype_policy
+        for name in [n for names in self.players.values() for n in names]:
+            network = getattr(self, name, None)
+            if network is None:
+                raise ValueError(
+                    f"{type(self).__name__} has no network {name!r}: pass {name}= or set self."
+                    f"{name} in the constructor."
+                )
+            if not all(layer.built for layer in network._flatten_layers()):
+                raise ValueError(
+                    f"The network {name!r} has no weights yet: give it a keras.Input, or call it "
+                    "once."
+                )
+            dtypes = {v.path: layer.compute_dtype for layer in network._flatten_layers()
+                      for v in layer._trainable_variables}
+            allowed = {policy.compute_dtype, "float32"}
+            if dtypes and (
+                set(dtypes.values()) - allowed
+                or (policy.compute_dtype != "float32" and set(dtypes.values()) == {"float32"}
+                    and len(dtypes) > 2)
+            ):
+                raise ValueError(
+                    f"The model computes in {policy.name!r} but the network {name!r} in "
+                    f"{sorted(set(dtypes.values()))}. Build it under the same policy: pass "
+                    f"dtype={policy.name!r} to its layers, or call keras.config.set_dtype_policy"
+                    f"({policy.name!r}) before anything is built."
+                )
+
+    def build(self, input_shape=None):
+        """Call the model once, symbolically (`compile`, `save` and `export` need it built)."""
+        if not self.built:
+            shape, dtype = self.input_signature()
+            self.built = True
+            backend_call = keras.KerasTensor((None, *shape), dtype=dtype)
+            self(backend_call)
+
+    # The steps.
+
+    def prepare(self, data):
+        """A batch as the algorithm sees it, from what Keras hands to a step."""
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = to_model_range(with_channel(images, self.image_shape or ()))
+        if not self.takes_labels:
+            return images
+        if labels is None:
+            raise ValueError(f"{type(self).__name__} learns from labels: pass y, or (x, y).")
+        return images, labels
+
+    def run_update(self, data):
+        """One step of `fit`: update, count, average (called by the backend's `train_step`)."""
+        with running(phase=TRAINING):
+            batch = self.prepare(data)
+            results = self.update(batch)
+            if set(results) != set(self.logs):
+                raise ValueError(
+                    f"{type(self).__name__}.update returned the losses {sorted(results)}; `logs` "
+                    f"names {sorted(self.logs)}."
+                )
+            self.step.assign(self.step + 1)
+            return self._running_means(results, batch)
+
+    def run_measure(self, data):
+        """One step of `evaluate` (called by the backend's `test_step`)."""
+        with running(phase=EVALUATION):
+            batch = self.prepare(data)
+            results = self.measure(batch)
+            if unknown := sorted(set(results) - set(self.logs)):
+                raise ValueError(
+                    f"{type(self).__name__}.measure returned {unknown}, which `logs` "
+                    f"{list(self.logs)} do not name."
+                )
+            return self._running_means(results, batch)
+
+    def predict_step(self, *args):
+        """Keras's step of `predict`: `call` on inputs in the model's range."""
+        *state, data = args
+        inputs = keras.utils.unpack_x_y_sample_weight(data)[0]
+        if self.input_signature()[0] == self.image_shape:
+            inputs = to_model_range(with_channel(inputs, self.image_shape))
+        return super().predict_step(*state, (inputs,))
+
+    def _running_means(self, results, batch):
+        count = ops.shape(tree.flatten(batch)[0])[0]
+        means = {mean.name: mean for mean in self._means}
+        for name, value in results.items():
+            value = ops.stop_gradient(ops.cast(value, "float32"))
+            means[name].update_state(value, sample_weight=ops.cast(count, "float32"))
+        return {name: means[name].result() for name in self.logs if name in results}
+
+    def _note_non_finite(self, player, loss):
+        first = ops.convert_to_tensor(self.first_non_finite_step)
+        mine = np.arange(len(self.players)) == list(self.players).index(player)
+        now = ops.logical_and(mine, ops.logical_not(ops.isfinite(loss)))
+        step = ops.convert_to_tensor(self.step)
+        first = ops.where(ops.logical_and(now, first < 0), step, first)
+        self.first_non_finite_step.assign(first)
+
+    @property
+    def metrics(self):
+        """The running means, one for each name in `logs`."""
+        return list(self._means)
+
+    # fit, evaluate, predict.
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """Train, as `keras.Model.fit`.
+
+        Args:
+            x: images, uint8 in [0, 255] or floats in [-1, 1], shape `(N, H, W, C)` or, for one
+                channel, `(N, H, W)`; an `ImageDataset`; a `tf.data.Dataset`, a `PyDataset` or a
+                generator of batches.
+            y: labels, for arrays.
+            batch_size: the minibatch size m of the papers (128 by default for arrays); one update
+                takes `minibatches_per_update` times as many images. An incomplete last batch is
+                left out of training, never of evaluation.
+            callbacks: a `kgen.callbacks.TrainingCheckpoint` among them makes the run resumable.
+            validation_split, validation_data, epochs, verbose, shuffle, initial_epoch,
+            steps_per_epoch, validation_steps, validation_batch_size, validation_freq: as in Keras.
+
+        Returns:
+            Keras's `History`.
+
+        Raises:
+            TypeError, ValueError: if the first batch is not what the model learns from.
+            NonFiniteLoss: if a loss becomes NaN or infinite; names the player and the step.
+        """
+        if class_weight is not None or sample_weight is not None:
+            raise ValueError("A generative model weighs its images equally: no weights in fit.")
+        self._assert_compile_called("fit")
+        if validation_split and validation_data is None:
+            (x, y), validation_data = feed.split(x, y, validation_split)
+        source = feed.training_source(self, x, y, batch_size, shuffle, steps_per_epoch)
+        ours = isinstance(source, feed.ImageDataset)
+        if ours:
+            batches, steps_per_epoch = source.batches_per_epoch, None
+            left_out = 0 if source.steps_per_epoch else source.num_examples % source.batch_size
+            if left_out and verbose:
+                print(
+                    f"{left_out} of {source.num_examples} images do not fill a batch of "
+                    f"{source.batch_size}: each epoch leaves others out."
+                )
+        else:
+            batches = steps_per_epoch or getattr(source, "num_batches", None)
+        if validation_data is not None:
+            validation_data = self._validation_source(validation_data, validation_batch_size)
+
+        callbacks = list(getattr(callbacks, "callbacks", None) or tree.flatten(callbacks or []))
+        checkpoints = [c for c in callbacks if getattr(c, "resumes_runs", False)]
+        if len(checkpoints) > 1:
+            raise ValueError("A run has one TrainingCheckpoint; got several.")
+        checkpoint = checkpoints[0] if checkpoints else None
+        run = Run(self, source, checkpoint, callbacks, verbose, epochs, batches)
+        self.first_non_finite_step.assign(np.full(len(self.players), -1, "int32"))
+        if checkpoint is not None:
+            initial_epoch = checkpoint.begin(run, initial_epoch)
+
+        options = dict(
+            verbose=verbose,
+            callbacks=run,
+            validation_data=None if validation_data is None else (validation_data,),
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
+            shuffle=False,
+            steps_per_epoch=steps_per_epoch,
+        )
+        with run.interruptible():
+            for first, last in _spans(initial_epoch, run.batch, epochs):
+                if ours:
+                    source.set_position(first, run.batch)
+                super().fit(source, initial_epoch=first, epochs=last, **options)
+                run.batch = 0
+                if self.stop_training:
+                    break
+            run.finish()
+        return self.history
+
+    def _validation_source(self, data, batch_size):
+        if isinstance(data, tuple):
+            return feed.evaluation_source(self, *data[:2], *[None] * (2 - len(data)), batch_size)
+        return feed.evaluation_source(self, data, None, batch_size)
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", steps=None, **kwargs):
+        """Measure every image once, as `keras.Model.evaluate`; losses by name in a dictionary.
+
+        Takes the data of `fit`. The noise is the same at each call.
+        """
+        self._evaluation_random.reset()
+        if not kwargs.get("_use_cached_eval_dataset"):
+            self._assert_compile_called("evaluate")
+            x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
+        kwargs["return_dict"] = True
+        return super().evaluate(x, verbose=verbose, steps=steps, **kwargs)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """What `call` returns, as NumPy arrays; images are checked and may be uint8."""
+        if feed.is_array(x):
+            x = ops.convert_to_numpy(x)
+            if self.input_signature()[0] == self.image_shape:
+                x = self.images_in(x, "x")
+        return super().predict(x, batch_size, verbose, steps, callbacks)
+
+    # Saving.
+
+    def get_config(self):
+        """Everything that the constructor needs, networks included."""
+        config = {
+            "image_shape": self.image_shape,
+            "seed": self.seed,
+            "check_range": self.check_range,
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }
+        for name in [n for names in self.players.values() for n in names]:
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the model from `get_config()`."""
+        return cls(
+            **{
+                key: keras.saving.deserialize_keras_object(value, custom_objects)
+                if isinstance(value, dict) and "class_name" in value
+                else value
+                for key, value in config.items()
+            }
+        )
+
+    def get_build_config(self):
+        """Nothing: networks come built."""
+        return {"image_shape": self.image_shape}
+
+    def build_from_config(self, config):
+        """Build as `compile` does."""
+        self.build()
+
+    def get_compile_config(self):
+        """Arguments of `compile`, written so that every backend can read them."""
+        if not self.compiled:
+            return {}
+        return {
+            "optimizer": serialize_optimizer(self.optimizer),
+            "run_eagerly": self.run_eagerly,
+            "steps_per_execution": self.steps_per_execution,
+            "jit_compile": "auto",  # the resolved value would be torch.compile elsewhere
+        }
+
+    def compile_from_config(self, config):
+        """Compile as the saved model was; torch takes one step per execution."""
+        config = keras.saving.deserialize_keras_object(config)
+        if keras.backend.backend() == "torch":
+            config["steps_per_execution"] = 1
+        self.compile(**config)
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """Save everything to one `.keras` file, written beside and renamed.
+
+        Raises:
+            ValueError: if a network holds a class that is not registered: the file could not be
+                loaded. The message has the line to add.
+            FileExistsError: if the file exists and `overwrite` is False.
+            OSError: if it cannot be written; what stood there before stays.
+        """
+        path = pathlib.Path(filepath)
+        if path.suffix != ".keras":
+            raise ValueError(f"A kgen model is saved to a .keras file; got {str(filepath)!r}.")
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
+        _refuse_unregistered(self.get_config())
+        self.build()
+        backend.synchronize(self)
+        with _beside(path) as temporary:
+            super().save(temporary, **kwargs)
+
+
+def _by_name(result):
+    loss, parts = result if isinstance(result, tuple) else (result, {})
+    return {"loss": loss, **parts}
+
+
+def _spans(initial_epoch, batch, epochs):
+    """Ranges of epochs for Keras's `fit`: a resumed epoch is shorter than those that follow."""
+    if batch and initial_epoch < epochs:
+        yield initial_epoch, initial_epoch + 1
+        initial_epoch += 1
+    if initial_epoch < epochs:
+        yield initial_epoch, epochs
+
+
+def _with_loss_scale(optimizer):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
+
+
+def _refuse_unregistered(config):
+    """Raise for a class or function in a configuration that Keras could not find on loading."""
+    if isinstance(config, dict):
+        name, module = config.get("registered_name"), config.get("module")
+        kind = config.get("class_name")
+        if kind in ("__lambda__", "Lambda"):
+            raise ValueError(
+                "A network holds a lambda, which no .keras file may carry (it would run code on "
+                "loading). Make it a keras.layers.Layer or a registered function."
+            )
+        of_keras = module == "builtins" or (module or "").split(".")[0] == "keras"
+        if kind == "function":
+            name, of_keras = config["config"], of_keras or module is None
+        if name and not of_keras and keras.saving.get_registered_object(name) is None:
+            raise ValueError(
+                f"{kind if kind != 'function' else name} (module {module}) is not registered with "
+                "Keras, so the file could not be loaded. Put this line before its definition:\n"
+                '    @keras.saving.register_keras_serializable("my_package")'
+            )
+        for value in config.values():
+            _refuse_unregistered(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _refuse_unregistered(value)
+
+
+@contextlib.contextmanager
+def _beside(path):
+    """A temporary path in the same folder, renamed to `path` if all went well."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=".writing-", dir=path.parent)
+        try:
+            temporary = pathlib.Path(folder) / path.name
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise OSError(f"Cannot write {path}: {error}. Nothing was changed there.") from error

@@ -1,0 +1,72 @@
+"""`MovingAverage`: an exponential moving average of a network, as a network."""
+
+import weakref
+
+import keras
+
+from kgen.engine import backend
+
+
+@keras.saving.register_keras_serializable("kgen")
+class MovingAverage(keras.layers.Layer):
+    """Exponential moving average of a network's weights, kept in a network of its own.
+
+    After each `update()`, `average = decay * average + (1 - decay) * weights`; batch statistics and
+    other non-trainable weights are copied. Unlike an optimizer's `use_ema`, nothing ever overwrites
+    the trained weights. The average is not trainable and is saved with the model that holds it.
+
+    Args:
+        network: the `keras.Model` to follow, built.
+        decay: in [0, 1); 0 follows the network exactly.
+
+    Attributes:
+        model: the averaged network, a `keras.Model` like any other.
+
+    Example:
+
+    ```python
+    self.generator_average = MovingAverage(self.generator, decay=0.999)  # in a constructor
+    self.generator_average.update()                                      # at the end of `update`
+    images = self.generator_average.model(latents)
+    ```
+    """
+
+    def __init__(self, network, decay=0.999, name=None):
+        super().__init__(name=name or f"{network.name}_average", dtype=network.dtype_policy)
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1); got {decay!r}.")
+        if not network.built:
+            raise ValueError(
+                f"The network {network.name!r} has no weights yet: give it an Input, or call it "
+                "once, before its average is made."
+            )
+        self.decay = decay
+        self.model = _copy(network)
+        self.model.trainable = False
+        self._network = weakref.ref(network)  # not tracked: its weights belong to the model
+        self.built = True
+
+    def call(self, *args, **kwargs):
+        """Apply the averaged network."""
+        return self.model(*args, **kwargs)
+
+    def update(self):
+        """Move the average towards the network by `1 - decay`; copy what is not trained."""
+        moved, copied = ([], []), ([], [])
+        for target, source in zip(self.model.weights, self._network().weights, strict=True):
+            targets, sources = moved if source.trainable else copied
+            targets.append(target)
+            sources.append(source)
+        backend.move_averages(*moved, 1 - self.decay)
+        backend.move_averages(*copied, 1.0)
+
+
+def _copy(network):
+    if isinstance(network, keras.Sequential) or type(network).__name__ == "Functional":
+        copy = keras.models.clone_model(network)
+    else:
+        copy = type(network).from_config(network.get_config())
+        if not copy.built:
+            copy.build_from_config(network.get_build_config())
+    copy.set_weights(network.get_weights())
+    return copy

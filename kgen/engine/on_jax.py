@@ -1,0 +1,136 @@
+"""The engine's primitives on JAX: variables keep their values in a `keras.StatelessScope`.
+
+One scope spans a step. A differentiated function runs in a nested scope over every variable
+(scopes do not chain); what it changed comes back as an auxiliary output.
+"""
+
+import jax
+import keras
+import numpy as np
+from keras import ops
+
+from kgen.engine.context import CONTEXT, running
+
+
+class Steps:
+    """Keras's step methods: on JAX they take the variables' values and return the new ones."""
+
+    def train_step(self, state, data):
+        """One update on one batch; returns the running means by name and the new state."""
+        groups = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+            self.metrics_variables,
+        )
+        return _stateless(self.run_update, groups, state, data)
+
+    def test_step(self, state, data):
+        """One measurement on one batch; returns the running means by name and the new state."""
+        groups = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)
+        return _stateless(self.run_measure, groups, state, data)
+
+
+def _stateless(step, groups, state, data):
+    variables = [v for group in groups for v in group]
+    values = [value for group in state for value in group]
+    with (
+        keras.StatelessScope([*zip(variables, values, strict=True)]) as scope,
+        running(scope=scope, variables=variables),
+    ):
+        logs = step(data)
+    return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+
+def value_and_grad(fn, variables):
+    """Return `fn()`, a pair `(loss, aux)`, and the gradients of the loss."""
+    chosen = {id(v) for v in variables}
+    rest = [v for v in CONTEXT.variables if id(v) not in chosen]
+
+    def pure(values, others):
+        mapping = [*zip(variables, values, strict=True), *zip(rest, others, strict=True)]
+        with keras.StatelessScope(mapping) as scope, running(scope=scope):
+            loss, aux = fn()
+        return loss, (loss, aux, [scope.get_current_value(v) for v in rest])
+
+    now = CONTEXT.scope.get_current_value
+    gradient = jax.grad(pure, has_aux=True)
+    gradients, (loss, aux, changed) = gradient([now(v) for v in variables], [now(v) for v in rest])
+    for variable, value in zip(rest, changed, strict=True):
+        variable.assign(value)
+    return (loss, aux), gradients
+
+
+def input_gradient(fn, x):
+    """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more.
+
+    What `fn` changes (batch statistics, seeds) is thrown away: a scope that outlived the inner
+    trace would leak its tracers.
+    """
+    outer = CONTEXT.scope
+
+    def pure(x):
+        mapping = [(v, outer.get_current_value(v)) for v in CONTEXT.variables] if outer else []
+        with keras.StatelessScope(mapping) as scope, running(scope=scope):
+            return ops.sum(ops.cast(fn(x), "float32"))
+
+    return jax.grad(pure)(ops.cast(x, "float32"))
+
+
+def apply_gradients(optimizer, gradients, variables):
+    """Let the optimizer move its variables.
+
+    `stateless_apply`, since the loss-scale optimizer leaks tracers under `apply`.
+    """
+    now = CONTEXT.scope.get_current_value
+    own = optimizer.variables
+    values, own_values = optimizer.stateless_apply(
+        [now(v) for v in own], gradients, [now(v) for v in variables]
+    )
+    for variable, value in zip([*variables, *own], [*values, *own_values], strict=True):
+        variable.assign(value)
+
+
+def compiled(fn, model):
+    """Compile `fn(*tensors) -> tensors` for inference; takes and returns NumPy arrays."""
+
+    def pure(values, *tensors):
+        variables = model.variables
+        with (
+            keras.StatelessScope([*zip(variables, values, strict=True)]) as scope,
+            running(scope=scope, variables=variables),
+        ):
+            return fn(*tensors)
+
+    run = pure if model.run_eagerly else jax.jit(pure)
+
+    def call(*arrays):
+        synchronize(model)
+        return jax.tree.map(np.asarray, run([v.value for v in model.variables], *arrays))
+
+    return call
+
+
+def move_averages(targets, sources, weight):
+    """Move each target towards its source: `target += weight * (source - target)`."""
+    for target, source in zip(targets, sources, strict=True):
+        target.assign(target + ops.cast(weight, target.dtype) * (source - target))
+
+
+def fold_replica(seed):
+    """Devices of a distribution draw parts of one global array: the seed stays as it is."""
+    return seed
+
+
+def synchronize(model):
+    """Make the variables hold their current values, which `fit` keeps elsewhere."""
+    model.jax_state_sync()
+
+
+def random_state():
+    """State of the generators outside the model's variables: none on JAX."""
+    return {}
+
+
+def set_random_state(state):
+    """Restore what `random_state` returned."""

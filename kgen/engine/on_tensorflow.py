@@ -1,0 +1,95 @@
+"""The engine's primitives on TensorFlow."""
+
+import tensorflow as tf
+from keras import ops
+
+
+class Steps:
+    """Keras's step methods: on TensorFlow they read and write the variables themselves."""
+
+    def train_step(self, data):
+        """One update on one batch; returns the running means by name."""
+        return self.run_update(data)
+
+    def test_step(self, data):
+        """One measurement on one batch; returns the running means by name."""
+        return self.run_measure(data)
+
+
+def value_and_grad(fn, variables):
+    """Return `fn()`, a pair `(loss, aux)`, and the gradients of the loss.
+
+    Gradients are summed over the replicas of a strategy when they are applied, so each replica
+    contributes its share of the mean.
+    """
+    with tf.GradientTape() as tape:
+        loss, aux = fn()
+        share = loss / tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
+    return (loss, aux), tape.gradient(share, [v.value for v in variables])
+
+
+def input_gradient(fn, x):
+    """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more."""
+    x = tf.cast(x, "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.cast(fn(x), "float32")
+    return tape.gradient(y, x)
+
+
+def apply_gradients(optimizer, gradients, variables):
+    """Let the optimizer move its variables."""
+    optimizer.apply(gradients, variables)
+
+
+def compiled(fn, model):
+    """Compile `fn(*tensors) -> tensors` for inference; takes and returns NumPy arrays."""
+    if not model.run_eagerly:
+        fn = tf.function(fn, jit_compile=model.jit_compile, autograph=False)
+
+    def call(*arrays):
+        outputs = fn(*[tf.convert_to_tensor(a) for a in arrays])
+        return tf.nest.map_structure(ops.convert_to_numpy, outputs)
+
+    return call
+
+
+def move_averages(targets, sources, weight):
+    """Move each target towards its source: `target += weight * (source - target)`."""
+
+    def move(target, source):
+        target.assign_add(tf.cast(weight, target.dtype) * (source - target))
+
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync == 1:
+        for target, source in zip(targets, sources, strict=True):
+            move(target.value, source.value)
+        return
+
+    def on_every_replica(strategy):
+        for target, source in zip(targets, sources, strict=True):
+            strategy.extended.update(target.value, move, args=(source.value,), group=False)
+
+    tf.distribute.get_replica_context().merge_call(on_every_replica)
+
+
+def fold_replica(seed):
+    """Give each replica of a strategy a seed of its own; the first keeps the one it was given."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return seed
+    replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+    return seed + tf.stack([replica * 1_000_003, tf.zeros_like(replica)])
+
+
+def synchronize(model):
+    """Make the variables hold their current values (they always do here)."""
+
+
+def random_state():
+    """State of the generators outside the model's variables: none on TensorFlow."""
+    return {}
+
+
+def set_random_state(state):
+    """Restore what `random_state` returned."""

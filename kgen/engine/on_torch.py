@@ -1,0 +1,95 @@
+"""The engine's primitives on torch."""
+
+import numpy as np
+import torch
+from keras import ops, tree
+
+
+class Steps:
+    """Keras's step methods: on torch they read and write the variables themselves."""
+
+    def train_step(self, data):
+        """One update on one batch; returns the running means by name."""
+        return self.run_update(data)
+
+    def test_step(self, data):
+        """One measurement on one batch; returns the running means by name."""
+        return self.run_measure(data)
+
+
+def value_and_grad(fn, variables):
+    """Return `fn()`, a pair `(loss, aux)`, and the gradients of the loss.
+
+    `autograd.grad`, since `.backward()` would fill the other networks' `.grad` too.
+    """
+    with torch.enable_grad():
+        loss, aux = fn()
+        gradients = torch.autograd.grad(loss, [v.value for v in variables], allow_unused=True)
+    detach = lambda t: t.detach() if torch.is_tensor(t) else t  # noqa: E731
+    return (loss.detach(), tree.map_structure(detach, aux)), list(gradients)
+
+
+def input_gradient(fn, x):
+    """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more.
+
+    Turns gradients on by itself: `evaluate` runs under `no_grad`.
+    """
+    differentiated = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x.to(torch.float32)
+        if not x.requires_grad:
+            x = x.detach().requires_grad_(True)
+        y = fn(x).to(torch.float32).sum()
+        return torch.autograd.grad(y, x, create_graph=differentiated)[0]
+
+
+def apply_gradients(optimizer, gradients, variables):
+    """Let the optimizer move its variables."""
+    with torch.no_grad():
+        optimizer.apply(gradients, variables)
+
+
+def compiled(fn, model):
+    """Prepare `fn(*tensors) -> tensors` for inference; takes and returns NumPy arrays."""
+
+    def call(*arrays):
+        with torch.no_grad():
+            outputs = fn(*[ops.convert_to_tensor(a) for a in arrays])
+        return tree.map_structure(ops.convert_to_numpy, outputs)
+
+    return call
+
+
+def move_averages(targets, sources, weight):
+    """Move each target towards its source: `target += weight * (source - target)`."""
+    with torch.no_grad():
+        torch._foreach_lerp_(
+            [t.value.data for t in targets], [s.value.data for s in sources], float(weight)
+        )
+
+
+def fold_replica(seed):
+    """There is one replica in a process: the seed stays as it is."""
+    return seed
+
+
+def synchronize(model):
+    """Make the variables hold their current values (they always do here)."""
+
+
+def random_state():
+    """States of torch's global generators: an unseeded `Dropout` draws from them."""
+    state = {"cpu": torch.get_rng_state().numpy()}
+    for index in range(torch.cuda.device_count()):
+        state[f"cuda:{index}"] = torch.cuda.get_rng_state(index).numpy()
+    return state
+
+
+def set_random_state(state):
+    """Restore what `random_state` returned."""
+    for device, values in state.items():
+        values = torch.from_numpy(np.array(values, "uint8"))
+        if device == "cpu":
+            torch.set_rng_state(values)
+        else:
+            torch.cuda.set_rng_state(values, device)

@@ -1,0 +1,181 @@
+"""One call of `fit`: its callbacks, its place in the data, its checkpoint, its early end."""
+
+import contextlib
+import math
+import signal
+import threading
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgen.engine import backend
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A player's loss became NaN or infinite."""
+
+
+class Run(keras.callbacks.CallbackList):
+    """The callbacks of one `fit`, told of its beginning and its end once.
+
+    A run that is resumed in mid-epoch calls Keras's `fit` twice: for the rest of that epoch, and
+    for the epochs that follow. What must come after every other callback (checkpoints) and what
+    must not be dispatched to a thread (reading the variables) is done here.
+
+    Args:
+        model: the `GenerativeModel`.
+        source: the training data; an `ImageDataset` knows its position.
+        checkpoint: None, or a `TrainingCheckpoint`.
+        callbacks: the other callbacks.
+        verbose, epochs, steps: as Keras gives them to callbacks.
+    """
+
+    look_every = 100  # batches between two looks at the losses
+
+    def __init__(self, model, source, checkpoint, callbacks, verbose, epochs, steps):
+        super().__init__(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=model,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps,
+        )
+        self.source, self.checkpoint = source, checkpoint
+        self.epoch = self.batch = 0
+        self._first_batch = 0
+        self._restored = None
+        self._begun = False
+        self._signal = None
+
+    @property
+    def knows_position(self):
+        """Whether the data can continue at a position (kgen's own datasets can)."""
+        return hasattr(self.source, "set_position")
+
+    def resume(self, epoch, batch, restored):
+        """Start at a position; `restored()` is called when every callback has begun."""
+        self.epoch, self.batch, self._first_batch = epoch, batch, batch
+        self._restored = restored
+
+    # Keras calls these.
+
+    def on_train_begin(self, logs=None):
+        """Begin once; then let the checkpoint give the callbacks their state back."""
+        if self._begun:
+            return
+        self._begun = True
+        super().on_train_begin(logs)
+        if self._restored is not None:
+            self._restored.callbacks(self.callbacks)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Set the position of the data: it depends on nothing but the epoch and the batch."""
+        self.epoch, self.batch = epoch, self._first_batch
+        if self.knows_position:
+            self.source.set_position(epoch, self._first_batch)
+        if self._first_batch:
+            self._restored.metrics(self.model)
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Count batches from the epoch's beginning, not from where it was resumed."""
+        super().on_train_batch_begin(batch + self._first_batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Pass on; then look at the losses now and then, and save if a checkpoint is due."""
+        before, self.batch = self.batch, batch + self._first_batch + 1
+        super().on_train_batch_end(self.batch - 1, logs)
+        if self.batch // self.look_every != before // self.look_every:
+            self._look_at(logs)
+        steps = self.batch - before
+        due = self.checkpoint is not None and self.checkpoint.is_due(steps)
+        if (due or self._signal is not None) and self.knows_position:
+            self._flush_futures()
+            self.save(self.epoch, self.batch)
+        self._obey_signal()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Pass on; then check the losses and save, after every other callback."""
+        self._first_batch = 0
+        self.refuse_non_finite()
+        super().on_epoch_end(epoch, logs)
+        self.save(epoch + 1, 0)
+        self._obey_signal()
+
+    def on_train_end(self, logs=None):
+        """Nothing yet: `finish` ends the run."""
+        self._logs = logs
+
+    def finish(self):
+        """Tell the callbacks that training has ended."""
+        if not self._begun:  # nothing was left to train
+            self.on_train_begin()
+        super().on_train_end(getattr(self, "_logs", None))
+
+    # The engine calls these.
+
+    def save(self, epoch, batch):
+        """Write a checkpoint at this position, if there is a checkpoint and all is finite."""
+        if self.checkpoint is not None:
+            self.refuse_non_finite()
+            self.checkpoint.save(self, epoch, batch)
+
+    def refuse_non_finite(self):
+        """Stop the run if a loss has not been finite; names the player and the step.
+
+        Raises:
+            NonFiniteLoss: as said.
+        """
+        backend.synchronize(self.model)
+        steps = ops.convert_to_numpy(self.model.first_non_finite_step)
+        if (steps < 0).all():
+            return
+        index = int(np.argmin(np.where(steps < 0, np.iinfo("int32").max, steps)))
+        player = list(self.model.players)[index]
+        kept = self.checkpoint.last_saved if self.checkpoint is not None else None
+        raise NonFiniteLoss(
+            f"The loss of player {player!r} is not finite at step {int(steps[index])} "
+            f"(epoch {self.epoch + 1}). "
+            + (f"The last good checkpoint is {kept}. " if kept else "")
+            + "What usually helps: a lower learning rate, clipped gradients "
+            "(clipnorm=1.0 in the optimizer), or float32 instead of float16."
+        )
+
+    def _look_at(self, logs):
+        # The running means stay NaN once a loss was: one look at them finds it.
+        values = [float(ops.convert_to_numpy(v)) for v in (logs or {}).values()]
+        if not all(math.isfinite(v) for v in values):
+            self.refuse_non_finite()
+
+    def _obey_signal(self):
+        if self._signal is None:
+            return
+        if self._signal == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def interruptible(self):
+        """With a checkpoint, let Ctrl-C and SIGTERM finish the step and save before they stop.
+
+        A step that is cut in two would leave variables that belong to no position. A second
+        Ctrl-C stops at once.
+        """
+        if self.checkpoint is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number, frame):
+            if self._signal is not None:
+                raise KeyboardInterrupt
+            self._signal = number
+
+        before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,130 @@
+"""What a complete checkpoint is: every variable that a run moves, and what identifies the run."""
+
+import json
+import re
+
+import numpy as np
+from keras import ops
+
+from kgen.engine import backend
+
+RANDOM = "random/"
+
+
+def capture(model):
+    """Every array that training moves, by name.
+
+    Weights, batch statistics, seeds, step, averages, histories; the optimizers' variables; the
+    running means; generators outside the model's variables.
+    """
+    backend.synchronize(model)
+    arrays = {name: _to_numpy(v) for name, v in _variables(model).items()}
+    arrays |= {RANDOM + name: value for name, value in backend.random_state().items()}
+    return arrays
+
+
+def restore(model, arrays):
+    """Put back what `capture` returned.
+
+    Raises:
+        ValueError: if the arrays are not those of this model; names the first differences.
+    """
+    variables = _variables(model)
+    saved = {name: a for name, a in arrays.items() if not name.startswith(RANDOM)}
+    problems = [f"{name} is missing" for name in variables.keys() - saved.keys()]
+    problems += [f"{name} is unknown" for name in saved.keys() - variables.keys()]
+    problems += [
+        f"{name} has shape {saved[name].shape}, not {tuple(v.shape)}"
+        for name, v in variables.items()
+        if name in saved and tuple(v.shape) != saved[name].shape
+    ]
+    if problems:
+        raise ValueError(
+            "This state belongs to another model: " + "; ".join(sorted(problems)[:5]) + "."
+        )
+    for name, variable in variables.items():
+        variable.assign(saved[name])
+    backend.set_random_state(
+        {n.removeprefix(RANDOM): a for n, a in arrays.items() if n.startswith(RANDOM)}
+    )
+
+
+def _variables(model):
+    groups = {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables if model.optimizer is not None else [],
+        "metrics": model.metrics_variables,
+    }
+    return {
+        f"{group}/{index:04d}": v
+        for group, variables in groups.items()
+        for index, v in enumerate(variables)
+    }
+
+
+def _to_numpy(variable):
+    return np.array(ops.convert_to_numpy(variable.value))  # a copy: training goes on
+
+
+def describe(model):
+    """Configuration of model and compilation as plain JSON, without automatic names.
+
+    Names such as `dense_7` count the layers that the process has made so far; they are numbered
+    anew, so that the same model made twice describes itself in the same way.
+    """
+    config = {"model": model.get_config(), "compile": model.get_compile_config()}
+    config = json.loads(json.dumps(config, default=_plain))
+    names = {}
+    _collect_names(config, names)
+    return _rename(config, names)
+
+
+def differences(saved, current, path=""):
+    """Where two descriptions differ, as lines `path: saved ..., now ...`."""
+    if isinstance(saved, dict) and isinstance(current, dict):
+        keys = sorted(saved.keys() | current.keys())
+        return [
+            line
+            for key in keys
+            for line in differences(saved.get(key), current.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    if isinstance(saved, list) and isinstance(current, list) and len(saved) == len(current):
+        return [
+            line
+            for index, (a, b) in enumerate(zip(saved, current, strict=True))
+            for line in differences(a, b, f"{path}[{index}]")
+        ]
+    return [] if saved == current else [f"{path}: saved {_short(saved)}, now {_short(current)}"]
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _plain(value):
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if hasattr(value, "get_config"):
+        return value.get_config()
+    return str(value)
+
+
+def _collect_names(config, names):
+    if isinstance(config, dict):
+        name = config.get("name")
+        if isinstance(name, str) and name not in names:
+            names[name] = f"{re.sub(r'_[0-9]+$', '', name)}#{len(names)}"
+        for value in config.values():
+            _collect_names(value, names)
+    elif isinstance(config, list):
+        for value in config:
+            _collect_names(value, names)
+
+
+def _rename(config, names):
+    if isinstance(config, dict):
+        return {key: _rename(value, names) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_rename(value, names) for value in config]
+    return names.get(config, config) if isinstance(config, str) else config

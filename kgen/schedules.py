@@ -1,0 +1,65 @@
+"""What may change over training, as small, serialisable, pure functions of the step.
+
+Any `keras.optimizers.schedules.LearningRateSchedule` serves too, and these serve as learning
+rates: a schedule is evaluated in the compiled step from `model.step`, so it resumes by itself and
+never retraces.
+"""
+
+import keras
+from keras import ops
+
+__all__ = ["LinearWarmup", "get", "value"]
+
+
+@keras.saving.register_keras_serializable("kgen")
+class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise linearly from `start` to `end` over `steps` steps, then stay.
+
+    For the weight of a VAE's KL term this is the warm-up of Bowman et al. (2016), section 3.1,
+    and of Sonderby et al. (2016), section 2.4.
+
+    Args:
+        end: the value from step `steps` on.
+        steps: positive integer.
+        start: the value at step 0.
+    """
+
+    def __init__(self, end, steps, start=0.0):
+        super().__init__()
+        if steps < 1:
+            raise ValueError(f"steps must be a positive integer; got {steps!r}.")
+        self.end, self.steps, self.start = float(end), int(steps), float(start)
+
+    def __call__(self, step):
+        """The value at this step, a float32 scalar."""
+        fraction = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+        return self.start + (self.end - self.start) * fraction
+
+    def get_config(self):
+        """The arguments."""
+        return {"end": self.end, "steps": self.steps, "start": self.start}
+
+
+def get(value, name="value"):
+    """Check a number or schedule that a user passed; returns a float or the schedule."""
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return value
+    if isinstance(value, dict):  # from a configuration
+        return keras.saving.deserialize_keras_object(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be a number or a schedule (kgen.schedules, keras.optimizers.schedules); "
+            f"got {value!r}."
+        ) from None
+
+
+def value(schedule, step):
+    """The value of a number or schedule at this step."""
+    return schedule(step) if callable(schedule) else schedule
+
+
+def serialize(schedule):
+    """A number as it is, a schedule as its configuration."""
+    return keras.saving.serialize_keras_object(schedule) if callable(schedule) else schedule
