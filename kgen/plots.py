@@ -53,8 +53,8 @@ def grid(images, columns=None, labels=None, *, title=None, path=None):
     """
     pixels, note = _pixels(images)
     labels = _texts(labels, len(pixels), "labels", "image")
-    columns = min(_positive(columns or math.ceil(math.sqrt(len(pixels))), "columns"), len(pixels))
-    tiles = _fit(pixels, 900 // columns)
+    columns = _columns(columns, math.ceil(math.sqrt(len(pixels))), len(pixels))
+    tiles = _fit(pixels, min(900 // columns, 320))
     height, width = tiles.shape[1:3]
     size = _font_that_fits(labels, width + GAP)
     room = round(size * 2.9) if labels else 0
@@ -92,7 +92,7 @@ def reconstructions(images, reconstructions, columns=None, *, title=None, path=N
             f"Every image needs its reconstruction, of the same shape: got {shapes[0]} and "
             f"{shapes[1]}."
         )
-    columns = min(_positive(columns or 10, "columns"), len(originals))
+    columns = _columns(columns, 10, len(originals))
     side = min(1200 // columns, 200)
     above, below = _fit(originals, side), _fit(copies, side)
     height = above.shape[1]
@@ -185,7 +185,7 @@ def manifold(decode, n=20, *, title=None, path=None):
     figure, axes = _picture(_tile(tiles, n, 0, 0), title, note, left=90, bottom=75, right=GAP)
     axes.set_axis_on()
     axes.spines[:].set_visible(False)
-    shown = np.unique(np.linspace(0, n - 1, min(n, 9)).round().astype(int))
+    shown = np.array(_ticks(n))
     names = [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values[shown]]
     axes.set_xticks((shown + 0.5) * width, names)
     axes.set_yticks((n - shown - 0.5) * height, names)
@@ -292,7 +292,7 @@ def losses(history, names=None, log=None, *, title=None, path=None):
         for key, dashes, suffix in ((name, "-", ""), (f"val_{name}", "--", ", validation")):
             if key in curves:
                 x = _epochs_of(curves[key], epochs, key)
-                marker = "o" if len(x) <= 20 else None
+                marker = "o" if len(epochs) <= 20 or len(x) == 1 else None
                 label = name.replace("_", " ") + suffix
                 axes.plot(
                     x, curves[key], dashes, color=f"C{i % 10}", marker=marker, ms=4, label=label
@@ -331,11 +331,12 @@ def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0):
     """
     if seconds_per_frame < 0.01:
         raise ValueError(f"seconds_per_frame must be 0.01 or more; got {seconds_per_frame!r}.")
-    frames = [_frame(item) for item in paths_or_frames]
-    if not frames:
+    items = list(paths_or_frames)
+    if not items:
         raise ValueError("An animation needs frames; there are none.")
-    size = tuple(max(sides) for sides in zip(*(frame.size for frame in frames), strict=True))
-    frames = [_centred(frame, size).quantize(256) for frame in frames]
+    # Sizes first, so that never more than one frame is in memory with all its colours.
+    width, height = np.max([_size(item) for item in items], axis=0).tolist()
+    frames = [_centred(_frame(item), (width, height)).quantize(256) for item in items]
     milliseconds = [round(1000 * seconds_per_frame)] * len(frames)
     milliseconds[-1] = max(milliseconds[-1], round(1000 * last))
 
@@ -384,6 +385,10 @@ def _positive(n, name):
     if int(n) != n or n < 1:
         raise ValueError(f"{name} must be a positive integer; got {n!r}.")
     return int(n)
+
+
+def _columns(columns, default, n):
+    return min(default if columns is None else _positive(columns, "columns"), n)
 
 
 def _texts(values, n, name, of):
@@ -453,6 +458,14 @@ def _tile(images, columns, gap_x, gap_y):
     return canvas
 
 
+def _ticks(n):
+    """Which of n positions carry a number: at most about 12, and -z wherever z does."""
+    step = math.ceil(n / 12)
+    lower = [i for i in range(0, n // 2, step) if n - 1 - 2 * i >= step]
+    centred = n % 2 and (not lower or n // 2 - lower[-1] >= step)
+    return lower + [n // 2] * bool(centred) + [n - 1 - i for i in reversed(lower)]
+
+
 def _figure(width, height):
     """A Figure of so many pixels that notebooks show although pyplot was never imported."""
     from matplotlib.figure import Figure
@@ -496,7 +509,7 @@ def _picture(canvas, title, note, left=0, right=0, top=0, bottom=0):
 def _chart(width, height):
     """A figure of so many inches and its axes, without the frame's upper and right side."""
     figure = _figure(width * DPI, height * DPI)
-    figure.set_layout_engine("constrained")
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     axes = figure.add_subplot()
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
@@ -510,6 +523,9 @@ def _headline(figure, title):
 
 
 def _finish(figure, path):
+    # Laid out once, so that a figure looks the same however often it is drawn.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     if path is not None:
         save(figure, path)
     return figure
@@ -597,6 +613,13 @@ def _frame(item):
             return image.convert("RGB")
     pixels, _ = _pixels(_array(item)[None], "frames")
     return Image.fromarray(_fit(pixels, max(480, *pixels.shape[1:3]))[0, ..., :3].copy())
+
+
+def _size(item):
+    if isinstance(item, (str, os.PathLike)):
+        with Image.open(item) as image:
+            return image.size
+    return _frame(item).size
 
 
 def _centred(frame, size):

@@ -1,0 +1,122 @@
+"""`SampleGrid`: the same latents after every epoch, as pictures, an animation, summaries."""
+
+import re
+import time
+import warnings
+from pathlib import Path
+
+import keras
+from PIL import Image
+
+from kgen import plots
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Shows how the images of fixed latents change during training.
+
+    After an epoch it writes `generate(n, seed=seed)` of the model as `epoch-0001.png`, ...
+    (numbered from 1), and when training ends all of them as `samples.gif`. A run that is resumed
+    goes on in the same folder: the animation starts with the epochs before it. Pictures that a
+    former, longer run left there are not part of it.
+
+    Training is left alone: no random state is drawn from, and once training runs, a picture that
+    cannot be written is a warning.
+
+    Args:
+        folder: where the files go; made if needed.
+        n: number of images.
+        every: epochs between two pictures.
+        seed: of the latents.
+        gif: whether to write the animation.
+        tensorboard: None, or a log folder. Its subfolder `samples` then gets each picture as an
+            image summary, at the step in the picture's name. This imports TensorFlow, on any
+            backend.
+
+    Raises:
+        ValueError: if `n` or `every` is not a positive integer.
+        TypeError: from `fit`, if the model has no `generate`.
+        OSError: from `fit` before training, if the folder cannot be made.
+
+    Example:
+    ```python
+    model.fit(images, epochs=20, callbacks=[kgen.callbacks.SampleGrid("run/samples")])
+    ```
+    """
+
+    def __init__(self, folder, n=36, every=1, seed=0, gif=True, tensorboard=None):
+        super().__init__()
+        for name, value in (("n", n), ("every", every)):
+            if int(value) != value or value < 1:
+                raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+        self.folder = Path(folder)
+        self.n, self.every, self.seed, self.gif = int(n), int(every), seed, gif
+        self.tensorboard = None if tensorboard is None else Path(tensorboard) / "samples"
+        self._pictures, self._events = None, None
+
+    def on_train_begin(self, logs=None):
+        """Refuse now what would fail after the first epoch."""
+        if not callable(getattr(self.model, "generate", None)):
+            raise TypeError(f"SampleGrid needs a model with generate; got {self.model!r}.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._pictures = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the picture of this epoch."""
+        number = epoch + 1
+        if self._pictures is None:
+            self._pictures = _pictures_before(self.folder, number)
+        if number % self.every:
+            return
+        images = self.model.generate(self.n, seed=self.seed)
+        path = self.folder / f"epoch-{number:04d}.png"
+        try:
+            plots.grid(images, title=f"epoch {number}", path=path)
+            self._pictures.append(path)
+            if self.tensorboard is not None:
+                self._write_summary(path, number)
+        except OSError as error:
+            warnings.warn(f"SampleGrid, epoch {number}: {error}", stacklevel=2)
+
+    def on_train_end(self, logs=None):
+        """Write the animation."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+        if not (self.gif and self._pictures):
+            return
+        # Slow enough for a short run to be seen, fast enough for a long one to be watched.
+        seconds = min(0.5, max(0.05, 20 / len(self._pictures)))
+        try:
+            plots.animation(self._pictures, self.folder / "samples.gif", seconds)
+        except OSError as error:
+            warnings.warn(f"SampleGrid: {error}", stacklevel=2)
+
+    def _write_summary(self, path, step):
+        import tensorflow as tf
+
+        # The file is written as records: a tf.summary writer would start TensorFlow's devices,
+        # which takes the GPU's memory away from another backend, and its images need TensorBoard.
+        if self._events is None:
+            self.tensorboard.mkdir(parents=True, exist_ok=True)
+            name = self.tensorboard / f"events.out.tfevents.{time.time_ns()}.kgen"
+            self._events = tf.io.TFRecordWriter(str(name))
+            version = tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2")
+            self._events.write(version.SerializeToString())
+        with Image.open(path) as picture:
+            width, height = picture.size
+        image = tf.compat.v1.Summary.Image(
+            width=width, height=height, colorspace=4, encoded_image_string=path.read_bytes()
+        )
+        summary = tf.compat.v1.Summary(value=[{"tag": "samples", "image": image}])
+        event = tf.compat.v1.Event(wall_time=time.time(), step=step, summary=summary)
+        self._events.write(event.SerializeToString())
+        self._events.flush()
+
+
+def _pictures_before(folder, number):
+    """The pictures of the epochs before this one, in their order."""
+    found = {}
+    for path in folder.glob("epoch-*.png"):
+        if match := re.fullmatch(r"epoch-(\d{4,})\.png", path.name):
+            found[int(match[1])] = path
+    return [found[i] for i in sorted(found) if i < number]
