@@ -230,7 +230,7 @@ def latent_scatter(latents, labels=None, class_names=None, *, title=None, path=N
     order = np.random.default_rng(0).permutation(len(points))
     style = {"s": float(np.clip(12000 / len(points), 5, 40)), "alpha": 0.75, "linewidths": 0}
 
-    figure, axes = _chart(7.5, 6)
+    figure, axes = chart(7.5, 6)
     if labels is None:
         axes.scatter(*points[order].T, color="C0", **style)
     elif labels.dtype.kind == "f":
@@ -286,7 +286,7 @@ def losses(history, names=None, log=None, *, title=None, path=None):
         raise ValueError("The history is empty: there is no loss to draw.")
     epochs = np.array(getattr(history, "epoch", None) or range(max(map(len, curves.values())))) + 1
 
-    figure, axes = _chart(8, 4.5)
+    figure, axes = chart(8, 4.5)
     drawn = []
     for i, name in enumerate(names):
         for key, dashes, suffix in ((name, "-", ""), (f"val_{name}", "--", ", validation")):
@@ -345,6 +345,28 @@ def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0):
         frames[0].save(target, "GIF", save_all=True, **options)
 
     return _write(path, write)
+
+
+def chart(width, height, rows=1, columns=1):
+    """An empty figure in the look of this module, for a plot of one's own; `save` writes it.
+
+    Args:
+        width: inches.
+        height: inches.
+        rows: rows of axes.
+        columns: columns of axes; those of a column share the horizontal axis.
+
+    Returns:
+        The Figure and its Axes, an array `(rows, columns)` of them if there are several.
+    """
+    figure = _figure(width * DPI, height * DPI)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    axes = figure.subplots(rows, columns, sharex="col")
+    for each in np.ravel(axes):
+        each.grid(color="0.92")
+        each.set_axisbelow(True)
+        each.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
 def save(figure, path):
@@ -503,17 +525,6 @@ def _picture(canvas, title, note, left=0, right=0, top=0, bottom=0):
     axes.set_axis_off()
     if text:
         figure.text(0.5, 1 - 12 / total[1], text, size=12, ha="center", va="top")
-    return figure, axes
-
-
-def _chart(width, height):
-    """A figure of so many inches and its axes, without the frame's upper and right side."""
-    figure = _figure(width * DPI, height * DPI)
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-    axes = figure.add_subplot()
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 

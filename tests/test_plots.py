@@ -504,6 +504,16 @@ def test_every_figure_is_returned_and_written(tmp_path, name):
     assert figure._repr_png_() == path.read_bytes()
 
 
+def test_chart_for_a_plot_of_ones_own():
+    figure, axes = plots.chart(5, 4)
+    assert isinstance(figure, Figure) and tuple(figure.get_size_inches()) == (5, 4)
+    assert figure.axes == [axes]
+    figure, axes = plots.chart(6, 4, rows=2, columns=3)
+    assert axes.shape == (2, 3) and figure.axes == list(axes.flat)
+    axes[0, 1].set_xlim(3, 5)
+    assert axes[1, 1].get_xlim() == (3, 5) and axes[1, 0].get_xlim() != (3, 5)
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_path_that_cannot_be_written(tmp_path, name):
     (tmp_path / "file").write_text("mine")
