@@ -1,6 +1,23 @@
 """kgen: deep generative models of images in Keras 3."""
 
-from kgen import engine
-from kgen.engine import GenerativeModel, MovingAverage
+from kgen import callbacks, data, engine, layers, losses, models, networks, plots, schedules
+from kgen.engine import GenerativeModel, MovingAverage, NonFiniteLoss
+from kgen.models import VAE
 
-__all__ = ["GenerativeModel", "MovingAverage", "engine"]
+__version__ = "0.1.0"
+
+__all__ = [
+    "VAE",
+    "GenerativeModel",
+    "MovingAverage",
+    "NonFiniteLoss",
+    "callbacks",
+    "data",
+    "engine",
+    "layers",
+    "losses",
+    "models",
+    "networks",
+    "plots",
+    "schedules",
+]

@@ -14,7 +14,9 @@ class ToyGAN(kgen.GenerativeModel):
     players = {"discriminator": ["discriminator"], "generator": ["generator"]}
     logs = ("discriminator_loss", "generator_loss")
 
-    def __init__(self, k=2, batch_norm=True, dropout=0.1, generator=None, discriminator=None, **kwargs):
+    def __init__(
+        self, k=2, batch_norm=True, dropout=0.1, generator=None, discriminator=None, **kwargs
+    ):
         kwargs.setdefault("image_shape", (2,))
         dtype = kwargs.get("dtype")
         super().__init__(
@@ -58,7 +60,9 @@ class ToyGAN(kgen.GenerativeModel):
 
     def update(self, batch):
         for real in self.minibatches(batch):
-            d_loss = self.minimize("discriminator", self.critic_loss, *self.critic_inputs(real, True))
+            d_loss = self.minimize(
+                "discriminator", self.critic_loss, *self.critic_inputs(real, True)
+            )
         g_loss = self.minimize("generator", self.generator_loss, self.noise(real))
         self.generator_average.update()
         return {"discriminator_loss": d_loss, "generator_loss": g_loss}
@@ -80,8 +84,13 @@ class ToyGAN(kgen.GenerativeModel):
 def make_generator(batch_norm=True, dtype=None):
     norm = [layers.BatchNormalization(dtype=dtype)] if batch_norm else []
     return keras.Sequential(
-        [keras.Input((8,)), layers.Dense(32, dtype=dtype), *norm, layers.ReLU(dtype=dtype),
-         layers.Dense(2, dtype="float32")],
+        [
+            keras.Input((8,)),
+            layers.Dense(32, dtype=dtype),
+            *norm,
+            layers.ReLU(dtype=dtype),
+            layers.Dense(2, dtype="float32"),
+        ],
         name="generator",
     )
 
@@ -89,8 +98,12 @@ def make_generator(batch_norm=True, dtype=None):
 def make_discriminator(dropout=0.1, dtype=None):
     drop = [layers.Dropout(dropout, dtype=dtype)] if dropout else []
     return keras.Sequential(
-        [keras.Input((2,)), layers.Dense(32, "relu", dtype=dtype), *drop,
-         layers.Dense(1, dtype="float32")],
+        [
+            keras.Input((2,)),
+            layers.Dense(32, "relu", dtype=dtype),
+            *drop,
+            layers.Dense(1, dtype="float32"),
+        ],
         name="discriminator",
     )
 

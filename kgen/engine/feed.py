@@ -92,9 +92,7 @@ def _whole_batches(model, dataset, batch_size, steps_per_epoch):
             else f"batch_size={m} is more than the {dataset.num_examples} images of "
             f"{dataset.name!r}. Use batch_size={dataset.num_examples} or less."
         )
-    return dataset.with_options(
-        batch_size=k * m, drop_last=True, steps_per_epoch=steps_per_epoch
-    )
+    return dataset.with_options(batch_size=k * m, drop_last=True, steps_per_epoch=steps_per_epoch)
 
 
 def _checked(model, source, k):

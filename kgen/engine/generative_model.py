@@ -14,7 +14,7 @@ from kgen import schedules
 from kgen.data.ranges import check_images, normalize_image_shape, to_model_range, with_channel
 from kgen.engine import backend, feed
 from kgen.engine.context import CONTEXT, EVALUATION, TRAINING, running
-from kgen.engine.optimizers import OptimizerGroup, serialize_optimizer
+from kgen.engine.optimizers import LossScale, OptimizerGroup, serialize_optimizer
 from kgen.engine.random import SeedGenerator, host_generator
 from kgen.engine.run import Run
 
@@ -320,7 +320,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         self._check_networks()
         members = self._members(optimizer)
         if self.dtype_policy.name == "mixed_float16":
-            members = {p: _with_loss_scale(m) for p, m in members.items()}
+            members = {p: LossScale.around(m) for p, m in members.items()}
         single = len(members) == 1
         super().compile(
             optimizer=next(iter(members.values())) if single else OptimizerGroup(members),
@@ -370,13 +370,19 @@ class GenerativeModel(backend.Steps, keras.Model):
                     f"The network {name!r} has no weights yet: give it a keras.Input, or call it "
                     "once."
                 )
-            dtypes = {v.path: layer.compute_dtype for layer in network._flatten_layers()
-                      for v in layer._trainable_variables}
+            dtypes = {
+                v.path: layer.compute_dtype
+                for layer in network._flatten_layers()
+                for v in layer._trainable_variables
+            }
             allowed = {policy.compute_dtype, "float32"}
             if dtypes and (
                 set(dtypes.values()) - allowed
-                or (policy.compute_dtype != "float32" and set(dtypes.values()) == {"float32"}
-                    and len(dtypes) > 2)
+                or (
+                    policy.compute_dtype != "float32"
+                    and set(dtypes.values()) == {"float32"}
+                    and len(dtypes) > 2
+                )
             ):
                 raise ValueError(
                     f"The model computes in {policy.name!r} but the network {name!r} in "
@@ -662,12 +668,6 @@ def _spans(initial_epoch, batch, epochs):
         initial_epoch += 1
     if initial_epoch < epochs:
         yield initial_epoch, epochs
-
-
-def _with_loss_scale(optimizer):
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return optimizer
-    return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
 def _refuse_unregistered(config):

@@ -85,6 +85,35 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         return cls(members, name=config["name"])
 
 
+@keras.saving.register_keras_serializable("kgen")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's dynamic loss scaling, which writes its inner optimizer's variables to a file once.
+
+    Keras's own writes them with its variables and again with the inner optimizer.
+    """
+
+    @classmethod
+    def around(cls, optimizer):
+        """Wrap an optimizer; one that scales already keeps its settings."""
+        if isinstance(optimizer, cls):
+            return optimizer
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            return cls(
+                optimizer.inner_optimizer, optimizer.initial_scale, optimizer.dynamic_growth_steps
+            )
+        return cls(optimizer)
+
+    def save_own_variables(self, store):
+        """Write the scale and its counters."""
+        for index, variable in enumerate(self._variables):
+            store[str(index)] = keras.ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store):
+        """Read what `save_own_variables` wrote."""
+        for index, variable in enumerate(self._variables):
+            variable.assign(store[str(index)])
+
+
 def serialize_optimizer(optimizer):
     """Serialise an optimizer for every backend.
 
@@ -94,7 +123,9 @@ def serialize_optimizer(optimizer):
     config = keras.saving.serialize_keras_object(optimizer)
     if config["module"].startswith("keras.src.backend"):
         public = next(
-            c for c in type(optimizer).__mro__ if getattr(keras.optimizers, c.__name__, None) is not None
+            c
+            for c in type(optimizer).__mro__
+            if getattr(keras.optimizers, c.__name__, None) is not None
             and not c.__module__.startswith("keras.src.backend")
         )
         config |= {"module": "keras.optimizers", "class_name": public.__name__}

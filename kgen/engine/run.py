@@ -43,10 +43,10 @@ class Run(keras.callbacks.CallbackList):
             epochs=epochs,
             steps=steps,
         )
-        self.source, self.checkpoint = source, checkpoint
+        self.source, self.checkpoint, self.steps = source, checkpoint, steps
         self.epoch = self.batch = 0
         self._first_batch = 0
-        self._restored = None
+        self._random = backend.random_state()
         self._begun = False
         self._signal = None
 
@@ -55,10 +55,10 @@ class Run(keras.callbacks.CallbackList):
         """Whether the data can continue at a position (kgen's own datasets can)."""
         return hasattr(self.source, "set_position")
 
-    def resume(self, epoch, batch, restored):
-        """Start at a position; `restored()` is called when every callback has begun."""
+    def resume(self, epoch, batch):
+        """Start at this position, everything else being restored."""
+        self._random = backend.random_state()
         self.epoch, self.batch, self._first_batch = epoch, batch, batch
-        self._restored = restored
 
     # Keras calls these.
 
@@ -68,8 +68,8 @@ class Run(keras.callbacks.CallbackList):
             return
         self._begun = True
         super().on_train_begin(logs)
-        if self._restored is not None:
-            self._restored.callbacks(self.callbacks)
+        if self.checkpoint is not None:
+            self.checkpoint.callbacks_begun(self.callbacks)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Set the position of the data: it depends on nothing but the epoch and the batch."""
@@ -77,11 +77,17 @@ class Run(keras.callbacks.CallbackList):
         if self.knows_position:
             self.source.set_position(epoch, self._first_batch)
         if self._first_batch:
-            self._restored.metrics(self.model)
+            self.checkpoint.epoch_resumed()
         super().on_epoch_begin(epoch, logs)
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Count batches from the epoch's beginning, not from where it was resumed."""
+        """Count batches from the epoch's beginning, not from where it was resumed.
+
+        What draws from global generators between two epochs (Keras's torch data loader, callbacks)
+        does not move training.
+        """
+        if batch == 0:
+            backend.set_random_state(self._random)
         super().on_train_batch_begin(batch + self._first_batch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -90,18 +96,22 @@ class Run(keras.callbacks.CallbackList):
         super().on_train_batch_end(self.batch - 1, logs)
         if self.batch // self.look_every != before // self.look_every:
             self._look_at(logs)
-        steps = self.batch - before
-        due = self.checkpoint is not None and self.checkpoint.is_due(steps)
-        if (due or self._signal is not None) and self.knows_position:
-            self._flush_futures()
-            self.save(self.epoch, self.batch)
-        self._obey_signal()
+        if not self.knows_position:
+            self._obey_signal()
+        elif self.batch < self.source.batches_per_epoch:  # else the epoch's end comes next
+            due = self.checkpoint is not None and self.checkpoint.is_due(self.batch - before)
+            if due or self._signal is not None:
+                self._flush_futures()
+                self.save(self.epoch, self.batch)
+            self._obey_signal()
 
     def on_epoch_end(self, epoch, logs=None):
         """Pass on; then check the losses and save, after every other callback."""
         self._first_batch = 0
+        self._random = backend.random_state()
         self.refuse_non_finite()
         super().on_epoch_end(epoch, logs)
+        backend.set_random_state(self._random)
         self.save(epoch + 1, 0)
         self._obey_signal()
 

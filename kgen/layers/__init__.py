@@ -1,0 +1,6 @@
+"""Reusable Keras layers."""
+
+from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
+from kgen.layers.sampling import Sampling
+
+__all__ = ["L1", "MSE", "Bernoulli", "Gaussian", "Likelihood", "Sampling"]

@@ -1,0 +1,120 @@
+"""A run in a process of its own, to be killed: `python resumable.py FOLDER MODEL [options]`.
+
+Prints `begun` when training begins and, if it reaches the end, a digest of all that it left: the
+weights, the history and the CSV file.
+"""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import signal
+
+import keras
+import numpy as np
+from toy import ToyGAN, points
+
+import kgen
+from kgen.engine import state
+
+
+class Watch(keras.callbacks.Callback):
+    """Says when training begins; kills the process at a batch, counted from the beginning."""
+
+    def __init__(self, kill_at):
+        super().__init__()
+        self.kill_at, self.__seen = kill_at, 0
+
+    def on_train_begin(self, logs=None):
+        print("begun", flush=True)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.__seen += 1
+        if self.__seen == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_in_write(number):
+    """Kill the process in the middle of writing a checkpoint, at the `number`-th array."""
+    count, write_array = [0], np.lib.format.write_array
+
+    def writing(member, array, **options):
+        write_array(member, array, **options)
+        count[0] += 1
+        if count[0] == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    np.lib.format.write_array = writing
+
+
+def build(name):
+    keras.utils.set_random_seed(1)
+    if name == "toy":
+        return ToyGAN(k=2), points(640)
+    dropout = [keras.layers.Dropout(0.2)]
+    encoder = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, "relu"),
+            *dropout,
+            keras.layers.Dense(4),
+        ]
+    )
+    vae = kgen.VAE(
+        (8, 8),
+        encoder=encoder,
+        kl_weight=kgen.schedules.LinearWarmup(1.0, 30),
+        reconstruction="gaussian",
+    )
+    return vae, kgen.data.load("digits").take(320)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("model", choices=["toy", "vae"])
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--every", default="3")
+    parser.add_argument("--kill-at", type=int, default=0)
+    parser.add_argument("--kill-in-write", type=int, default=0)
+    parser.add_argument("--jit", default="auto")
+    arguments = parser.parse_args()
+    if arguments.kill_in_write:
+        kill_in_write(arguments.kill_in_write)
+    every = int(arguments.every) if arguments.every.isdigit() else arguments.every
+    model, data = build(arguments.model)
+    model.compile(jit_compile=True if arguments.jit == "on" else "auto")
+    monitor = model.logs[0]
+    history = model.fit(
+        data,
+        batch_size=32,
+        epochs=arguments.epochs,
+        verbose=0,
+        validation_data=data.take(50) if arguments.model == "vae" else data[:50],
+        callbacks=[
+            kgen.callbacks.TrainingCheckpoint(arguments.folder / "run", every=every),
+            keras.callbacks.CSVLogger(arguments.folder / "log.csv"),
+            keras.callbacks.EarlyStopping(
+                monitor, mode="min", patience=50, restore_best_weights=True
+            ),
+            keras.callbacks.ReduceLROnPlateau(monitor, mode="min", patience=1, min_delta=1.0),
+            kgen.callbacks.SampleGrid(arguments.folder / "samples", n=4)
+            if arguments.model == "vae"
+            else Watch(0),
+            Watch(arguments.kill_at),
+        ],
+    )
+    digest = hashlib.sha256()
+    arrays = state.capture(model)
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    digest.update(repr(sorted(history.history.items())).encode())
+    digest.update((arguments.folder / "log.csv").read_bytes())
+    np.savez(arguments.folder / "final.npz", **arrays)
+    print("step", int(model.step), "epochs", len(history.epoch))
+    print("digest", digest.hexdigest(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
