@@ -331,7 +331,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         )
         self._loss_tracker = None  # the means of `logs` are all there is
         self._inference.clear()
-        self.build()
+        self.ensure_built()
         for player in self.players:
             self._optimizer_of(player).build(self.variables_of(player))
         self.optimizer.built = True
@@ -391,13 +391,15 @@ class GenerativeModel(backend.Steps, keras.Model):
                     f"({policy.name!r}) before anything is built."
                 )
 
-    def build(self, input_shape=None):
-        """Call the model once, symbolically (`compile`, `save` and `export` need it built)."""
+    def build(self, input_shape):
+        """Nothing to make: networks come built."""
+        self.built = True
+
+    def ensure_built(self):
+        """Call the model once, symbolically: `save` and `export` need its input's shape."""
         if not self.built:
             shape, dtype = self.input_signature()
-            self.built = True
-            backend_call = keras.KerasTensor((None, *shape), dtype=dtype)
-            self(backend_call)
+            self(keras.KerasTensor((None, *shape), dtype=dtype))
 
     # The steps.
 
@@ -615,7 +617,7 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def build_from_config(self, config):
         """Build as `compile` does."""
-        self.build()
+        self.ensure_built()
 
     def get_compile_config(self):
         """Arguments of `compile`, written so that every backend can read them."""
@@ -650,7 +652,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
         _refuse_unregistered(self.get_config())
-        self.build()
+        self.ensure_built()
         backend.synchronize(self)
         with _beside(path) as temporary:
             super().save(temporary, **kwargs)

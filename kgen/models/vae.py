@@ -84,7 +84,7 @@ class VAE(GenerativeModel):
         self.kl_weight = schedules.get(kl_weight, "kl_weight")
         self.sampling = Sampling(seed=self.seed, name="sampling", dtype="float32")
         _check_shapes(self)
-        self.build()
+        self.ensure_built()
 
     def get_config(self):
         """Everything that the constructor needs."""

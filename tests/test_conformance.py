@@ -1,0 +1,331 @@
+"""What every model does, on every backend. A model joins by being listed in `cases.py`."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+from importlib import util
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from cases import CASES
+from keras import ops
+
+import kgen
+from kgen.engine import state
+
+BACKEND = keras.backend.backend()
+XLA = BACKEND != "torch"  # where a compiled step is bit-equal between two models of a process
+OTHERS = [
+    b for b in ("tensorflow", "jax", "torch") if b != BACKEND and util.find_spec(b) is not None
+]
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+# On JAX and torch one model for each family passes everything, the others what is above all.
+each_case = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(c, marks=() if c.head or BACKEND == "tensorflow" else pytest.mark.full)
+        for c in CASES
+    ],
+    ids=lambda c: c.name,
+)
+
+
+def compiled(case, dtype=None, seed=0, **options):
+    keras.utils.set_random_seed(seed)
+    model = case.make(dtype=dtype)
+    model.compile(**options)
+    return model
+
+
+def fit(model, case, epochs=1, **options):
+    return model.fit(
+        case.data, batch_size=case.batch_size, epochs=epochs, verbose=0, **options
+    ).history
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def gap(a, b):
+    return max(float(np.abs(a[name].astype("float64") - b[name]).max()) for name in a)
+
+
+@every_case
+def test_fit_reports_every_loss(case):
+    model = compiled(case)
+    before = state.capture(model)
+    history = fit(model, case, epochs=2, validation_data=case.data[:50])
+    names = set(model.logs)
+    assert names <= history.keys()
+    assert {f"val_{name}" for name in names} & history.keys()
+    assert np.isfinite([history[name] for name in history]).all()
+    updates = 2 * (len(case.data) // (case.batch_size * model.minibatches_per_update))
+    assert int(model.step) == updates > 0
+    assert gap(before, state.capture(model)) > 0
+
+
+@every_case
+def test_losses_equal_a_computation_by_hand(case):
+    model = compiled(case)
+    fit(model, case)
+    images = case.data[:20]
+    expected = case.by_hand(model, images)
+    measured = model.evaluate(images, batch_size=20, verbose=0)
+    assert measured.keys() == expected.keys()
+    for name, value in expected.items():
+        assert measured[name] == pytest.approx(value, rel=2e-4, abs=2e-5), name
+
+
+@every_case
+def test_a_saved_model_gives_the_same_output_and_goes_on(case, tmp_path):
+    model = compiled(case, jit_compile=XLA)
+    fit(model, case)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    np.testing.assert_allclose(loaded.generate(5, seed=3), model.generate(5, seed=3), atol=1e-6)
+    assert int(loaded.step) == int(model.step)
+    assert state.differences(state.describe(loaded), state.describe(model)) == []
+    a, b = state.capture(loaded), state.capture(model)
+    random = {n for n, v in state._variables(model).items() if "seed_generator" in v.path}
+    for name in a.keys() - random:
+        if not name.startswith(("metrics", "random")):
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    fit(loaded, case)
+    assert int(loaded.step) == 2 * int(model.step)
+
+
+@each_case
+def test_no_variable_is_stored_twice(case, tmp_path):
+    for policy in (None, "mixed_float16"):
+        model = compiled(case, dtype=policy)
+        model.save(tmp_path / "model.keras")
+        with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+            archive.extract("model.weights.h5", tmp_path)
+        stored = []
+        with h5py.File(tmp_path / "model.weights.h5") as file:
+            file.visititems(lambda n, o, to=stored: to.append(n) if hasattr(o, "shape") else None)
+        assert len(stored) == len(model.weights) + len(model.optimizer.variables), stored
+
+
+@each_case
+def test_n_and_n_epochs_equal_2n(case, tmp_path):
+    whole = compiled(case, jit_compile=XLA)
+    whole_history = fit(whole, case, epochs=4)
+    for epochs in (2, 4):
+        checkpoint = kgen.callbacks.TrainingCheckpoint(tmp_path)
+        parts = compiled(case, jit_compile=XLA)
+        history = fit(parts, case, epochs=epochs, callbacks=[checkpoint])
+    assert history == whole_history
+    assert same(state.capture(parts), state.capture(whole))
+
+
+@each_case
+def test_validation_does_not_move_training(case, tmp_path):
+    runs = []
+    for options in (
+        {},
+        {
+            "validation_data": case.data[:50],
+            "validation_batch_size": 20,
+            "callbacks": [kgen.callbacks.SampleGrid(tmp_path, n=4, gif=False)]
+            if len(case.data.shape) > 2
+            else [],
+        },
+    ):
+        model = compiled(case, jit_compile=XLA)
+        history = fit(model, case, epochs=2, **options)
+        model.generate(3)
+        captured = state.capture(model)
+        evaluation = {n for n, v in state._variables(model).items() if "evaluation" in v.path}
+        ignored = ("metrics",)
+        runs.append(
+            (
+                {n: history[n] for n in model.logs},
+                {n: a for n, a in captured.items() if n not in evaluation | set(ignored)},
+            )
+        )
+    assert runs[0][0] == runs[1][0]
+    kept = [{n: a for n, a in r[1].items() if not n.startswith("metrics")} for r in runs]
+    assert same(*kept)
+
+
+@each_case
+def test_evaluate_repeats_itself_and_weighs_images(case):
+    model = compiled(case)
+    first = model.evaluate(case.data[:50], batch_size=50, verbose=0)
+    assert model.evaluate(case.data[:50], batch_size=50, verbose=0) == first
+    before = state.capture(model)
+    model.evaluate(case.data[:50], batch_size=20, verbose=0)
+    after = state.capture(model)
+    moved = {n for n in before if not np.array_equal(before[n], after[n])}
+    evaluation = {n for n, v in state._variables(model).items() if "evaluation" in v.path}
+    assert {n for n in moved if not n.startswith("metrics")} <= evaluation
+
+
+@each_case
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(case, policy, tmp_path):
+    model = compiled(case, dtype=policy)
+    history = fit(model, case, epochs=2)
+    assert np.isfinite([history[name] for name in model.logs]).all()
+    full = compiled(case)
+    fit(full, case, epochs=2)
+    for name in model.logs:
+        expected = model.evaluate(case.data[:32], verbose=0)[name]
+        assert full.evaluate(case.data[:32], verbose=0)[name] == pytest.approx(
+            expected, rel=0.15, abs=0.3
+        )
+    members = getattr(model.optimizer, "optimizers", [model.optimizer])
+    scaled = [isinstance(m, keras.optimizers.LossScaleOptimizer) for m in members]
+    assert all(scaled) if policy == "mixed_float16" else not any(scaled)
+    assert model.generate(2, seed=0).dtype == "float32"
+    assert {str(v.dtype) for v in model.trainable_variables} == {"float32"}
+    computing = {
+        layer.compute_dtype for layer in model._flatten_layers() if layer._trainable_variables
+    }
+    assert policy.removeprefix("mixed_") in computing
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.dtype_policy.name == policy
+    np.testing.assert_allclose(loaded.generate(2, seed=0), model.generate(2, seed=0), atol=1e-2)
+    fit(loaded, case)
+
+
+@each_case
+def test_compiled_equals_eager(case):
+    histories = []
+    for options in ({"run_eagerly": True}, {}):
+        model = compiled(case, **options)
+        histories.append(fit(model, case, epochs=1))
+    for name in model.logs:
+        np.testing.assert_allclose(*[h[name] for h in histories], rtol=2e-3, atol=1e-3)
+
+
+@each_case
+def test_nothing_is_traced_twice(case):
+    model = compiled(case)
+    traces = {"update": 0, "generate": 0}
+    update, call = model.update, model.generate
+
+    def counting_update(batch):
+        traces["update"] += 1
+        return update(batch)
+
+    model.update = counting_update
+    fit(model, case, epochs=2)
+    first = traces["update"]
+    model.optimizer.learning_rate = 1e-4
+    fit(model, case, epochs=2)
+    if BACKEND == "torch":
+        assert traces["update"] == int(model.step)
+    else:
+        assert traces["update"] == first <= 2  # TensorFlow traces once more to make variables
+    model.generate(1, seed=0)
+    model.generate(3, seed=0)
+    sizes = {id(f) for f in model._inference.values()}
+    call(200, seed=0)
+    assert {id(f) for f in model._inference.values()} == sizes
+
+
+@each_case
+def test_the_same_seed_gives_the_same_images(case):
+    model = compiled(case)
+    eight, sixteen = model.generate(8, seed=5), model.generate(16, seed=5)
+    np.testing.assert_allclose(sixteen[:8], eight, atol=1e-6)
+    np.testing.assert_allclose(model.generate(16, seed=5, batch_size=3), sixteen, atol=1e-6)
+    assert eight.shape == (8, *model.image_shape) and eight.dtype == "float32"
+    if len(model.image_shape) == 3:
+        assert eight.min() >= -1 and eight.max() <= 1
+    assert np.abs(model.generate(8, seed=6) - eight).max() > 1e-5
+    assert np.abs(model.generate(8) - model.generate(8)).max() > 1e-5
+    for n in (0, -1, 2.5):
+        with pytest.raises(ValueError, match="positive integer"):
+            model.generate(n)
+
+
+@each_case
+def test_wrong_input_is_refused_before_anything_moves(case):
+    model = compiled(case)
+    before = state.capture(model)
+    for wrong, words in case.wrong:
+        with pytest.raises((TypeError, ValueError), match=words):
+            fit(model, type(case)(**{**vars(case), "data": wrong}))
+        with pytest.raises((TypeError, ValueError)):
+            model.evaluate(wrong, verbose=0)
+    with pytest.raises(ValueError, match="batch_size"):
+        model.fit(case.data[:10], batch_size=64, verbose=0)
+    for options in ({"loss": "mse"}, {"metrics": ["mae"]}):
+        with pytest.raises(ValueError, match="takes no"):
+            model.compile(**options)
+    with pytest.raises(ValueError, match="players"):
+        model.compile({"nobody": "adam"})
+    assert same(state.capture(model), before)
+
+
+@each_case
+def test_networks_of_another_policy_are_refused(case):
+    model = case.make()
+    names = [
+        n
+        for names in model.players.values()
+        for n in names
+        if getattr(model, n).trainable_variables and isinstance(getattr(model, n), keras.Model)
+    ]
+    other = case.make(dtype="mixed_bfloat16", **{names[0]: getattr(model, names[0])})
+    with pytest.raises(ValueError, match=r"mixed_bfloat16.*float32"):
+        other.compile()
+
+
+@each_case
+def test_export_serves_what_predict_returns(case, tmp_path):
+    model = compiled(case)
+    fit(model, case)
+    shape, _ = model.input_signature()
+    inputs = np.random.default_rng(0).uniform(-1, 1, (3, *shape)).astype("float32")
+    predicted = model.predict(inputs, verbose=0)
+    np.testing.assert_allclose(
+        predicted, ops.convert_to_numpy(model(inputs)), atol=1e-5, rtol=1e-4
+    )
+    if BACKEND == "torch":  # Keras exports SavedModels from TensorFlow and JAX
+        return
+    import tensorflow as tf
+
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    served = exported.serve(tf.constant(inputs))
+    np.testing.assert_allclose(served.numpy(), predicted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=() if c.head else pytest.mark.full) for c in CASES],
+    ids=lambda c: c.name,
+)
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_file_from_another_backend(case, other, tmp_path):
+    """Saved and generated there, loaded and generated here; then trained on."""
+    script = pathlib.Path(__file__).with_name("save_elsewhere.py")
+    root = str(script.parents[1])
+    environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": root}
+    subprocess.run(
+        [sys.executable, str(script), case.name, str(tmp_path)], env=environment, check=True
+    )
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    there = np.load(tmp_path / "outputs.npz")
+    np.testing.assert_allclose(loaded.generate(6, seed=2), there["generated"], atol=1e-4)
+    if hasattr(loaded, "encode"):
+        np.testing.assert_allclose(loaded.encode(case.data[:20]), there["encoded"], atol=1e-4)
+    iterations = [int(o.iterations) for o in getattr(loaded.optimizer, "optimizers", [])]
+    history = fit(loaded, case)
+    assert np.isfinite([history[name] for name in loaded.logs]).all()
+    assert all(
+        int(o.iterations) > i > 0
+        for o, i in zip(getattr(loaded.optimizer, "optimizers", []), iterations, strict=True)
+    )
