@@ -1,0 +1,163 @@
+"""`load`: images by name."""
+
+import contextlib
+import difflib
+import os
+import shutil
+
+import numpy as np
+
+from kgen.data.dataset import ImageDataset, resize
+from kgen.data.ranges import to_uint8
+
+
+def load(
+    name, split="train", image_size=None, seed=0, batch_size=128, shuffle=None, data_dir=None
+):
+    """Load images by name.
+
+    Args:
+        name: `"digits"` (embedded: scikit-learn's 1,797 real handwritten digits, 8x8), or any
+            image set of TensorFlow Datasets, such as `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
+            `"cycle_gan/horse2zebra"`.
+        split: `"train"`, `"test"` or `"all"` for embedded sets; any split of TensorFlow Datasets,
+            slices such as `"train[:1000]"` included.
+        image_size: None for the images' own size, an integer for squares, or `(height, width)`.
+            Images of several sizes need it: the largest centred crop of that aspect is resized.
+        seed: of the order.
+        batch_size: images in a batch.
+        shuffle: whether each epoch has its own order; by default, for training splits.
+        data_dir: the store of TensorFlow Datasets; by default its own.
+
+    Returns:
+        An `ImageDataset` with labels where there are some.
+
+    Raises:
+        ValueError: for an unknown name or split, or one without images.
+        ConnectionError: if the set is not in the store and cannot be fetched.
+    """
+    size = _size(image_size)
+    if name in EMBEDDED:
+        images, labels, class_names = EMBEDDED[name](split)
+    else:
+        images, labels, class_names = _from_tfds(name, split, size, data_dir)
+    if len(images) == 0:
+        raise ValueError(f"The split {split!r} of {name!r} is empty: there is nothing to load.")
+    dataset = ImageDataset(
+        images,
+        labels,
+        batch_size=batch_size,
+        shuffle=str(split).startswith("train") if shuffle is None else shuffle,
+        seed=seed,
+        class_names=class_names,
+        name=name,
+    )
+    return dataset if size is None else dataset.at_resolution(size)
+
+
+def _size(image_size):
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if size is None:
+        return None
+    if len(tuple(size)) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(
+            f"image_size must be a positive integer or (height, width); got {image_size!r}."
+        )
+    return tuple(size)
+
+
+def _digits(split):
+    """The digits of scikit-learn: a fifth of each class, evenly spaced, is the test set."""
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    images = np.round(raw.images * (255 / 16)).astype("uint8")
+    labels = raw.target.astype("int64")
+    rank = np.zeros(len(labels), int)  # of an image within its class
+    for label in range(10):
+        rank[labels == label] = np.arange((labels == label).sum())
+    test = rank % 5 == 4
+    chosen = {"train": ~test, "test": test, "all": np.ones(len(labels), bool)}
+    if split not in chosen:
+        raise ValueError(f"digits has the splits {list(chosen)}; got {split!r}.")
+    return images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)]
+
+
+EMBEDDED = {"digits": _digits}
+
+
+def _from_tfds(name, split, size, data_dir):
+    import tensorflow_datasets as tfds
+
+    builder = _builder(tfds, name, data_dir)
+    features = builder.info.features
+    image_key = _only(features, tfds.features.Image, "image")
+    if image_key is None:
+        raise ValueError(f"{name!r} has no images; its features are {sorted(features)}.")
+    label_key = _only(features, tfds.features.ClassLabel, "label")
+    _prepare(tfds, builder, name)
+    base = str(split).split("[")[0]
+    if isinstance(split, str) and "+" not in split and base not in {*builder.info.splits, "all"}:
+        raise ValueError(f"{name!r} has the splits {sorted(builder.info.splits)}; got {split!r}.")
+    images, labels = [], []
+    for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
+        image = example[image_key]
+        if size is not None and image.shape[:2] != size:
+            image = _crop_and_resize(image, size)
+        if images and image.shape != images[0].shape:
+            raise ValueError(
+                f"{name!r} has images of several sizes, such as {images[0].shape} and "
+                f"{image.shape}: pass image_size=, which crops and resizes them."
+            )
+        images.append(image)
+        if label_key is not None:
+            labels.append(example[label_key])
+    images = np.stack(images) if images else np.zeros((0, 1, 1, 1), "uint8")
+    names = features[label_key].names if label_key is not None else None
+    return images, np.array(labels, "int64") if label_key is not None else None, names
+
+
+def _builder(tfds, name, data_dir):
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError, AttributeError) as error:
+        known = [*EMBEDDED, *tfds.list_builders()]
+        close = difflib.get_close_matches(name.split("/")[0], known)
+        raise ValueError(
+            f"There is no dataset {name!r}. Embedded: {sorted(EMBEDDED)}; otherwise any image set "
+            "of TensorFlow Datasets"
+            + (f", perhaps {' or '.join(map(repr, close))}" if close else "")
+            + f". (TensorFlow Datasets says: {str(error).splitlines()[0]})"
+        ) from error
+
+
+def _only(features, kind, preferred):
+    found = [key for key, feature in features.items() if isinstance(feature, kind)]
+    return preferred if preferred in found else next(iter(found), None)
+
+
+def _prepare(tfds, builder, name):
+    """Make sure that the set is in the store: fetch it, or say what can be done."""
+    if builder.info.splits and os.path.isdir(builder.data_dir):
+        return
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # TensorFlow Datasets raises whatever its downloaders raise
+        with contextlib.suppress(OSError):  # nothing half-made stays
+            shutil.rmtree(f"{builder.data_dir}.incomplete", ignore_errors=True)
+        raise ConnectionError(
+            f"The dataset {name!r} is not in the store {builder.data_dir} and fetching it failed: "
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}\n"
+            "Three ways on: run again with a connection; copy the prepared set from another "
+            "machine into the store (data_dir=); or use an embedded set, such as "
+            f"{sorted(EMBEDDED)}."
+        ) from error
+
+
+def _crop_and_resize(image, size):
+    height, width = size
+    scale = min(image.shape[0] / height, image.shape[1] / width)
+    crop = round(height * scale), round(width * scale)
+    top, left = (image.shape[0] - crop[0]) // 2, (image.shape[1] - crop[1]) // 2
+    image = image[top : top + crop[0], left : left + crop[1]]
+    return resize(to_uint8(image)[None], size)[0]
