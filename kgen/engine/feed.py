@@ -11,8 +11,13 @@ from kgen.data.ranges import check_images
 
 
 def is_array(x):
-    """Whether `x` is an array in memory: NumPy, or a tensor of this backend."""
-    return isinstance(x, np.ndarray) or ops.is_tensor(x)
+    """Whether `x` is an array in memory: NumPy's, or a tensor of any framework."""
+    return hasattr(x, "__array__") and hasattr(x, "shape")
+
+
+def to_numpy(x):
+    """An array in memory as a NumPy array."""
+    return ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
 
 
 def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
@@ -53,20 +58,20 @@ def split(x, y, fraction):
         )
     if not 0 < fraction < 1:
         raise ValueError(f"validation_split must lie between 0 and 1; got {fraction!r}.")
-    x = ops.convert_to_numpy(x)
+    x = to_numpy(x)
     at = int(len(x) * (1 - fraction))
     if at in (0, len(x)):
         raise ValueError(f"validation_split={fraction} leaves one side of {len(x)} images empty.")
     if y is None:
         return (x[:at], None), (x[at:], None)
-    y = ops.convert_to_numpy(y)
+    y = to_numpy(y)
     return (x[:at], y[:at]), (x[at:], y[at:])
 
 
 def _dataset(model, x, y, **options):
-    labels = None if y is None else ops.convert_to_numpy(y)
+    labels = None if y is None else to_numpy(y)
     return from_arrays(
-        ops.convert_to_numpy(x),
+        to_numpy(x),
         labels,
         image_shape=model.image_shape,
         check_range=model.check_range,
@@ -117,7 +122,7 @@ def _checked(model, source, k):
     images = keras.utils.unpack_x_y_sample_weight(first)[0]
     if not is_array(images):
         raise TypeError(f"Batches must hold one array of images; got {type(images).__name__}.")
-    images = ops.convert_to_numpy(images)
+    images = to_numpy(images)
     check_images(images, model.image_shape, model.check_range, "The first batch")
     if len(images) % k:
         raise ValueError(

@@ -253,7 +253,7 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def images_in(self, images, what="images"):
         """Check images from outside and return them float32 in [-1, 1], `(N, *image_shape)`."""
-        images = ops.convert_to_numpy(images)
+        images = feed.to_numpy(images)
         check_images(images, self.image_shape, check_range=False, what=what)
         in_range = images.dtype == np.uint8 or not self.check_range or len(self.image_shape) == 1
         if not in_range and np.abs(images).max() > 1.001:
@@ -579,7 +579,7 @@ class GenerativeModel(backend.Steps, keras.Model):
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """What `call` returns, as NumPy arrays; images are checked and may be uint8."""
         if feed.is_array(x):
-            x = ops.convert_to_numpy(x)
+            x = feed.to_numpy(x)
             if self.input_signature()[0] == self.image_shape:
                 x = self.images_in(x, "x")
         return super().predict(x, batch_size, verbose, steps, callbacks)

@@ -94,11 +94,14 @@ class Run(keras.callbacks.CallbackList):
         """Pass on; then look at the losses now and then, and save if a checkpoint is due."""
         before, self.batch = self.batch, batch + self._first_batch + 1
         super().on_train_batch_end(self.batch - 1, logs)
+        last = not self.knows_position or self.batch >= self.source.batches_per_epoch
+        if last:  # before validation draws
+            self._random = backend.random_state()
         if self.batch // self.look_every != before // self.look_every:
             self._look_at(logs)
         if not self.knows_position:
             self._obey_signal()
-        elif self.batch < self.source.batches_per_epoch:  # else the epoch's end comes next
+        elif not last:  # after the last one comes the epoch's end
             due = self.checkpoint is not None and self.checkpoint.is_due(self.batch - before)
             if due or self._signal is not None:
                 self._flush_futures()
@@ -108,7 +111,6 @@ class Run(keras.callbacks.CallbackList):
     def on_epoch_end(self, epoch, logs=None):
         """Pass on; then check the losses and save, after every other callback."""
         self._first_batch = 0
-        self._random = backend.random_state()
         self.refuse_non_finite()
         super().on_epoch_end(epoch, logs)
         backend.set_random_state(self._random)

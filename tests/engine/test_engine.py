@@ -1,0 +1,389 @@
+"""The engine's mechanisms, each by itself, against what can be computed by hand."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from toy import ToyGAN, points
+
+import kgen
+from kgen.engine import state
+from kgen.engine.context import TRAINING, running
+
+
+def one_weight(initial=0.0):
+    """A network with one weight: `x -> w * x`."""
+    network = keras.Sequential(
+        [
+            keras.Input((1,)),
+            layers.Dense(
+                1, use_bias=False, kernel_initializer=keras.initializers.Constant(initial)
+            ),
+        ]
+    )
+    return network
+
+
+def weight(network):
+    return float(ops.convert_to_numpy(network.weights[0])[0, 0])
+
+
+@keras.saving.register_keras_serializable("kgen_tests")
+class Means(kgen.GenerativeModel):
+    """Two players of one weight each: one follows each minibatch's mean, one the last."""
+
+    players = {"first": ["a"], "second": ["b"]}
+    logs = ("first_loss", "second_loss")
+
+    def __init__(self, k=3, **kwargs):
+        kwargs = {"a": one_weight(), "b": one_weight()} | kwargs
+        super().__init__((1,), **kwargs)
+        self.minibatches_per_update = k
+
+    def distance(self, network, x, training):
+        w = ops.sum(network(ops.ones((1, 1)), training=training))
+        return ops.square(w - ops.mean(x))
+
+    def update(self, batch):
+        for part in self.minibatches(batch):
+            loss = self.minimize(
+                "first", lambda x, training: self.distance(self.a, x, training), part
+            )
+        other = self.minimize(
+            "second",
+            lambda x, training: (self.distance(self.b, x, training), {"seen": ops.mean(x)}),
+            part,
+        )
+        assert isinstance(other, tuple) and other[1].keys() == {"seen"}
+        return {"first_loss": loss, "second_loss": other[0]}
+
+
+def test_k_steps_on_k_different_minibatches_move_one_player_only():
+    """SGD on (w - mean)^2 with rate 1/4 halves the distance to each minibatch's mean in turn."""
+    x = np.arange(12, dtype="float32")[:, None]
+    model = Means(k=3)
+    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players})
+    model.fit(x, batch_size=4, epochs=1, shuffle=False, verbose=0)
+    first = 0.0
+    for j in range(3):
+        first += 0.5 * (x[j::3].mean() - first)
+    assert weight(model.a) == pytest.approx(first)
+    assert weight(model.b) == pytest.approx(0.5 * x[2::3].mean())
+    assert int(model.optimizer["first"].iterations) == 3
+    assert int(model.optimizer["second"].iterations) == 1
+    assert int(model.step) == 1
+
+
+def test_a_player_moves_its_own_networks_only():
+    model = Means(k=1)
+    still = {"first": keras.optimizers.SGD(0.25), "second": keras.optimizers.SGD(0.0)}
+    model.compile(still)
+    model.fit(np.ones((8, 1), "float32"), batch_size=4, verbose=0)
+    assert weight(model.a) > 0 and weight(model.b) == 0
+
+
+def test_adam_does_not_move_weights_of_another_player():
+    """Adam moves weights even on zero gradients: each optimizer has its own variables."""
+    model = ToyGAN(k=1)
+    model.compile()
+    for player in model.players:
+        mine = {v.path for v in model.variables_of(player)}
+        assert mine and len(model.optimizer[player]._trainable_variables) == len(mine)
+    assert not {id(v) for v in model.variables_of("generator")} & {
+        id(v) for v in model.variables_of("discriminator")
+    }
+
+
+@keras.saving.register_keras_serializable("kgen_tests")
+class MeanOf(kgen.GenerativeModel):
+    """Logs the mean of each batch; its one weight receives no gradient."""
+
+    players = {"model": ["network"]}
+
+    def objective(self, batch, training):
+        return ops.mean(batch) + 0 * ops.sum(self.network(batch[:1], training=training))
+
+
+def test_epoch_logs_are_means_over_images():
+    x = np.random.default_rng(0).normal(size=(130, 1)).astype("float32")
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    measured = model.evaluate(x, batch_size=64, verbose=0)  # 64, 64 and 2 images
+    assert measured == {"loss": pytest.approx(x.mean(), abs=1e-6)}
+    history = model.fit(x, batch_size=64, epochs=2, shuffle=False, verbose=0, validation_data=x)
+    assert history.history["loss"] == pytest.approx([x[:128].mean()] * 2, abs=1e-6)
+    assert history.history["val_loss"] == pytest.approx([x.mean()] * 2, abs=1e-6)
+
+
+def test_an_incomplete_training_batch_is_left_out_and_said(capsys):
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    model.fit(np.ones((130, 1), "float32"), batch_size=64, verbose=2)
+    assert "2 of 130 images" in capsys.readouterr().out
+    assert int(model.step) == 2
+
+
+@pytest.mark.parametrize("make", ["tf.data", "generator", "PyDataset"])
+def test_batched_data_is_split_into_k_minibatches(make):
+    x = np.arange(12, dtype="float32")[:, None]
+    batches = [x[:6], x[6:]]
+    if make == "tf.data":
+        import tensorflow as tf
+
+        data = tf.data.Dataset.from_tensor_slices(x).batch(6, drop_remainder=True)
+    elif make == "generator":
+        data = ((batch,) for batch in batches)
+    else:
+        data = kgen.data.ImageDataset(x, batch_size=6, shuffle=False)
+
+        class Plain(keras.utils.PyDataset):
+            def __len__(self):
+                return 2
+
+            def __getitem__(self, index):
+                return (batches[index],)
+
+        data = Plain()
+    model = Means(k=3)
+    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players})
+    model.fit(data, verbose=0)
+    first = 0.0
+    for batch in batches:
+        for j in range(3):
+            first += 0.5 * (batch[j::3].mean() - first)
+    assert weight(model.a) == pytest.approx(first)
+    with pytest.raises(ValueError, match="multiple of 3"):
+        model.fit((b for b in [(x[:4],)]), verbose=0)
+    with pytest.raises(ValueError, match="batches already"):
+        model.fit((b for b in [(x[:6],)]), batch_size=2, verbose=0)
+
+
+def test_minibatches_partition_a_batch():
+    model = Means(k=3)
+    x = np.arange(24, dtype="float32").reshape(12, 2)
+    parts = model.minibatches((ops.convert_to_tensor(x), ops.convert_to_tensor(x[:, 0])))
+    images = [ops.convert_to_numpy(a) for a, _ in parts]
+    assert [a.shape for a in images] == [(4, 2)] * 3
+    np.testing.assert_array_equal(np.sort(np.concatenate(images), axis=0), x)
+    for image, label in parts:
+        np.testing.assert_array_equal(ops.convert_to_numpy(label), ops.convert_to_numpy(image)[:, 0])
+
+
+def test_moving_average_follows_its_formula():
+    network = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(2), layers.BatchNormalization()], name="net"
+    )
+    average = kgen.MovingAverage(network, decay=0.75)
+    start = [ops.convert_to_numpy(w) for w in network.weights]
+    for w in network.weights:
+        w.assign(w + 4.0)
+    average.update()
+    for w, old, new in zip(network.weights, start, average.model.weights, strict=True):
+        expected = old + 1.0 if w.trainable else old + 4.0
+        np.testing.assert_allclose(ops.convert_to_numpy(new), expected, rtol=1e-6)
+    assert average.trainable_variables == []
+    for decay in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="decay"):
+            kgen.MovingAverage(network, decay)
+    with pytest.raises(ValueError, match="no weights yet"):
+        kgen.MovingAverage(keras.Sequential([layers.Dense(2)]))
+
+
+def test_input_gradient_is_exact_and_differentiable():
+    x = ops.convert_to_tensor(np.array([[1.0, 2.0], [3.0, -1.0]], "float32"))
+    gradient = kgen.engine.input_gradient(lambda x: ops.sum(x**3, axis=-1), x)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(gradient), 3 * ops.convert_to_numpy(x) ** 2, rtol=1e-6
+    )
+
+    @keras.saving.register_keras_serializable("kgen_tests")
+    class Penalised(kgen.GenerativeModel):
+        players = {"critic": ["network"]}
+
+        def objective(self, batch, training):
+            slope = self.input_gradient(lambda x: self.network(x, training=training), batch)
+            return ops.mean((slope - 2.0) ** 2)  # = (w - 2)^2
+
+    model = Penalised(network=one_weight(5.0))
+    model.compile(keras.optimizers.SGD(0.25))
+    model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+    assert weight(model.network) == pytest.approx(3.5)
+    assert model.evaluate(np.ones((4, 1), "float32"), verbose=0)["loss"] == pytest.approx(2.25)
+
+
+def test_random_streams_are_apart():
+    model = ToyGAN()
+    evaluation = model.random
+    with running(phase=TRAINING):
+        training = model.random
+    assert training is not evaluation
+    draws = {}
+    for seed in range(5):
+        model = ToyGAN(seed=seed)
+        for name in ("_training_random", "_evaluation_random"):
+            generator = getattr(model, name)
+            for step in range(5):
+                draw = keras.random.normal((4,), seed=generator)
+                draws[seed, name, step] = tuple(ops.convert_to_numpy(draw).tolist())
+    assert len(set(draws.values())) == len(draws)
+
+
+def test_latents_are_the_same_everywhere():
+    """The first latents of seed 7, drawn by NumPy's PCG64: the same on every backend."""
+    model = ToyGAN()
+    expected = np.random.default_rng(7).standard_normal((3, 8), dtype="float32")
+    np.testing.assert_array_equal(model.latents(3, 8, seed=7), expected)
+    with pytest.raises(ValueError, match="seed"):
+        model.latents(3, 8, seed=-1)
+
+
+def test_learning_rate_callbacks_reach_every_member():
+    model = ToyGAN()
+    model.compile()
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    history = model.fit(points(128), batch_size=32, epochs=2, callbacks=[halve], verbose=0)
+    for member in model.optimizer.optimizers:
+        assert float(member.learning_rate) == pytest.approx(2.5e-4)
+    assert history.history["learning_rate_generator"] == pytest.approx([5e-4, 2.5e-4])
+
+
+def test_a_single_player_has_a_plain_optimizer():
+    model = MeanOf(network=one_weight())
+    model.compile("adam")
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
+    model.compile({"model": "sgd"})
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
+
+
+def test_compile_errors():
+    model = ToyGAN()
+    with pytest.raises(ValueError, match="dictionary from player"):
+        model.compile("adam")
+    shared = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="share one optimizer"):
+        model.compile({"generator": shared, "discriminator": shared})
+    with pytest.raises(ValueError, match="compile"):
+        ToyGAN().fit(points(64), verbose=0)
+    with pytest.raises(ValueError, match="player 'nobody'"):
+        model.minimize("nobody", lambda training: 0.0)
+
+
+def test_an_author_is_told_what_is_missing():
+    class Nothing(kgen.GenerativeModel):
+        players = {"model": ["network"]}
+
+    model = Nothing(network=one_weight())
+    model.compile("sgd")
+    with pytest.raises(NotImplementedError, match="objective"):
+        model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+    with pytest.raises(NotImplementedError, match="generate"):
+        model.generate(1)
+    with pytest.raises(ValueError, match="no network 'network'"):
+        Nothing().compile("sgd")
+    with pytest.raises(TypeError, match="unknown arguments"):
+        Nothing(netwrok=one_weight())
+    with pytest.raises(ValueError, match="no weights yet"):
+        Nothing((1,), network=keras.Sequential([layers.Dense(1)])).compile("sgd")
+
+    class Misnamed(MeanOf):
+        logs = ("loss", "other")
+
+    model = Misnamed(network=one_weight())
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="other"):
+        model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_player_and_step():
+    @keras.saving.register_keras_serializable("kgen_tests")
+    class Exploding(Means):
+        def distance(self, network, x, training):
+            bad = ops.logical_and(ops.cast(network is self.b, "bool"), self.step >= 5)
+            return super().distance(network, x, training) / ops.where(bad, 0.0, 1.0)
+
+    model = Exploding(k=1)
+    model.compile({p: keras.optimizers.SGD(0.0) for p in model.players})
+    with pytest.raises(kgen.NonFiniteLoss, match=r"player 'second'.* step 5 \(epoch 2\)"):
+        model.fit(np.ones((12, 1), "float32"), batch_size=3, epochs=9, verbose=0)
+    assert int(model.step) == 8  # found at the end of the epoch at the latest
+
+
+def test_members_of_a_group_do_not_apply_by_themselves():
+    model = ToyGAN()
+    model.compile()
+    with pytest.raises(RuntimeError, match="minimize"):
+        model.optimizer.apply([], [])
+
+
+def test_weights_and_sample_weights_are_refused():
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    x = np.ones((4, 1), "float32")
+    for options in ({"class_weight": {0: 1.0}}, {"sample_weight": np.ones(4)}):
+        with pytest.raises(ValueError, match="equally"):
+            model.fit(x, **options)
+    for bad in ("images", {"x": x}, [x]):
+        with pytest.raises(TypeError, match="x must be"):
+            model.fit(bad, verbose=0)
+    with pytest.raises(ValueError, match="exhausted"):
+        model.fit(iter(()), verbose=0)
+
+
+def test_validation_split_takes_the_last_images():
+    x = np.arange(20, dtype="float32")[:, None] / 20
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    history = model.fit(x, batch_size=4, validation_split=0.25, verbose=0, shuffle=False).history
+    assert history["loss"][0] == pytest.approx(x[:12].mean(), abs=1e-6)  # 15 images: 3 batches
+    assert history["val_loss"][0] == pytest.approx(x[15:].mean(), abs=1e-6)
+    for fraction in (1.0, -0.5):
+        with pytest.raises(ValueError, match="validation_split"):
+            model.fit(x, validation_split=fraction, verbose=0)
+
+
+def test_steps_per_epoch_goes_through_the_data_without_a_gap():
+    x = np.arange(8, dtype="float32")[:, None]
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    history = model.fit(x, batch_size=2, epochs=4, steps_per_epoch=3, shuffle=False, verbose=0)
+    order = np.concatenate([x, x, x]).reshape(-1, 2)
+    expected = [order[3 * e : 3 * e + 3].mean() for e in range(4)]
+    assert history.history["loss"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_steps_per_execution_changes_nothing():
+    if keras.backend.backend() == "torch":
+        with pytest.raises(ValueError, match="steps_per_execution"):
+            model = MeanOf(network=one_weight())
+            model.compile("sgd", steps_per_execution=2)
+            model.fit(np.ones((8, 1), "float32"), batch_size=2, verbose=0)
+        return
+    captured = []
+    for steps in (1, 4):
+        keras.utils.set_random_seed(0)
+        model = ToyGAN()
+        model.compile(steps_per_execution=steps, jit_compile=True)
+        model.fit(points(320), batch_size=32, epochs=2, verbose=0)
+        captured.append(state.capture(model))
+    for name in captured[0]:
+        np.testing.assert_allclose(captured[0][name], captured[1][name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_state_of_another_model_is_refused():
+    model, other = ToyGAN(), ToyGAN(batch_norm=False)
+    model.compile(), other.compile()
+    with pytest.raises(ValueError, match="another model"):
+        state.restore(model, state.capture(other))
+
+
+def test_descriptions_ignore_automatic_names():
+    a = ToyGAN()
+    keras.layers.Dense(3)  # moves Keras's counters of names
+    b = ToyGAN()
+    a.compile(), b.compile()
+    assert state.differences(state.describe(a), state.describe(b)) == []
+    b.compile({"generator": keras.optimizers.Adam(5e-4)})
+    (line,) = [
+        d for d in state.differences(state.describe(a), state.describe(b)) if "learning_rate" in d
+    ]
+    assert "generator" in line and "0.001" in line and "0.0005" in line
