@@ -92,9 +92,11 @@ def fastest(run, make, data):
 
 def report(run, results):
     """Print a short table of results and of what is in the output folder; write results.json."""
-    results = {**results, "seconds": round(time.monotonic() - run.started, 1)}
+    results = {**results, "seconds": time.monotonic() - run.started}
     (run.output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     width = max(map(len, results))
     for name, value in results.items():
-        print(f"  {name:<{width}}  {value:.4g}" if isinstance(value, float) else f"  {name:<{width}}  {value}")
+        print(
+            f"  {name:<{width}}  {value:.5g}" if isinstance(value, float) else f"  {name} {value}"
+        )
     print(f"In {run.output}: " + ", ".join(sorted(p.name for p in run.output.iterdir())))

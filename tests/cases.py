@@ -93,9 +93,7 @@ def toy_by_hand(model, real):
     score = lambda x: numpy(model.discriminator, x)  # noqa: E731
     fake = generate(z)
     between = t * real + (1 - t) * fake
-    first, *_, last = model.discriminator.weights
-    kernel, bias = ops.convert_to_numpy(first), ops.convert_to_numpy(model.discriminator.weights[1])
-    out = ops.convert_to_numpy(model.discriminator.weights[2])
+    kernel, bias, out, _ = map(ops.convert_to_numpy, model.discriminator.trainable_variables)
     active = (between @ kernel + bias > 0).astype("float64")  # d relu, by hand
     slope = np.linalg.norm((active * out[:, 0]) @ kernel.T, axis=1)
     return {

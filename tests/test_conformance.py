@@ -290,9 +290,7 @@ def test_export_serves_what_predict_returns(case, tmp_path):
     shape, _ = model.input_signature()
     inputs = np.random.default_rng(0).uniform(-1, 1, (3, *shape)).astype("float32")
     predicted = model.predict(inputs, verbose=0)
-    np.testing.assert_allclose(
-        predicted, ops.convert_to_numpy(model(inputs)), atol=1e-5, rtol=1e-4
-    )
+    np.testing.assert_allclose(predicted, ops.convert_to_numpy(model(inputs)), atol=1e-5, rtol=1e-4)
     if BACKEND == "torch":  # Keras exports SavedModels from TensorFlow and JAX
         return
     import tensorflow as tf

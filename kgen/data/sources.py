@@ -11,9 +11,7 @@ from kgen.data.dataset import ImageDataset, resize
 from kgen.data.ranges import to_uint8
 
 
-def load(
-    name, split="train", image_size=None, seed=0, batch_size=128, shuffle=None, data_dir=None
-):
+def load(name, split="train", image_size=None, seed=0, batch_size=128, shuffle=None, data_dir=None):
     """Load images by name.
 
     Args:

@@ -10,7 +10,7 @@ import math
 import keras
 from keras import ops
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "L1", "Likelihood", "MSE", "get"]
+__all__ = ["L1", "LIKELIHOODS", "MSE", "Bernoulli", "Gaussian", "Likelihood", "get"]
 
 
 class Likelihood(keras.layers.Layer):

@@ -166,7 +166,9 @@ def test_minibatches_partition_a_batch():
     assert [a.shape for a in images] == [(4, 2)] * 3
     np.testing.assert_array_equal(np.sort(np.concatenate(images), axis=0), x)
     for image, label in parts:
-        np.testing.assert_array_equal(ops.convert_to_numpy(label), ops.convert_to_numpy(image)[:, 0])
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(label), ops.convert_to_numpy(image)[:, 0]
+        )
 
 
 def test_moving_average_follows_its_formula():

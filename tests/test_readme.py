@@ -1,0 +1,154 @@
+"""The lines that the README and the design promise, run as they stand; the house's own rules."""
+
+import ast
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+import kgen
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def small_mnist():
+    random = np.random.default_rng(0)
+    return (random.integers(0, 256, (256, 28, 28), "uint8"), np.zeros(256)), (None, None)
+
+
+def test_mnist_in_four_lines(monkeypatch):
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", small_mnist)
+
+    (x, _), _ = keras.datasets.mnist.load_data()
+    vae = kgen.VAE((28, 28))
+    vae.compile()
+    vae.fit(x, epochs=5, verbose=0)
+    figure = kgen.plots.grid(vae.generate(16))
+
+    assert int(vae.step) == 5 * 2
+    assert type(figure).__name__ == "Figure"
+
+
+def test_a_model_loads_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    vae = kgen.VAE((28, 28))
+    vae.save("vae.keras")
+
+    images = keras.saving.load_model("vae.keras").generate(16, seed=0)
+
+    np.testing.assert_allclose(images, vae.generate(16, seed=0), atol=1e-6)
+
+
+def test_a_decoder_is_a_network_like_any_other():
+    vae = kgen.VAE((28, 28))
+
+    z = keras.Input((2,))
+    brightness = keras.Model(z, layers.GlobalAveragePooling2D()(vae.decoder(z)))
+
+    z = np.random.default_rng(0).normal(size=(3, 2)).astype("float32")
+    expected = vae.decode(z).mean((1, 2))
+    np.testing.assert_allclose(brightness.predict(z, verbose=0), expected, atol=1e-5)
+
+
+def test_fit_repeated_continues(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (x, _), _ = small_mnist()
+    for epochs in (1, 3):
+        vae = kgen.VAE((28, 28), network="dense")
+        vae.compile()
+        history = vae.fit(
+            x, epochs=epochs, verbose=0, callbacks=[kgen.callbacks.TrainingCheckpoint("run")]
+        )
+    assert history.epoch == [0, 1, 2] and int(vae.step) == 3 * 2
+
+
+@keras.saving.register_keras_serializable("kgen_tests")
+class SparseAutoencoder(kgen.GenerativeModel):
+    players = {"autoencoder": ["encoder", "decoder"]}
+
+    def objective(self, images, training):
+        z = self.encoder(images, training=training)
+        error = ops.mean(ops.abs(self.decoder(z, training=training) - images))
+        return error + 1e-3 * ops.mean(ops.abs(z))
+
+
+def test_a_users_own_model(tmp_path):
+    encoder = kgen.networks.dense_encoder((28, 28, 1), 8)
+    decoder = kgen.networks.dense_decoder((28, 28, 1), 8)
+    model = SparseAutoencoder(encoder=encoder, decoder=decoder)
+    model.compile("adam")
+    (x, _), _ = small_mnist()
+    losses = model.fit(x, epochs=3, verbose=0, validation_split=0.2).history
+    assert losses["loss"][-1] < losses["loss"][0] and len(losses["val_loss"]) == 3
+    model.save(tmp_path / "sparse.keras")
+    loaded = keras.saving.load_model(tmp_path / "sparse.keras")
+    np.testing.assert_allclose(
+        loaded.predict(x[:3], verbose=0), model.predict(x[:3], verbose=0), atol=1e-6
+    )
+    assert model.predict(x[:3], verbose=0).shape == (3, 28, 28, 1)
+
+
+def test_the_readmes_commands_name_what_exists():
+    readme = (ROOT / "README.md").read_text()
+    modules = re.findall(r"python -m (recipes\.\w+|benchmarks\.\w+)", readme)
+    assert "recipes.vae" in modules
+    for module in modules:
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+    for target in re.findall(r"\]\((?!http)([^)#]+)", readme):
+        assert (ROOT / target).exists(), target
+    (tests,) = re.findall(r"^(.*bin/python -m pytest)$", readme, re.MULTILINE)
+    assert shlex.split(tests)[-3:] == [".venv/bin/python", "-m", "pytest"]
+
+
+def test_importing_kgen_is_cheap():
+    code = (
+        "import sys, kgen; "
+        "print([m for m in ('matplotlib', 'sklearn', 'tensorflow_datasets') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def test_imports_run_one_way():
+    room = {
+        "data": ["data"],
+        "schedules": ["schedules"],
+        "losses": ["losses"],
+        "layers": ["layers"],
+        "networks": ["networks", "layers"],
+        "engine": ["engine", "data", "schedules"],
+        "models": ["models", "networks", "engine", "losses", "schedules", "layers", "data"],
+        "plots": ["plots", "data"],
+        "callbacks": ["callbacks", "plots", "engine"],
+    }
+    for path in (ROOT / "kgen").rglob("*.py"):
+        place = path.relative_to(ROOT / "kgen").parts[0].removesuffix(".py")
+        if place == "__init__":
+            continue
+        for module in imports(path):
+            assert not module.startswith(("recipes", "benchmarks", "tests")), path
+            if module.startswith("kgen."):
+                assert module.split(".")[1] in room[place], f"{path} imports {module}"
+            if module.split(".")[0] in ("tensorflow", "jax", "torch"):
+                own = path.name in ("on_tensorflow.py", "on_jax.py", "on_torch.py")
+                assert own or place == "callbacks", f"{path} imports {module}"
