@@ -1,7 +1,7 @@
 """The one place where pixel ranges are converted and checked.
 
 Inside kgen, images are float32 in [-1, 1]. Arrays may stay uint8 in [0, 255] in memory: the
-compiled step converts them. What cannot be converted in a compiled step (a value out of range) is checked
+compiled step converts them. What a compiled step cannot refuse (a value out of range) is checked
 here on the host, once, before training starts.
 """
 
@@ -127,7 +127,8 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
     if low >= 0:
         raise ValueError(
             f"{what} has floats in [{low:.4g}, {high:.4g}], none negative: divided by 255? "
-            f"Expected floats in [-1, 1]. Either pass the uint8 images as they are, or use 2 * {what} - 1. "
+            "Expected floats in [-1, 1]. Either pass the uint8 images as they are, or use "
+            f"2 * {what} - 1. "
             "If the images really have no value below 0, build the model or dataset with "
             "check_range=False."
         )

@@ -124,7 +124,12 @@ def _collect_names(config, names):
 
 def _rename(config, names):
     if isinstance(config, dict):
-        return {key: _rename(value, names) for key, value in config.items()}
+        config = {key: _rename(value, names) for key, value in config.items()}
+        if isinstance(config.get("name"), str):
+            config["name"] = names[config["name"]]
+        return config
     if isinstance(config, list):
+        if len(config) == 3 and isinstance(config[0], str) and config[1:] == [0, 0]:
+            return [names.get(config[0], config[0]), 0, 0]  # a layer's output, in a graph
         return [_rename(value, names) for value in config]
-    return names.get(config, config) if isinstance(config, str) else config
+    return config
