@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import os
+import re
 import shutil
 
 import numpy as np
@@ -54,10 +55,11 @@ def load(name, split="train", image_size=None, seed=0, batch_size=128, shuffle=N
 
 
 def _size(image_size):
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if size is None:
+    if image_size is None:
         return None
-    if len(tuple(size)) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    pair = isinstance(size, tuple | list) and len(size) == 2
+    if not pair or not all(isinstance(n, int) and n > 0 for n in size):
         raise ValueError(
             f"image_size must be a positive integer or (height, width); got {image_size!r}."
         )
@@ -94,11 +96,15 @@ def _from_tfds(name, split, size, data_dir):
         raise ValueError(f"{name!r} has no images; its features are {sorted(features)}.")
     label_key = _only(features, tfds.features.ClassLabel, "label")
     _prepare(tfds, builder, name)
-    base = str(split).split("[")[0]
-    if isinstance(split, str) and "+" not in split and base not in {*builder.info.splits, "all"}:
-        raise ValueError(f"{name!r} has the splits {sorted(builder.info.splits)}; got {split!r}.")
+    splits = set(builder.info.splits)
+    if splits and isinstance(split, str) and not set(re.findall(r"[a-z]\w*", split)) <= {*splits, "all"}:
+        raise ValueError(f"{name!r} has the splits {sorted(splits)}; got {split!r}.")
     images, labels = [], []
-    for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
+    try:
+        examples = builder.as_dataset(split=split, shuffle_files=False)
+    except ValueError as error:  # "corresponds to no data"
+        raise ValueError(f"The split {split!r} of {name!r} is empty: {error}") from error
+    for example in tfds.as_numpy(examples):
         image = example[image_key]
         if size is not None and image.shape[:2] != size:
             image = _crop_and_resize(image, size)

@@ -1,0 +1,181 @@
+import keras
+import numpy as np
+import pytest
+
+import kgen
+from kgen.data import ImageDataset
+
+
+def numbered(n=23, **options):
+    """Image i is constant i."""
+    images = np.broadcast_to(np.arange(n, dtype="uint8")[:, None, None], (n, 8, 8)).copy()
+    return ImageDataset(images, np.arange(n), **{"batch_size": 5, **options})
+
+
+def read(dataset):
+    return [batch[0][:, 0, 0, 0].tolist() for batch in (dataset[i] for i in range(len(dataset)))]
+
+
+def flat(batches):
+    return [i for batch in batches for i in batch]
+
+
+def test_an_epoch_is_a_permutation_and_a_function_of_seed_and_epoch():
+    dataset = numbered()
+    orders = []
+    for epoch in range(3):
+        dataset.set_position(epoch)
+        orders.append(flat(read(dataset)))
+        assert sorted(orders[-1]) == list(range(23))
+    assert orders[0] != orders[1] != orders[2]
+    again, other = numbered(), numbered(seed=1)
+    again.set_position(2)
+    other.set_position(2)
+    assert flat(read(again)) == orders[2] != flat(read(other))
+    assert flat(read(numbered(shuffle=False))) == list(range(23))
+
+
+def test_a_position_continues_where_it_says():
+    dataset = numbered()
+    dataset.set_position(4)
+    whole = read(dataset)
+    for batch in range(5):
+        dataset.set_position(4, batch)
+        assert len(dataset) == 5 - batch and read(dataset) == whole[batch:]
+    for epoch, batch in ((0, 6), (0, -1), (-1, 0)):
+        with pytest.raises(ValueError, match="no batch"):
+            dataset.set_position(epoch, batch)
+    with pytest.raises(IndexError):
+        dataset[99]
+
+
+def test_incomplete_batches():
+    assert [len(b) for b in read(numbered())] == [5, 5, 5, 5, 3]
+    assert [len(b) for b in read(numbered(drop_last=True))] == [5, 5, 5, 5]
+
+
+def test_labels_follow_their_images():
+    for images, labels in (numbered()[i] for i in range(5)):
+        np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
+
+
+def test_steps_per_epoch_continue_a_pass():
+    plain, stretched = numbered(drop_last=True), numbered(drop_last=True)
+    stretched = stretched.with_options(steps_per_epoch=3)
+    passes = []
+    for epoch in range(3):
+        plain.set_position(epoch)
+        passes += read(plain)
+    parts = []
+    for epoch in range(4):
+        stretched.set_position(epoch)
+        parts += read(stretched)
+    assert parts == passes
+
+
+def test_views_do_not_move_each_other():
+    dataset = numbered()
+    view = dataset.with_options(batch_size=7, shuffle=False)
+    view.set_position(3, 1)
+    assert len(dataset) == 5 and view.batch_size == 7
+    with pytest.raises(TypeError, match="Unknown options"):
+        dataset.with_options(colour="red")
+
+
+def test_take_and_images():
+    dataset = numbered()
+    few = dataset.take(4)
+    assert few.num_examples == 4 and sorted(flat(read(few))) == [0, 1, 2, 3]
+    assert dataset.take(99).num_examples == 23
+    np.testing.assert_allclose(
+        dataset.images(2)[:, 0, 0, 0], np.array([0, 1]) / 127.5 - 1, atol=1e-7
+    )
+    assert dataset.images().shape == (23, 8, 8, 1) and dataset.images().dtype == "float32"
+    for n in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="positive integer"):
+            dataset.take(n)
+
+
+def test_resolution():
+    dataset = numbered()
+    for size, shape in ((16, (16, 16, 1)), ((4, 12), (4, 12, 1))):
+        resized = dataset.at_resolution(size)
+        assert resized.image_shape == shape
+        np.testing.assert_array_equal(
+            resized.fetch(np.arange(23)),
+            np.broadcast_to(np.arange(23)[:, None, None, None], (23, *shape)),
+        )
+    assert dataset.at_resolution(8) is dataset
+    checkers = np.indices((16, 16)).sum(0) % 2 * 255
+    half = ImageDataset(checkers[None].astype("uint8")).at_resolution(8).fetch(np.arange(1))
+    assert abs(half.astype("int") - 127).max() <= 24  # antialiased: no pattern survives
+    with pytest.raises(ValueError, match="no resolution"):
+        ImageDataset(np.zeros((3, 2))).at_resolution(8)
+
+
+def test_fingerprints():
+    base = numbered().fingerprint
+    assert numbered().fingerprint == base
+    changed = numbered()._images.copy()
+    changed[3, 4, 5] += 1
+    others = [
+        ImageDataset(changed, np.arange(23), batch_size=5),
+        ImageDataset(numbered()._images, np.zeros(23, int), batch_size=5),
+        ImageDataset(numbered()._images, batch_size=5),
+        numbered(seed=1),
+        numbered(shuffle=False),
+        numbered().take(22),
+    ]
+    assert len({base, *(o.fingerprint for o in others)}) == 1 + len(others)
+
+
+def test_classes():
+    assert numbered().num_classes == 23
+    assert ImageDataset(np.zeros((3, 8, 8), "uint8")).num_classes is None
+    named = ImageDataset(np.zeros((3, 8, 8), "uint8"), [0, 0, 1], class_names=["a", "b", "c"])
+    assert named.num_classes == 3 and "3 classes" in repr(named)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="one label"):
+        ImageDataset(np.zeros((3, 8, 8), "uint8"), [0, 1])
+    with pytest.raises(ValueError, match="batch_size"):
+        numbered(batch_size=0)
+    late = np.zeros((2000, 2, 2), "float32") - 1
+    late[1999, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        ImageDataset(late)
+
+
+def test_any_keras_model_takes_it():
+    """Epoch after epoch in another order, without kgen's `fit`."""
+    dataset = numbered(drop_last=True)
+    seen = []
+
+    class Order(keras.utils.PyDataset):
+        __len__ = lambda self: len(dataset)  # noqa: E731
+        on_epoch_end = lambda self: dataset.on_epoch_end()  # noqa: E731
+
+        def __getitem__(self, index):
+            images, labels = dataset[index]
+            seen.append((dataset._epoch, index, tuple(labels)))
+            return images.astype("float32"), labels[:, None]
+
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    model.fit(Order(), epochs=3, shuffle=False, verbose=0)
+    expected = numbered(drop_last=True)
+    epochs = sorted({epoch for epoch, *_ in seen})
+    assert epochs[:3] == [0, 1, 2]
+    for epoch in epochs[:3]:
+        expected.set_position(epoch)
+        orders = {index: labels for e, index, labels in seen if e == epoch}
+        assert [list(orders[i]) for i in range(4)] == read(expected)
+
+
+def test_points():
+    points = ImageDataset(np.random.default_rng(0).normal(size=(10, 2)) * 50)
+    assert points.image_shape == (2,) and points[0][0].shape == (10, 2)
+    assert isinstance(kgen.data.load("digits").take(3), ImageDataset)
