@@ -91,7 +91,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         if lines := state.differences(meta["run"], self.run_description):
             raise ValueError(
                 f"{self.folder} holds a run of another configuration:\n  "
-                + "\n  ".join(lines[:20])
+                + "\n  ".join(sorted(lines, key=lambda line: line.count("."))[:20])
                 + "\nUse the same arguments to continue it, or another folder for a new run."
             )
         state.restore(run.model, {n: a for n, a in arrays.items() if not n.startswith("callback/")})

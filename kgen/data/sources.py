@@ -97,7 +97,11 @@ def _from_tfds(name, split, size, data_dir):
     label_key = _only(features, tfds.features.ClassLabel, "label")
     _prepare(tfds, builder, name)
     splits = set(builder.info.splits)
-    if splits and isinstance(split, str) and not set(re.findall(r"[a-z]\w*", split)) <= {*splits, "all"}:
+    if (
+        splits
+        and isinstance(split, str)
+        and not set(re.findall(r"[a-z]\w*", split)) <= {*splits, "all"}
+    ):
         raise ValueError(f"{name!r} has the splits {sorted(splits)}; got {split!r}.")
     images, labels = [], []
     try:

@@ -110,10 +110,15 @@ def _plain(value):
     return str(value)
 
 
+def _is_named(config):
+    """Whether a configuration is that of a layer; a dtype policy's is its name alone."""
+    return isinstance(config.get("name"), str) and len(config) > 1
+
+
 def _collect_names(config, names):
     if isinstance(config, dict):
         name = config.get("name")
-        if isinstance(name, str) and name not in names:
+        if _is_named(config) and name not in names:
             names[name] = f"{re.sub(r'_[0-9]+$', '', name)}#{len(names)}"
         for value in config.values():
             _collect_names(value, names)
@@ -125,7 +130,7 @@ def _collect_names(config, names):
 def _rename(config, names):
     if isinstance(config, dict):
         config = {key: _rename(value, names) for key, value in config.items()}
-        if isinstance(config.get("name"), str):
+        if _is_named(config):
             config["name"] = names[config["name"]]
         return config
     if isinstance(config, list):

@@ -1,0 +1,387 @@
+"""A run that is interrupted anywhere ends as if it had not been."""
+
+import itertools
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from toy import ToyGAN, points
+
+import kgen
+from kgen.callbacks import TrainingCheckpoint
+from kgen.engine import state
+
+TESTS = pathlib.Path(__file__).parents[1]
+
+
+# In processes of their own.
+
+
+def start(folder, *options):
+    return subprocess.Popen(
+        [sys.executable, TESTS / "resumable.py", folder, *options],
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(folder, *options):
+    """Run to the end; returns the digest of all that the run left."""
+    process = start(folder, *options)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output.split("digest ")[1].split()[0]
+
+
+def test_killed_at_a_batch_and_in_a_write_then_continued(tmp_path):
+    whole = finish(tmp_path / "whole", "toy")
+    for kill in (["--kill-at", "7"], ["--kill-in-write", "150"], ["--kill-at", "14"]):
+        process = start(tmp_path / "killed", "toy", *kill)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    assert finish(tmp_path / "killed", "toy") == whole
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("model", ["toy", "vae"])
+def test_killed_at_20_random_moments(model, tmp_path):
+    """Moments in real time, from the first batch on; checkpoints at every batch or every third."""
+    options = (model, "--epochs", "30")
+    whole = finish(tmp_path / "whole", *options)
+    moments, kills, in_write = random.Random(0), 0, 0
+    while kills < 20:
+        process = start(tmp_path / "killed", *options, "--every", str(moments.choice([1, 3])))
+        for line in process.stdout:
+            if line.strip() == "begun":
+                break
+        timer = threading.Timer(moments.uniform(0.05, 1.5), process.kill)
+        timer.start()
+        process.communicate()
+        timer.cancel()
+        if process.returncode == 0:  # came to its end first: start over
+            assert finish(tmp_path / "killed", *options) == whole
+            shutil.rmtree(tmp_path / "killed")
+            continue
+        kills += 1
+        in_write += any((tmp_path / "killed" / "run").glob(".writing-*"))
+    print(f"{kills} kills, {in_write} of them in the middle of a write")
+    assert finish(tmp_path / "killed", *options) == whole
+
+
+# In this process.
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Calls `what` at one batch, counted from where `fit` starts."""
+
+    def __init__(self, at, what):
+        super().__init__()
+        self.at, self.what, self.batches = at, what, itertools.count(1)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if next(self.batches) == self.at:  # an iterator is nothing that a checkpoint restores
+            self.what()
+
+
+class Cut(Exception):
+    pass
+
+
+def cut():
+    raise Cut
+
+
+def toy(**options):
+    keras.utils.clear_session()  # without XLA, TensorFlow's last bits follow the layers' names
+    keras.utils.set_random_seed(3)
+    model = ToyGAN(k=2, **options)
+    model.compile()
+    return model
+
+
+def fit(model, folder=None, *callbacks, every="epoch", epochs=3, **options):
+    checkpoint = [TrainingCheckpoint(folder, every=every)] if folder else []
+    options = {"x": points(256), "batch_size": 32, "verbose": 0} | options
+    return model.fit(epochs=epochs, callbacks=[*callbacks, *checkpoint], **options)
+
+
+def saved(folder):
+    return sorted(p.name for p in folder.glob("checkpoint-*.npz"))
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[n], b[n]) for n in a)
+
+
+def test_all_callbacks_go_on_as_if_uninterrupted(tmp_path):
+    def callbacks(folder):
+        return [
+            keras.callbacks.CSVLogger(folder / "log.csv"),
+            keras.callbacks.EarlyStopping(
+                "val_discriminator_loss", mode="min", patience=9, restore_best_weights=True
+            ),
+            keras.callbacks.ReduceLROnPlateau(
+                "discriminator_loss", mode="min", factor=0.5, patience=1, min_delta=5.0
+            ),
+        ]
+
+    results = {}
+    for name, cuts in (("whole", []), ("cut", [6, 3, 9])):
+        folder = tmp_path / name
+        folder.mkdir()
+        for at in cuts:
+            with pytest.raises(Cut):
+                fit(toy(), folder / "run", *callbacks(folder), Interrupt(at, cut), every=2,
+                    epochs=12, validation_data=points(50, 1))  # fmt: skip
+        model = toy()
+        history = fit(model, folder / "run", *callbacks(folder), every=2, epochs=12,
+                      validation_data=points(50, 1))  # fmt: skip
+        results[name] = history.history, history.epoch, (folder / "log.csv").read_bytes(), model
+    whole, parts = results["whole"], results["cut"]
+    assert parts[:3] == whole[:3]
+    assert len(set(whole[0]["learning_rate_generator"])) > 1  # the rate was reduced on the way
+    assert same(state.capture(parts[3]), state.capture(whole[3]))
+    # Fitted again, a finished run trains nothing and tells its whole history.
+    again = toy()
+    history = fit(again, tmp_path / "cut" / "run", *callbacks(tmp_path / "cut"), every=2,
+                  epochs=12, validation_data=points(50, 1))  # fmt: skip
+    assert history.history == whole[0]
+    assert same(state.capture(again), state.capture(whole[3]))
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    stop = lambda: keras.callbacks.EarlyStopping(  # noqa: E731
+        "generator_loss", mode="min", patience=1, baseline=-1e9
+    )
+    first = fit(toy(), tmp_path, stop(), epochs=9)
+    assert 1 < len(first.epoch) < 9
+    model = toy()
+    assert fit(model, tmp_path, stop(), epochs=9).epoch == first.epoch
+    assert int(model.step) == 4 * len(first.epoch)
+
+
+def test_more_epochs_continue(tmp_path):
+    whole = toy()
+    fit(whole, epochs=5)
+    for epochs in (2, 5):
+        parts = toy()
+        history = fit(parts, tmp_path, epochs=epochs)
+    assert history.epoch == list(range(5))
+    assert same(state.capture(parts), state.capture(whole))
+
+
+def test_what_is_kept(tmp_path):
+    fit(toy(), tmp_path / "epochs", epochs=5)
+    assert saved(tmp_path / "epochs") == [f"checkpoint-{n:010d}.npz" for n in (12, 16, 20)]
+    model = toy()
+    checkpoint = TrainingCheckpoint(tmp_path / "steps", every=3, keep=10)
+    model.fit(points(256), batch_size=32, epochs=2, verbose=0, callbacks=[checkpoint])
+    assert saved(tmp_path / "steps") == [f"checkpoint-{n:010d}.npz" for n in (3, 4, 7, 8)]
+    assert checkpoint.last_saved.name == "checkpoint-0000000008.npz"
+    checkpoint = TrainingCheckpoint(tmp_path / "seconds", every="0.000001s", keep=99)
+    toy().fit(points(256), batch_size=32, epochs=2, verbose=0, callbacks=[checkpoint])
+    assert len(saved(tmp_path / "seconds")) == 8
+
+
+def test_every_and_keep():
+    for every in ("epochs", 0, -3, 2.5, "5 fortnights", "0s", None, True):
+        with pytest.raises(ValueError, match="every"):
+            TrainingCheckpoint("run", every=every)
+    for keep in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="keep"):
+            TrainingCheckpoint("run", keep=keep)
+    assert TrainingCheckpoint("run", every="2 min")._seconds == 120
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"k": 1}, "model.k"),
+        ({"seed": 7}, "model.seed"),
+        ({"rate": 1e-4}, "learning_rate: saved 0.001"),
+        ({"x": points(256, 9)}, "data.fingerprint"),
+        ({"batch_size": 16}, "data.batch_size"),
+        ({"dtype": "mixed_bfloat16"}, 'precision: saved "float32", now "mixed_bfloat16"'),
+        ({"dropout": 0.5}, "discriminator"),
+    ],
+    ids=lambda c: next(iter(c)) if isinstance(c, dict) else "",
+)
+def test_another_configuration_is_refused_and_named(change, words, tmp_path):
+    fit(toy(), tmp_path, epochs=1)
+    fitting = {n: v for n, v in change.items() if n in ("x", "batch_size")}
+    building = {n: v for n, v in change.items() if n not in ("x", "batch_size", "rate")}
+    keras.utils.set_random_seed(3)
+    model = ToyGAN(**{"k": 2, **building})
+    rate = change.get("rate", 1e-3)
+    model.compile({p: keras.optimizers.Adam(rate, beta_1=0.5) for p in model.players})
+    before = state.capture(model)
+    with pytest.raises(ValueError, match="another configuration") as error:
+        fit(model, tmp_path, **fitting)
+    assert words in str(error.value)
+    assert same(state.capture(model), before)
+
+
+def edit(path, change):
+    """Rewrite a checkpoint with another `meta.json`."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    meta = json.loads(members["meta.json"])
+    change(meta)
+    members["meta.json"] = json.dumps(meta)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_another_backend_is_refused(tmp_path):
+    fit(toy(), tmp_path, epochs=1)
+    edit(next(tmp_path.glob("checkpoint-*")), lambda meta: meta["run"].update(backend="abacus"))
+    with pytest.raises(ValueError, match='backend: saved "abacus"'):
+        fit(toy(), tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, tmp_path):
+    whole = toy()
+    fit(whole, epochs=4)
+    fit(toy(), tmp_path, epochs=3)
+    newest = tmp_path / saved(tmp_path)[-1]
+    content = bytearray(newest.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+    else:
+        content = b"" if damage == "empty" else b"GIF89a" * 100
+    newest.write_bytes(content)
+    model = toy()
+    with pytest.warns(UserWarning, match="falling back"):
+        fit(model, tmp_path, epochs=4)
+    assert same(state.capture(model), state.capture(whole))
+
+
+def test_leftovers_of_a_killed_write_are_removed(tmp_path):
+    fit(toy(), tmp_path, epochs=1)
+    (tmp_path / ".writing-checkpoint-0000000099.npz").write_bytes(b"half")
+    fit(toy(), tmp_path, epochs=2)
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_a_checkpoint_from_which_the_run_continues(number, tmp_path):
+    whole = toy()
+    fit(whole)
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
+        fit(toy(), tmp_path, Interrupt(6, lambda: os.kill(os.getpid(), number)))
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert saved(tmp_path)[-1] == "checkpoint-0000000006.npz"
+    model = toy()
+    fit(model, tmp_path)
+    assert same(state.capture(model), state.capture(whole))
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
+    bad = points(256).copy()
+    model = toy()
+    poison = Interrupt(
+        7, lambda: model.discriminator.weights[0].assign(np.full((2, 32), np.nan, "float32"))
+    )
+    if keras.backend.backend() == "jax":  # where `fit` holds the values of the variables
+        return test_a_scheduled_explosion(tmp_path)
+    with pytest.raises(
+        kgen.NonFiniteLoss, match=r"'discriminator'.* step 6 .*checkpoint-"
+    ) as error:
+        fit(model, tmp_path, poison, every=2, epochs=3, x=bad)
+    assert "checkpoint-0000000006" in str(error.value)
+    again = toy()
+    fit(again, tmp_path, every=2, epochs=3, x=bad)
+    assert int(again.step) == 12
+
+
+def test_a_scheduled_explosion(tmp_path):
+    """A learning rate that destroys the weights in the second epoch, on every backend."""
+
+    def exploding():
+        keras.utils.set_random_seed(3)
+        model = ToyGAN(k=1)
+        rates = keras.optimizers.schedules.PiecewiseConstantDecay([10], [1e-3, 1e30])
+        model.compile({p: keras.optimizers.SGD(rates) for p in model.players})
+        return model
+
+    with pytest.raises(
+        kgen.NonFiniteLoss, match=r"not finite at step \d+ \(epoch 2\).*good.*000008"
+    ):
+        fit(exploding(), tmp_path, epochs=3)
+    assert saved(tmp_path) == ["checkpoint-0000000008.npz"]
+    with pytest.raises(kgen.NonFiniteLoss):  # resumed from the last good one, it fails again
+        fit(exploding(), tmp_path, epochs=3)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match=r"cannot be written.*file"):
+        fit(toy(), tmp_path / "file" / "run")
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    fit(toy(), tmp_path, epochs=1)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        fit(toy(), tmp_path, epochs=2)
+    monkeypatch.undo()
+    assert saved(tmp_path) == ["checkpoint-0000000004.npz"] and len(list(tmp_path.iterdir())) == 1
+    model, whole = toy(), toy()
+    fit(model, tmp_path, epochs=2)
+    fit(whole, epochs=2)
+    assert same(state.capture(model), state.capture(whole))
+
+
+def test_data_without_a_position_is_saved_at_the_ends_of_epochs(tmp_path):
+    def batches():
+        while True:
+            yield (points(64),)
+
+    options = {"x": batches(), "batch_size": None, "steps_per_epoch": 3, "every": 1}
+    with pytest.warns(UserWarning, match="order of this generator") as warned:
+        fit(toy(), tmp_path, epochs=2, **options)
+    assert len([w for w in warned if "order of this" in str(w.message)]) == 1
+    assert len(saved(tmp_path)) == 2
+    model = toy()
+    with pytest.warns(UserWarning, match="order of this"):
+        history = fit(model, tmp_path, epochs=3, **{**options, "x": batches()})
+    assert history.epoch == [0, 1, 2] and int(model.step) == 9
+
+
+def test_steps_per_epoch_resume_exactly(tmp_path):
+    whole = toy()
+    fit(whole, epochs=4, steps_per_epoch=3)
+    with pytest.raises(Cut):
+        fit(toy(), tmp_path, Interrupt(6, cut), every=1, epochs=4, steps_per_epoch=3)
+    model = toy()
+    fit(model, tmp_path, every=1, epochs=4, steps_per_epoch=3)
+    assert same(state.capture(model), state.capture(whole))
+
+
+def test_models_and_runs_that_cannot_be_resumed(tmp_path):
+    plain = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    plain.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="BackupAndRestore"):
+        plain.fit(points(), points(), verbose=0, callbacks=[TrainingCheckpoint(tmp_path)])
+    with pytest.raises(ValueError, match="several"):
+        fit(toy(), tmp_path / "a", TrainingCheckpoint(tmp_path / "b"))
