@@ -70,7 +70,7 @@ class VAE(GenerativeModel):
         **kwargs,
     ):
         image_shape, dtype = normalize_image_shape(image_shape), kwargs.get("dtype")
-        if latent_dim < 1:
+        if int(latent_dim) != latent_dim or latent_dim < 1:
             raise ValueError(f"latent_dim must be a positive integer; got {latent_dim!r}.")
         make_encoder, make_decoder = _default_networks(network, image_shape)
         super().__init__(
@@ -82,6 +82,8 @@ class VAE(GenerativeModel):
         )
         self.latent_dim, self.network, self.reconstruction = latent_dim, network, reconstruction
         self.kl_weight = schedules.get(kl_weight, "kl_weight")
+        if not callable(self.kl_weight) and not self.kl_weight >= 0:
+            raise ValueError(f"kl_weight must be at least 0; got {kl_weight!r}.")
         self.sampling = Sampling(seed=self.seed, name="sampling", dtype="float32")
         _check_shapes(self)
         self.ensure_built()
@@ -305,26 +307,41 @@ def _default_networks(name, image_shape):
 
 def _check_shapes(vae):
     shape, width = vae.image_shape, vae.latent_dim
-    if tuple(vae.encoder.input_shape) != (None, *shape):
-        raise ValueError(
-            f"The encoder takes {vae.encoder.input_shape[1:]}; image_shape is {shape}."
-        )
-    outputs = vae.encoder.output_shape
-    outputs = [tuple(s) for s in (outputs if isinstance(outputs, list) else [outputs])]
+    outputs = _shapes(vae.encoder, shape, "encoder", f"image_shape is {shape}")
     if outputs not in ([(None, width)] * 2, [(None, 2 * width)]):
         raise ValueError(
             f"The encoder must return mean and log-variance: two outputs of shape (N, {width}) or "
             f"one of shape (N, {2 * width}), since latent_dim={width}. It returns {outputs}."
         )
-    if tuple(vae.decoder.input_shape) != (None, width):
-        raise ValueError(f"The decoder takes {vae.decoder.input_shape[1:]}; latent_dim is {width}.")
-    if tuple(vae.decoder.output_shape) != (None, *shape):
+    outputs = _shapes(vae.decoder, (width,), "decoder", f"latent_dim is {width}")
+    if outputs != [(None, *shape)]:
         raise ValueError(
-            f"The decoder returns {vae.decoder.output_shape[1:]}; image_shape is {shape}."
+            f"The decoder must return images of image_shape {shape}; it returns {outputs}."
         )
-    last = getattr(vae.decoder.layers[-1], "activation", None)
-    if len(shape) == 3 and last is keras.activations.sigmoid:
+    layers = [
+        layer
+        for layer in getattr(vae.decoder, "layers", None) or [vae.decoder]
+        if not isinstance(layer, keras.layers.Reshape | keras.layers.Cropping2D)
+    ]
+    if len(shape) == 3 and getattr(layers[-1], "activation", None) is keras.activations.sigmoid:
         raise ValueError(
             "The decoder ends in a sigmoid, so its images lie in [0, 1]; here they lie in [-1, 1]. "
             "End it in tanh."
         )
+
+
+def _shapes(network, shape, name, reason):
+    """Shapes of a network's outputs for inputs of this shape, by a symbolic call."""
+    if not isinstance(network, keras.layers.Layer):
+        raise TypeError(f"The {name} must be a keras.Model; got {type(network).__name__}.")
+    try:
+        outputs = network(keras.KerasTensor((None, *shape)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The {name} does not take inputs of shape (N, {', '.join(map(str, shape))}), but "
+            f"{reason}. Keras says: {error}"
+        ) from error
+    if isinstance(outputs, dict):
+        return {key: tuple(o.shape) for key, o in outputs.items()}
+    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return [tuple(o.shape) for o in outputs]
