@@ -677,18 +677,20 @@ def _refuse_unregistered(config):
     if isinstance(config, dict):
         name, module = config.get("registered_name"), config.get("module")
         kind = config.get("class_name")
-        if kind in ("__lambda__", "Lambda"):
+        if kind == "__lambda__":
             raise ValueError(
                 "A network holds a lambda, which no .keras file may carry (it would run code on "
                 "loading). Make it a keras.layers.Layer or a registered function."
             )
-        of_keras = module == "builtins" or (module or "").split(".")[0] == "keras"
         if kind == "function":
-            name, of_keras = config["config"], of_keras or module is None
-        if name and not of_keras and keras.saving.get_registered_object(name) is None:
+            kind, known = config["config"], _is_found(config)
+        else:
+            of_keras = module == "builtins" or (module or "").split(".")[0] == "keras"
+            known = of_keras or not name or keras.saving.get_registered_object(name) is not None
+        if not known:
             raise ValueError(
-                f"{kind if kind != 'function' else name} (module {module}) is not registered with "
-                "Keras, so the file could not be loaded. Put this line before its definition:\n"
+                f"{kind} (module {module}) is not registered with Keras, so the file could not be "
+                "loaded. Put this line before its definition:\n"
                 '    @keras.saving.register_keras_serializable("my_package")'
             )
         for value in config.values():
@@ -696,6 +698,14 @@ def _refuse_unregistered(config):
     elif isinstance(config, list | tuple):
         for value in config:
             _refuse_unregistered(value)
+
+
+def _is_found(function):
+    """Whether Keras finds a function by its configuration."""
+    try:
+        return callable(keras.saving.deserialize_keras_object(function))
+    except (TypeError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

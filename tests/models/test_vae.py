@@ -27,10 +27,13 @@ def linear_gaussian(d=4, reconstruction="mse", factor=1.0, seed=0):
     precision = 1 + (w**2).sum(0) / variance
     to_mean = w / variance / precision
     inputs = keras.Input((d,))
-    mean = layers.Dense(2, kernel_initializer=constant(to_mean),
-                        bias_initializer=constant(-b @ to_mean))(inputs)  # fmt: skip
-    log_variance = layers.Dense(2, kernel_initializer="zeros",
-                                bias_initializer=constant(-factor * np.log(precision)))(inputs)  # fmt: skip
+    biases = -b @ to_mean, -factor * np.log(precision)
+    mean, log_variance = (
+        layers.Dense(2, kernel_initializer=constant(kernel), bias_initializer=constant(bias))(
+            inputs
+        )
+        for kernel, bias in zip((to_mean, 0 * to_mean), biases, strict=True)
+    )
     encoder = keras.Model(inputs, [mean, log_variance])
     decoder = keras.Sequential(
         [

@@ -1,0 +1,242 @@
+"""Files: what goes in, what comes out, and what is refused."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from toy import ToyGAN, points
+
+import kgen
+
+
+class Unregistered(layers.Layer):
+    def call(self, x):
+        return x
+
+
+def vae(extra=None, **options):
+    """A small VAE, one of whose decoder's layers is `extra`."""
+    middle = [] if extra is None else [extra]
+    decoder = keras.Sequential(
+        [
+            keras.Input((2,)),
+            layers.Dense(16, "relu"),
+            *middle,
+            layers.Dense(64, "tanh"),
+            layers.Reshape((8, 8, 1)),
+        ]
+    )
+    return kgen.VAE((8, 8), decoder=decoder, network="dense", **options)
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+    path = tmp_path / "model.keras"
+    with pytest.raises(ValueError, match=r"Unregistered[\s\S]*@keras.saving.register_keras"):
+        vae(Unregistered()).save(path)
+    with pytest.raises(ValueError, match="lambda"):
+        vae(layers.Lambda(lambda x: x, output_shape=(16,))).save(path)
+
+    def double(x):
+        return 2 * x
+
+    with pytest.raises(ValueError, match=r"double[\s\S]*@keras.saving.register_keras"):
+        vae(layers.Activation(double)).save(path)
+    assert not list(tmp_path.iterdir())
+    registered = keras.saving.register_keras_serializable("kgen_tests")(double)
+    vae(layers.Activation(registered)).save(path)
+    assert keras.saving.load_model(path).generate(2).shape == (2, 8, 8, 1)
+    vae(layers.Lambda(registered)).save(path)
+    assert keras.saving.load_model(path).generate(2).shape == (2, 8, 8, 1)
+
+
+def test_where_a_file_goes(tmp_path):
+    model = vae()
+    path = tmp_path / "new" / "folder" / "model.keras"
+    model.save(path)
+    first = path.read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        model.save(path, overwrite=False)
+    assert path.read_bytes() == first and list(path.parent.iterdir()) == [path]
+    with pytest.raises(ValueError, match=r"\.keras"):
+        model.save(tmp_path / "model.h5")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, full_disk):
+    path = tmp_path / "model.keras"
+    model = vae()
+    model.save(path)
+    before = path.read_bytes()
+    with full_disk(), pytest.raises(OSError, match=r"Cannot write .*model\.keras"):
+        model.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match="Cannot write"):
+        model.save(path / "below" / "model.keras")
+    model.save(path)
+    assert keras.saving.load_model(path).step.shape == ()
+
+
+def test_a_model_saved_before_compile_loads_and_trains(tmp_path):
+    model = vae()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.generate(3, seed=1), model.generate(3, seed=1), atol=1e-6)
+    with pytest.raises(ValueError, match="compile"):
+        loaded.fit(np.zeros((32, 8, 8), "uint8"), verbose=0)
+    loaded.compile()
+    loaded.fit(np.zeros((32, 8, 8), "uint8"), batch_size=16, verbose=0)
+
+
+def test_optimizers_come_back_as_they_were(tmp_path):
+    model = ToyGAN(k=1)
+    schedule = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)
+    model.compile(
+        {
+            "discriminator": keras.optimizers.RMSprop(schedule, rho=0.8, clipnorm=1.0),
+            "generator": keras.optimizers.AdamW(2e-4, beta_1=0.0, weight_decay=1e-3),
+        }
+    )
+    model.fit(points(64), batch_size=32, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for player in model.players:
+        mine, theirs = model.optimizer[player], loaded.optimizer[player]
+        assert mine.get_config() == theirs.get_config() and isinstance(theirs, type(mine))
+        assert int(theirs.iterations) == 2
+        for a, b in zip(mine.variables, theirs.variables, strict=True):
+            np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+
+
+def test_an_average_is_saved_with_the_model_and_weights_stay_apart(tmp_path):
+    model = ToyGAN(k=1)
+    model.compile()
+    model.fit(points(256), batch_size=32, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for network in ("generator", "discriminator"):
+        for a, b in zip(
+            getattr(model, network).weights, getattr(loaded, network).weights, strict=True
+        ):
+            np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+    gaps = [
+        np.abs(ops.convert_to_numpy(a) - ops.convert_to_numpy(b)).max()
+        for a, b in zip(
+            loaded.generator.weights, loaded.generator_average.model.weights, strict=True
+        )
+        if a.trainable
+    ]
+    assert max(gaps) > 0
+    assert not {id(v) for v in loaded.generator_average.model.weights} & {
+        id(v) for v in loaded.trainable_variables
+    }
+
+
+# Files that are not what they seem.
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "model.keras"
+    model = vae()
+    model.compile()
+    model.save(path)
+    return path
+
+
+def rewritten(path, change=None, leave_out=(), add=()):
+    """The file with another configuration, without some members, with others."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    if change:
+        config = json.loads(members["config.json"])
+        change(config)
+        members["config.json"] = json.dumps(config)
+    target = path.with_name("changed.keras")
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in [*members.items(), *add]:
+            if name not in leave_out:
+                archive.writestr(name, content)
+    return target
+
+
+@pytest.mark.parametrize("damage", ["half", "tail", "empty", "foreign", "flipped", "weightless"])
+def test_a_damaged_file_is_refused(damage, saved):
+    content = saved.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 255
+    path = saved.with_name("damaged.keras")
+    path.write_bytes(
+        {
+            "half": content[: len(content) // 2],
+            "tail": content[:-30],
+            "empty": b"",
+            "foreign": b"GIF89a" * 1000,
+            "flipped": bytes(flipped),
+            "weightless": b"",
+        }[damage]
+    )
+    if damage == "weightless":
+        path = rewritten(saved, leave_out=["model.weights.h5"])
+    with pytest.raises((ValueError, zipfile.BadZipFile), match=r"\.keras|model\.weights|config"):
+        keras.saving.load_model(path)
+
+
+def run_command(folder):
+    return {
+        "module": "os",
+        "class_name": "system",
+        "config": {"command": f"touch {folder}/owned"},
+        "registered_name": None,
+    }
+
+
+def evaluate_text(folder):
+    return {
+        "module": "builtins",
+        "class_name": "eval",
+        "config": {"source": f"open('{folder}/owned', 'w')"},
+        "registered_name": None,
+    }
+
+
+def python_lambda(folder):
+    layer = layers.Lambda(lambda x: x, output_shape=(2,))
+    network = keras.Sequential([keras.Input((2,)), layer, layers.Dense(64)])
+    return keras.saving.serialize_keras_object(network)
+
+
+@pytest.mark.parametrize("attack", [run_command, evaluate_text, python_lambda])
+@pytest.mark.parametrize("place", ["decoder", "kl_weight", "dtype", "optimizer"])
+def test_a_hostile_file_runs_nothing(attack, place, saved):
+    def change(config):
+        where = config["compile_config"] if place == "optimizer" else config["config"]
+        assert place in where
+        where[place] = attack(saved.parent)
+
+    with pytest.raises((TypeError, ValueError)):
+        keras.saving.load_model(rewritten(saved, change))
+    assert not (saved.parent / "owned").exists()
+
+
+def test_a_members_name_does_not_leave_the_file(saved):
+    changed = rewritten(saved, add=[("../../outside.txt", b"out")])
+    keras.saving.load_model(changed)
+    assert not list(saved.parent.parent.rglob("outside.txt"))
+
+
+def test_a_class_that_nobody_knows_is_named(saved):
+    def change(config):
+        config.update(module="theirs", class_name="TheirVAE", registered_name="theirs>TheirVAE")
+
+    with pytest.raises(TypeError, match=r"TheirVAE[\s\S]*register_keras_serializable"):
+        keras.saving.load_model(rewritten(saved, change))
+
+
+def test_an_argument_that_nobody_knows_is_named(saved):
+    def change(config):
+        config["config"]["colour"] = "blue"
+
+    with pytest.raises(TypeError, match=r"colour"):
+        keras.saving.load_model(rewritten(saved, change))
