@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 
 import kgen
+from kgen import plots
 from recipes import _run
 
 LATENT_DIM = 2
@@ -21,67 +22,58 @@ KL_WEIGHT = 3.0  # the slide's lambda
 LEARNING_RATE = 2e-3
 
 
-def main(argv=None):
-    """Train, draw, save; returns the model."""
-    run = _run.parse(
-        __doc__, argv, output=Path("outputs/vae"), image_size=28, epochs=80, batch_size=64
+def train(run, images, test):
+    """Fit the model, with checkpoints and pictures on the way, and save it."""
+    arguments = dict(
+        image_shape=images.image_shape,
+        latent_dim=LATENT_DIM,
+        reconstruction=RECONSTRUCTION,
+        kl_weight=KL_WEIGHT,
+        seed=run.seed,
     )
-    train, test = _run.load(run)
-
-    def make(dtype):
-        return kgen.VAE(
-            train.image_shape,
-            LATENT_DIM,
-            reconstruction=RECONSTRUCTION,
-            kl_weight=KL_WEIGHT,
-            seed=run.seed,
-            dtype=dtype,
-        )
-
-    settings = _run.fastest(run, make, train)
-    print(f"{train!r} on {keras.backend.backend()} {settings}")
-    vae = make(settings["precision"])
-    vae.compile(keras.optimizers.Adam(LEARNING_RATE), jit_compile=settings["jit"])
+    _run.choose_fastest(run, kgen.VAE, arguments, images)
+    vae = kgen.VAE(**arguments, dtype=run.precision)
+    vae.compile(keras.optimizers.Adam(LEARNING_RATE), jit_compile=run.jit == "on")
+    every = max(1, run.epochs // 30)
+    callbacks = [
+        kgen.callbacks.TrainingCheckpoint(run.output / "run", every="30s"),
+        kgen.callbacks.SampleGrid(run.output / "samples", every=every),
+    ]
     history = vae.fit(
-        train,
-        epochs=run.epochs,
-        validation_data=test,
-        verbose=2,
-        callbacks=[
-            kgen.callbacks.TrainingCheckpoint(run.output / "run", every="30s"),
-            kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 30)),
-        ],
+        images, epochs=run.epochs, validation_data=test, verbose=2, callbacks=callbacks
     )
     vae.save(run.output / "vae.keras")
+    return vae, history
 
-    images, codes = test.images(), vae.encode(test.images())
-    figures = run.output
-    kgen.plots.reconstructions(
-        images[:10],
-        vae.reconstruct(images[:10]),
-        title="Test images, encoded and decoded",
-        path=figures / "reconstructions.png",
-    )
-    kgen.plots.grid(
-        vae.generate(64, seed=run.seed),
-        title="Samples: z from N(0, I), decoded",
-        path=figures / "samples.png",
-    )
-    kgen.plots.latent_scatter(
-        codes, test.labels, test.class_names, title="Test set, encoded", path=figures / "latent.png"
-    )
+
+def draw(vae, history, test, folder, seed):
+    """Write the figures of the lecture."""
+    images = test.images()
+    pairs = images[:10], vae.reconstruct(images[:10])
+    title = "Test images, encoded and decoded"
+    plots.reconstructions(*pairs, title=title, path=folder / "reconstructions.png")
+    title = "Samples: z from N(0, I), decoded"
+    plots.grid(vae.generate(64, seed=seed), title=title, path=folder / "samples.png")
+    title, path = "Test set, encoded", folder / "latent.png"
+    plots.latent_scatter(vae.encode(images), test.labels, test.class_names, title=title, path=path)
+    title = "What the latent space decodes to"
     if vae.latent_dim == 2:
-        kgen.plots.manifold(
-            vae.decode, title="What the latent space decodes to", path=figures / "manifold.png"
-        )
-    kgen.plots.strips(
-        vae.interpolate(images[:6], images[6:12], steps=9),
-        title="From one test image to another, along a line in latent space",
-        path=figures / "interpolation.png",
-    )
-    kgen.plots.losses(history, title="Training and validation", path=figures / "losses.png")
+        plots.manifold(vae.decode, title=title, path=folder / "manifold.png")
+    title = "From one test image to another, along a line in latent space"
+    lines = vae.interpolate(images[:6], images[6:12], steps=9)
+    plots.strips(lines, title=title, path=folder / "interpolation.png")
+    plots.losses(history, title="Training and validation", path=folder / "losses.png")
+
+
+def main(argv=None):
+    """Train, draw, measure; returns the model."""
+    defaults = {"output": Path("outputs/vae"), "image_size": 28, "epochs": 80, "batch_size": 64}
+    run = _run.parse(__doc__, argv, **defaults)
+    images, test = _run.load(run)
+    vae, history = train(run, images, test)
+    draw(vae, history, test, run.output, run.seed)
     results = vae.evaluate(test, verbose=0)
-    results["log p(x) >= [nats]"] = float(vae.log_likelihood(images[:200], samples=200).mean())
+    results["log p(x) >= [nats]"] = float(vae.log_likelihood(test.images(200), 200).mean())
     _run.report(run, results)
     return vae
 
