@@ -13,7 +13,11 @@ from kgen.engine import backend
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A player's loss became NaN or infinite."""
+    """A player's loss became NaN or infinite, or the gradient that moved its weights."""
+
+
+def _finite(variables):
+    return all(np.isfinite(ops.convert_to_numpy(v)).all() for v in variables)
 
 
 class Run(keras.callbacks.CallbackList):
@@ -136,20 +140,27 @@ class Run(keras.callbacks.CallbackList):
             self.checkpoint.save(self, epoch, batch)
 
     def refuse_non_finite(self):
-        """Stop the run if a loss has not been finite; names the player and the step.
+        """Stop the run if a loss or a weight is not finite; names the player and the step.
+
+        A gradient can be NaN where the loss is not: such weights would be saved as good.
 
         Raises:
             NonFiniteLoss: as said.
         """
-        backend.synchronize(self.model)
-        steps = ops.convert_to_numpy(self.model.first_non_finite_step)
-        if (steps < 0).all():
-            return
-        index = int(np.argmin(np.where(steps < 0, np.iinfo("int32").max, steps)))
-        player = list(self.model.players)[index]
+        model = self.model
+        backend.synchronize(model)
+        steps = ops.convert_to_numpy(model.first_non_finite_step)
+        if (steps >= 0).any():
+            index = int(np.argmin(np.where(steps < 0, np.iinfo("int32").max, steps)))
+            what, player, step = "loss", list(model.players)[index], int(steps[index])
+        else:
+            what, step = "gradient", int(ops.convert_to_numpy(model.step)) - 1
+            broken = (p for p in model.players if not _finite(model.variables_of(p)))
+            if (player := next(broken, None)) is None:
+                return
         kept = self.checkpoint.last_saved if self.checkpoint is not None else None
         raise NonFiniteLoss(
-            f"The loss of player {player!r} is not finite at step {int(steps[index])} "
+            f"The {what} of player {player!r} is not finite at step {step} "
             f"(epoch {self.epoch + 1}). "
             + (f"The last good checkpoint is {kept}. " if kept else "")
             + "What usually helps: a lower learning rate, clipped gradients "
