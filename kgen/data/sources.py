@@ -149,7 +149,8 @@ def _prepare(tfds, builder, name):
     if builder.info.splits and os.path.isdir(builder.data_dir):
         return
     try:
-        builder.download_and_prepare()
+        with _few_retries():
+            builder.download_and_prepare()
     except Exception as error:  # TensorFlow Datasets raises whatever its downloaders raise
         with contextlib.suppress(OSError):  # nothing half-made stays
             shutil.rmtree(f"{builder.data_dir}.incomplete", ignore_errors=True)
@@ -160,6 +161,19 @@ def _prepare(tfds, builder, name):
             "machine into the store (data_dir=); or use an embedded set, such as "
             f"{sorted(EMBEDDED)}."
         ) from error
+
+
+@contextlib.contextmanager
+def _few_retries():
+    """Without a connection, TensorFlow Datasets would retry for minutes before it says so."""
+    from tensorflow_datasets.core.download import downloader
+
+    before = downloader.MAX_RETRIES
+    downloader.MAX_RETRIES = 4
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = before
 
 
 def _crop_and_resize(image, size):

@@ -1,4 +1,5 @@
 import pathlib
+import socket
 
 import numpy as np
 import pytest
@@ -131,6 +132,21 @@ def test_what_cannot_be_fetched_is_said_and_leaves_nothing(tmp_path, monkeypatch
     with pytest.raises(ConnectionError, match=r"'mnist'[\s\S]*no route[\s\S]*Three ways"):
         load("mnist", data_dir=tmp_path)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_without_a_connection_it_is_said_soon(tmp_path, monkeypatch):
+    """The real downloader, where no name resolves; its pauses between tries are added up."""
+    pauses = []
+
+    def unknown(*args, **options):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr("time.sleep", pauses.append)
+    with pytest.raises(ConnectionError, match=r"'mnist'[\s\S]*not known[\s\S]*Three ways"):
+        load("mnist", data_dir=tmp_path)
+    assert sum(pauses) < 60
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and "incomplete" in str(p)]
 
 
 def test_unknown_names_list_what_there_is():
