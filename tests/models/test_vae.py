@@ -84,8 +84,8 @@ def blind(sigma=None, shape=GREY, level=0.1, **arguments):
     """A model that knows nothing: every pixel is N(level, sigma^2), the posterior the prior."""
     vae = kgen.VAE(shape, reconstruction="gaussian", network="dense", **arguments)
     for weight in vae.encoder.weights + vae.decoder.weights:
-        weight.assign(ops.zeros_like(weight))
-    vae.decoder.weights[-1].assign(ops.full(vae.decoder.weights[-1].shape, np.arctanh(level)))
+        weight.assign(np.zeros(weight.shape))
+    vae.decoder.weights[-1].assign(np.full(vae.decoder.weights[-1].shape, np.arctanh(level)))
     vae.likelihood.log_sigma.assign(np.log(sigma))
     return vae
 
