@@ -27,6 +27,9 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
     """
     if is_array(x):
         x = _dataset(model, x, y, shuffle=shuffle, seed=model.seed)
+        if batch_size is None:  # the default, or all there is
+            whole = x.num_examples // model.minibatches_per_update
+            batch_size = min(x.batch_size, max(whole, 1))
     elif y is not None:
         raise ValueError(f"y goes with arrays only; {type(x).__name__} must yield (x, y) itself.")
     if isinstance(x, ImageDataset):

@@ -495,9 +495,9 @@ class GenerativeModel(backend.Steps, keras.Model):
                 channel, `(N, H, W)`; an `ImageDataset`; a `tf.data.Dataset`, a `PyDataset` or a
                 generator of batches.
             y: labels, for arrays.
-            batch_size: the minibatch size m of the papers (128 by default for arrays); one update
-                takes `minibatches_per_update` times as many images. An incomplete last batch is
-                left out of training, never of evaluation.
+            batch_size: the minibatch size m of the papers (for arrays 128 by default, or as many
+                as there are); one update takes `minibatches_per_update` times as many images. An
+                incomplete last batch is left out of training, never of evaluation.
             callbacks: a `kgen.callbacks.TrainingCheckpoint` among them makes the run resumable.
             validation_split, validation_data, epochs, verbose, shuffle, initial_epoch,
             steps_per_epoch, validation_steps, validation_batch_size, validation_freq: as in Keras.

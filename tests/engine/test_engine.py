@@ -123,6 +123,21 @@ def test_an_incomplete_training_batch_is_left_out_and_said(capsys):
     assert int(model.step) == 2
 
 
+def test_few_arrays_are_one_batch_by_default():
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    model.fit(np.ones((50, 1), "float32"), epochs=2, verbose=0)
+    assert int(model.step) == 2
+    with pytest.raises(ValueError, match="batch_size=64 is more than the 50 images"):
+        model.fit(np.ones((50, 1), "float32"), batch_size=64, verbose=0)
+    model = Means(k=3)
+    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players})
+    model.fit(np.ones((13, 1), "float32"), verbose=0)  # three minibatches of four
+    assert int(model.step) == 1 and int(model.optimizer["first"].iterations) == 3
+    with pytest.raises(ValueError, match="3 minibatches of 1 = 3 images"):
+        model.fit(np.ones((2, 1), "float32"), verbose=0)
+
+
 @pytest.mark.parametrize("make", ["tf.data", "generator", "PyDataset"])
 def test_batched_data_is_split_into_k_minibatches(make):
     x = np.arange(12, dtype="float32")[:, None]
