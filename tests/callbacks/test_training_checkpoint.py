@@ -262,7 +262,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, tmp_path):
     if damage == "truncated":
         content = content[: len(content) // 2]
     elif damage == "flipped":
-        content[len(content) // 2] ^= 1
+        middle = slice(len(content) // 2, len(content) // 2 + 1000)  # more than a member's header
+        content[middle] = bytes(255 - byte for byte in content[middle])
     else:
         content = b"" if damage == "empty" else b"GIF89a" * 100
     newest.write_bytes(content)
@@ -364,8 +365,9 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, full_disk):
     with full_disk(), pytest.raises(OSError, match=r"could not be written.*before it stays"):
         fit(toy(), tmp_path, epochs=2)
     assert saved(tmp_path) == ["checkpoint-0000000004.npz"] and len(list(tmp_path.iterdir())) == 1
-    model, whole = toy(), toy()
+    model = toy()
     fit(model, tmp_path, epochs=2)
+    whole = toy()
     fit(whole, epochs=2)
     assert same(state.capture(model), state.capture(whole))
 
