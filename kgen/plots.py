@@ -15,6 +15,7 @@ import contextlib
 import errno
 import functools
 import io
+import itertools
 import math
 import os
 import statistics
@@ -32,6 +33,7 @@ DPI = 150
 GAP = 6  # pixels between images
 MARGIN = 18
 MAGENTA = (255, 0, 255)
+DARK, RED, PALE, BLUE, SAND = "#262626", "#c8102e", "#efb3bd", "#dcebf7", "#fde3bd"
 
 
 def grid(images, columns=None, labels=None, *, title=None, path=None):
@@ -298,16 +300,163 @@ def losses(history, names=None, log=None, *, title=None, path=None):
                     x, curves[key], dashes, color=f"C{i % 10}", marker=marker, ms=4, label=label
                 )
                 drawn.append(curves[key][np.isfinite(curves[key])])
-    values = np.concatenate(drawn)
-    if log is None:
-        log = values.size > 0 and values.min() > 0 and values.max() >= 30 * values.min()
-    if log:
+    if _spans_decades(np.concatenate(drawn)) if log is None else log:
         axes.set_yscale("log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss" if len(names) > 1 else names[0].replace("_", " "))
     axes.legend(frameon=False)
     _headline(figure, title)
+    return _finish(figure, path)
+
+
+def bands(
+    x,
+    curves,
+    labels,
+    expected=None,
+    xlabel="",
+    ylabel="",
+    log=None,
+    *,
+    axes=None,
+    title=None,
+    path=None,
+):
+    """Repeated measurements: for each curve the mean, and a band that holds 90 % of the repeats.
+
+    Args:
+        x: `(N,)` numbers, at which was measured. If they are positive and span a factor of 30 or
+            more the axis is logarithmic, with ticks at x.
+        curves: `(C, repeats, N)` values.
+        labels: C names for the legend.
+        expected: None, or what should come out, a number: a dashed horizontal line.
+        xlabel: what x is.
+        ylabel: what the values are.
+        log: whether the vertical axis is logarithmic; by default it is if all that is drawn is
+            positive and spans a factor of 30 or more.
+        axes: None, or Axes of a `chart` in which to draw; the title then stands over them alone.
+        title: of the figure.
+        path: file to write.
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ValueError: if x or the curves are not as above, or labels are not C.
+        OSError: if `path` cannot be written.
+    """
+    x, curves = _array(x), _array(curves).astype("float64")
+    if x.ndim != 1 or x.size == 0:
+        raise ValueError(f"x must have shape (N,), N of 1 or more; got {x.shape}.")
+    if curves.ndim != 3 or 0 in curves.shape or curves.shape[2] != len(x):
+        hint = " Curves without repeats need an axis: curves[:, None]." if curves.ndim == 2 else ""
+        raise ValueError(
+            f"curves must have shape (curves, repeats, {len(x)}), as x has {len(x)} values; got "
+            f"{curves.shape}.{hint}"
+        )
+    labels = _texts([] if labels is None else labels, len(curves), "labels", "curve")
+    means, (lows, highs) = curves.mean(axis=1), np.quantile(curves, [0.05, 0.95], axis=1)
+    drawn = np.append([means, lows, highs], [] if expected is None else expected)
+
+    alone = axes is None
+    if alone:
+        _, axes = chart(7.5, 4.5)
+    marker = "o" if len(x) <= 20 else None
+    for i, (mean, low, high) in enumerate(zip(means, lows, highs, strict=True)):
+        axes.fill_between(x, low, high, color=f"C{i % 10}", alpha=0.25, lw=0)
+        axes.plot(x, mean, color=f"C{i % 10}", marker=marker, ms=5, label=labels[i])
+    if expected is not None:
+        axes.axhline(expected, color=DARK, ls="--", lw=1, label="expected")
+    if _spans_decades(x):
+        shown = x[_ticks(len(x))]
+        axes.set_xscale("log")
+        axes.set_xticks(shown, [f"{value:g}" for value in shown])
+        axes.set_xticks([], minor=True)
+    elif x.dtype.kind in "iu":
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if _spans_decades(drawn) if log is None else log:
+        axes.set_yscale("log")
+    if xlabel:  # a chart may have given the axes one already
+        axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(frameon=False, title="mean, and 90 % of the repeats", alignment="left")
+    if alone:
+        _headline(axes.figure, title)
+    elif title is not None:
+        axes.set_title(title)
+    # Axes of a chart may have neighbours that are still empty: only what is complete is laid out.
+    return _finish(axes.figure, path) if alone or path is not None else axes.figure
+
+
+def computation_graph(nodes, *edges, labels=None, title=None, path=None):
+    r"""What a model computes, and how the gradient comes back: one or more graphs side by side.
+
+    Deterministic nodes are diamonds, random ones circles. Arrows lead forward; the gradient comes
+    back in red, or pale and crossed out where it is blocked, above an edge or outside a steep one.
+
+        computation_graph(
+            {"x": (0, 0), "z": (1, 0), "L": (2, 0)},
+            {"~x -> z": None, "z -> L": r"\partial L/\partial z"},
+        )
+
+    Args:
+        nodes: mapping of names to places `(x, y)`, y upwards; the unit does not matter. The name
+            is written in the node as mathematics: `\mu`, `\hat{x}`, `\mathrm{encoder}`.
+        edges: for each graph, a mapping of edges `"start -> end"` to their gradients: None if there
+            is none, "blocked", or the mathematics to write beside it, "" for nothing. A name with
+            `~` before it is a random node. The graph has the nodes that its edges name.
+        labels: None, or one text per graph, written over it; in it mathematics is `$...$`.
+        title: of the figure.
+        path: file to write.
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ValueError: if nodes or edges are not as above, two nodes of a graph stand in one place,
+            there is not one label per graph, or matplotlib cannot read the mathematics.
+        OSError: if `path` cannot be written.
+    """
+    if not edges:
+        raise ValueError("There is no graph to draw: pass the edges of one or more.")
+    edges = [_edges(each) for each in edges]
+    graphs = [_places(nodes, each) for each in edges]
+    labels = _texts(labels, len(graphs), "labels", "graph") or [""] * len(graphs)
+    # The unit is the distance of the two nearest nodes: a node is as large as they allow.
+    pairs = [pair for places in graphs for pair in itertools.combinations(places.values(), 2)]
+    unit = min(math.dist(*pair) for pair in pairs)
+    graphs = [{name: xy / unit for name, xy in places.items()} for places in graphs]
+    boxes = np.array([[f(list(g.values()), axis=0) for f in (np.min, np.max)] for g in graphs])
+    (left, bottom), (right, top) = boxes[:, 0].T, boxes[:, 1].T
+    width, height = (right - left).max() + 0.9, top.max() - bottom.min() + 0.8
+    inches = min(1.65, 14 / (width * len(graphs)), 8 / height)
+
+    figure, axes = chart(7.5, 4, columns=len(graphs))
+    panels = np.ravel(axes)
+    for panel, x, label in zip(panels, (left + right) / 2, labels, strict=True):
+        panel.set(xlim=(x - width / 2, x + width / 2), aspect="equal")
+        panel.set_ylim(bottom.min() - 0.4, top.max() + 0.4)
+        panel.set_axis_off()
+        panel.set_title(label, size=13)
+    legend = figure.legend(
+        handles=_graph_legend(edges),
+        loc="outside lower center",
+        ncols=5,
+        frameon=False,
+        fontsize=12,
+    )
+    heading = _headline(figure, title)
+    # Room for the graphs and for all that is written around them.
+    texts = [panel.title.get_window_extent() for panel in panels]
+    around = max(text.height for text in texts) + legend.get_window_extent().height
+    around += heading.get_window_extent().height if heading else 0
+    column = max(inches * width, max(text.width for text in texts) / DPI + 0.3)
+    size = max(7.5, column * len(graphs) + 0.3), inches * height + around / DPI + 0.5
+    figure.set_size_inches(np.ceil(np.multiply(size, DPI)) / DPI)  # whole pixels
+    for panel, places, each in zip(panels, graphs, edges, strict=True):
+        _draw_graph(panel, places, each, inches)
+    figure.draw_without_rendering()  # once more: equal aspects need two passes of the layout
     return _finish(figure, path)
 
 
@@ -347,7 +496,7 @@ def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0):
     return _write(path, write)
 
 
-def chart(width, height, rows=1, columns=1):
+def chart(width, height, rows=1, columns=1, xlabels=None):
     """An empty figure in the look of this module, for a plot of one's own; `save` writes it.
 
     Args:
@@ -355,10 +504,15 @@ def chart(width, height, rows=1, columns=1):
         height: inches.
         rows: rows of axes.
         columns: columns of axes; those of a column share the horizontal axis.
+        xlabels: None, or for each column what its horizontal axis is.
 
     Returns:
         The Figure and its Axes, an array `(rows, columns)` of them if there are several.
+
+    Raises:
+        ValueError: if xlabels are not one per column.
     """
+    xlabels = _texts(xlabels, columns, "xlabels", "column")
     figure = _figure(width * DPI, height * DPI)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     axes = figure.subplots(rows, columns, sharex="col")
@@ -366,6 +520,8 @@ def chart(width, height, rows=1, columns=1):
         each.grid(color="0.92")
         each.set_axisbelow(True)
         each.spines[["top", "right"]].set_visible(False)
+    for each, label in zip(np.ravel(axes)[-columns:], xlabels, strict=False):
+        each.set_xlabel(label)
     return figure, axes
 
 
@@ -529,8 +685,9 @@ def _picture(canvas, title, note, left=0, right=0, top=0, bottom=0):
 
 
 def _headline(figure, title):
-    if title is not None:
-        figure.suptitle(textwrap.fill(str(title), 75), size=13)
+    if title is None:
+        return None
+    return figure.suptitle(textwrap.fill(str(title), 75), size=13)
 
 
 def _finish(figure, path):
@@ -597,6 +754,118 @@ def _colours(n):
     if n <= 20:
         return matplotlib.colormaps["tab10" if n <= 10 else "tab20"](np.arange(n))
     return matplotlib.colormaps["turbo"](np.linspace(0.05, 0.95, n))
+
+
+def _spans_decades(values):
+    """Whether a logarithmic axis serves these numbers; those that are none are not looked at."""
+    values = values[np.isfinite(values)]
+    return values.size > 0 and values.min() > 0 and values.max() >= 30 * values.min()
+
+
+def _edges(edges):
+    """A graph's edges, read: `(start, end)` to gradient, and the names of its random nodes."""
+    if not hasattr(edges, "items") or not edges:
+        raise ValueError(f'edges must map "start -> end" to gradients; got {edges!r}.')
+    pairs, random = {}, set()
+    for edge, gradient in edges.items():
+        names = [name.strip() for name in str(edge).split("->")]
+        random |= {name[1:] for name in names if name.startswith("~")}
+        names = tuple(name.removeprefix("~") for name in names)
+        if len(names) != 2 or names[0] == names[1]:
+            raise ValueError(f'An edge is "start -> end", two nodes; got {edge!r}.')
+        if gradient is not None and not isinstance(gradient, str):
+            raise ValueError(
+                f'The gradient of {edge!r} must be None, "blocked" or a text; got {gradient!r}.'
+            )
+        pairs[names] = gradient
+    return pairs, random
+
+
+def _places(nodes, edges):
+    """Where the nodes of a graph stand: those that its edges name."""
+    if not hasattr(nodes, "items"):
+        raise ValueError(f"nodes must map names to places (x, y); got {nodes!r}.")
+    pairs, _ = edges
+    places = {}
+    for name in dict.fromkeys(name for pair in pairs for name in pair):
+        if name not in nodes:
+            raise ValueError(f"There is no node {name!r}; nodes has {list(nodes)}.")
+        place = np.asarray(nodes[name])
+        if place.shape != (2,) or place.dtype.kind not in "iuf" or not np.isfinite(place).all():
+            raise ValueError(f"The place of node {name!r} must be (x, y); got {nodes[name]!r}.")
+        for other, there in places.items():
+            if (there == place).all():
+                raise ValueError(f"Nodes {other!r} and {name!r} stand in one place: {nodes[name]}.")
+        places[name] = place
+    return places
+
+
+def _draw_graph(axes, places, edges, inches):
+    """Draw a graph whose nearest nodes are 1 apart, at so many inches per unit."""
+    from matplotlib.patches import Circle, RegularPolygon
+
+    pairs, random = edges
+    scale = inches / 1.65
+    nodes = {}
+    for name, xy in places.items():
+        drawn = name in random
+        node = Circle(xy, 0.23) if drawn else RegularPolygon(xy, 4, radius=0.3)
+        node.set(facecolor=SAND if drawn else BLUE, edgecolor=DARK, lw=1.5)
+        nodes[name] = axes.add_patch(node)
+        text = axes.text(*xy, f"${name}$", ha="center", va="center", size=17 * scale)
+        box = text.get_window_extent()
+        needed = math.hypot(box.width, box.height) if drawn else box.width + box.height
+        text.set_size(17 * scale * min(1, (0.4 if drawn else 0.5) * inches * DPI / needed))
+
+    def arrow(start, end, bend, colour):
+        look = {"arrowstyle": "-|>", "mutation_scale": 20 * scale, "lw": 2, "color": colour}
+        look |= {"connectionstyle": f"arc3,rad={bend}", "shrinkA": 3, "shrinkB": 3}
+        look |= {"patchA": nodes[start], "patchB": nodes[end]}
+        axes.annotate("", places[end], places[start], arrowprops=look)
+
+    centre = np.median([x for x, _ in places.values()])
+    for (start, end), gradient in pairs.items():
+        arrow(start, end, 0, DARK)
+        if gradient is None:
+            continue
+        (dx, dy), middle = places[start] - places[end], (places[start] + places[end]) / 2
+        length = math.hypot(dx, dy)
+        right = np.array([dy, -dx]) / length  # of the gradient's way
+        if abs(dy) < 0.6 * abs(dx):
+            side = np.sign(right[1])  # above
+        else:
+            side = np.sign(right[0]) * (1 if middle[0] > centre + 1e-6 else -1)  # outside
+        bend = side * min(0.3, 0.4 / length)
+        arrow(end, start, bend, PALE if gradient == "blocked" else RED)
+        top = middle + bend / 2 * length * right  # of the arc
+        if gradient == "blocked":
+            axes.plot(*top, "x", ms=15 * scale, mew=3 * scale, color=RED, zorder=5)
+        elif gradient:
+            x, y = side * right
+            ha = "left" if x > 0.38 else "right" if x < -0.38 else "center"
+            va = "bottom" if y > 0.6 else "top" if y < -0.6 else "center"
+            place = top + 0.08 * side * right
+            axes.text(*place, f"${gradient}$", color=RED, size=15 * scale, ha=ha, va=va)
+
+
+def _graph_legend(graphs):
+    """Handles for what the graphs show."""
+    from matplotlib.lines import Line2D
+
+    computed = any(
+        name not in random for pairs, random in graphs for pair in pairs for name in pair
+    )
+    drawn = any(random for _, random in graphs)
+    gradients = {gradient for pairs, _ in graphs for gradient in pairs.values()} - {None}
+    node, cross = {"ls": "", "mec": DARK, "ms": 12}, {"marker": "x", "mec": RED, "mew": 3, "ms": 11}
+    entries = [
+        (computed, Line2D([], [], marker="D", mfc=BLUE, label="deterministic", **node)),
+        (drawn, Line2D([], [], marker="o", mfc=SAND, label="random", **node)),
+        (True, Line2D([], [], color=DARK, lw=2, label="forward")),
+        (gradients - {"blocked"}, Line2D([], [], color=RED, lw=2, label="gradient")),
+        ("blocked" in gradients, Line2D([], [], color=PALE, lw=2, label="blocked", **cross)),
+    ]
+    return [handle for shown, handle in entries if shown]
 
 
 def _mapping(history):

@@ -427,6 +427,270 @@ def test_bad_losses(history, options, message):
         plots.losses(history, **options)
 
 
+# --- bands
+
+
+def test_bands_show_the_mean_and_90_percent_of_the_repeats():
+    x, curves = np.arange(5), np.random.default_rng(0).normal(size=(2, 50, 5))
+    figure = plots.bands(x, curves, ["a", "b"], 0.5, "step", "value")
+    (axes,) = figure.axes
+    lines = lines_of(figure)
+    assert list(lines) == ["a", "b", "expected"]
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert shown == list(lines) and "90 %" in axes.get_legend().get_title().get_text()
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "value")
+    for name, values, band in zip("ab", curves, axes.collections, strict=True):
+        np.testing.assert_allclose(lines[name].get_xydata(), np.stack([x, values.mean(0)], 1))
+        corners = {tuple(point) for point in band.get_paths()[0].vertices.round(6)}
+        for share in (5, 95):
+            edge = np.percentile(values, share, axis=0).round(6)
+            assert corners >= set(zip(x.astype(float), edge, strict=True))
+        colour = matplotlib.colors.to_hex(band.get_facecolor()[0])
+        assert colour == matplotlib.colors.to_hex(lines[name].get_color())
+    assert set(lines["expected"].get_ydata()) == {0.5}
+    assert lines["expected"].get_linestyle() == "--"
+
+
+def test_bands_of_tensors_and_of_many_points():
+    curves = keras.ops.reshape(keras.ops.arange(60, dtype="float32"), (1, 2, 30))
+    figure = plots.bands(range(30), curves, ["a"])
+    assert list(lines_of(figure)) == ["a"] and lines_of(figure)["a"].get_marker() == "None"
+    np.testing.assert_allclose(lines_of(figure)["a"].get_ydata(), np.arange(30) + 15)
+
+
+@pytest.mark.parametrize(
+    ("x", "values", "options", "scales"),
+    [
+        ([1, 4, 32], [1, 2, 3], {}, ("log", "linear")),
+        ([1, 4, 29], [1, 2, 30], {}, ("linear", "log")),
+        ([0, 4, 64], [-1, 2, 30], {}, ("linear", "linear")),
+        ([1, 4, 29], [1, np.nan, 30], {}, ("linear", "log")),
+        ([1, 4, 29], [1, 2, 3], {"expected": 40}, ("linear", "log")),
+        ([1, 4, 29], [1, 2, 30], {"expected": -1}, ("linear", "linear")),
+        ([1, 4, 29], [1, 2, 30], {"log": False}, ("linear", "linear")),
+        ([1, 4, 29], [1, 2, 3], {"log": True}, ("linear", "log")),
+    ],
+)
+def test_bands_use_logarithms_where_they_help(x, values, options, scales):
+    (axes,) = plots.bands(x, [[values]], ["a"], **options).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == scales
+
+
+def test_bands_tick_a_logarithmic_axis_where_was_measured():
+    (axes,) = plots.bands(2 ** np.arange(11), np.ones((1, 1, 11)), ["a"]).axes
+    assert list(axes.get_xticks()) == list(2 ** np.arange(11))
+    assert [tick.get_text() for tick in axes.get_xticklabels()][-2:] == ["512", "1024"]
+    assert not len(axes.get_xticks(minor=True))
+
+
+def test_bands_in_the_axes_of_a_chart(tmp_path):
+    figure, axes = plots.chart(8, 4, rows=2, columns=2, xlabels=["time", "step"])
+    for each in axes.flat:
+        returned = plots.bands([1, 2], [[[3, 4]]], ["a"], axes=each, title="One", ylabel="y")
+        assert returned is figure
+    assert [each.get_title() for each in figure.axes] == ["One"] * 4
+    assert [each.get_xlabel() for each in axes[-1]] == ["time", "step"]
+    assert not figure.get_suptitle() and figure.get_layout_engine() is not None
+    path = tmp_path / "a.png"
+    plots.bands([1, 2], [[[3, 4]]], ["b"], axes=axes[1, 1], path=path)
+    assert figure._repr_png_() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("x", "shape", "labels", "message"),
+    [
+        ([[1, 2]], (1, 3, 2), "a", r"x must have shape \(N,\), N of 1 or more; got \(1, 2\)"),
+        ([], (1, 3, 0), "a", r"x must have shape .* got \(0,\)"),
+        ([1, 2], (1, 3, 3), "a", r"\(curves, repeats, 2\), as x has 2 values; got \(1, 3, 3\)\.$"),
+        ([1, 2], (3, 2), "a", r"got \(3, 2\)\. Curves without repeats .* curves\[:, None\]"),
+        ([1, 2], (1, 0, 2), "a", r"got \(1, 0, 2\)"),
+        ([1, 2], (2, 3, 2), "a", "labels must be one for each curve: 2; got 1"),
+        ([1, 2], (2, 3, 2), None, "labels must be one for each curve: 2; got 0"),
+    ],
+)
+def test_bad_bands(x, shape, labels, message):
+    with pytest.raises(ValueError, match=message):
+        plots.bands(x, np.zeros(shape), labels)
+
+
+# --- computation_graph
+
+VAE = {"f": (2, 6), "z": (2, 3), r"\mu": (0, 0), r"\sigma": (4, 0), r"\epsilon": (5.3, 3)}
+DRAWN = {"~z -> f": r"\partial f", r"\mu -> z": "blocked", r"\sigma -> z": "blocked"}
+COMPUTED = {"z -> f": r"\partial f", r"\mu -> z": "1", r"\sigma -> z": "s", r"~\epsilon -> z": None}
+GAN = {"z": (0, 1), "G": (1, 1), "x": (1, 0), "D": (2, 0.5), "L": (3, 0.5)}
+STEP = {"~z -> G": None, "G -> D": "blocked", "~x -> D": None, "D -> L": r"\partial L/\partial D"}
+CHAIN = {"x": (0, 0), r"\mathrm{encoder}": (1, 0), "z": (2, 0)}
+LINKS = {r"~x -> \mathrm{encoder}": "", r"\mathrm{encoder} -> z": r"\partial L/\partial z"}
+
+
+def nodes_of(axes):
+    """Name to place and kind of what a graph shows."""
+    shown = [text for text in axes.texts if text.get_text()]
+    named = {tuple(text.get_position()): text.get_text()[1:-1] for text in shown}
+    places = [node.center if hasattr(node, "center") else node.xy for node in axes.patches]
+    kinds = [type(node).__name__ for node in axes.patches]
+    return {named[tuple(at)]: (at, kind) for at, kind in zip(places, kinds, strict=True)}
+
+
+def arrows_of(axes):
+    """Start, end and colour of a graph's arrows, by the nodes' names."""
+    names = {tuple(at): name for name, (at, _) in nodes_of(axes).items()}
+    arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None)]
+    return [
+        (names[tuple(arrow.xyann)], names[tuple(arrow.xy)],
+         matplotlib.colors.to_hex(arrow.arrow_patch.get_edgecolor()))
+        for arrow in arrows
+    ]  # fmt: skip
+
+
+def curves_of(axes):
+    """The drawn arrows as polygons in pixels."""
+    arrows = [text.arrow_patch for text in axes.texts if getattr(text, "arrow_patch", None)]
+    return [matplotlib.path.Path(line) for arrow in arrows
+            for line in arrow.get_path().to_polygons(closed_only=False)]  # fmt: skip
+
+
+def test_graph_of_a_drawn_and_of_a_computed_latent():
+    figure = plots.computation_graph(VAE, DRAWN, COMPUTED, labels=["drawn", "computed"])
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title()) == ("drawn", "computed")
+    diamond = {name: kind for name, (_, kind) in nodes_of(left).items()}
+    assert diamond == {
+        "f": "RegularPolygon", "z": "Circle", r"\mu": "RegularPolygon", r"\sigma": "RegularPolygon"
+    }  # fmt: skip
+    kinds = {name: kind for name, (_, kind) in nodes_of(right).items()}
+    assert [name for name, kind in kinds.items() if kind == "Circle"] == [r"\epsilon"]
+    assert set(kinds) == set(VAE)
+
+    assert sorted(arrows_of(left)) == sorted(
+        [("z", "f", plots.DARK), ("f", "z", plots.RED)]
+        + [(name, "z", plots.DARK) for name in (r"\mu", r"\sigma")]
+        + [("z", name, plots.PALE) for name in (r"\mu", r"\sigma")]
+    )
+    assert sorted(arrows_of(right)) == sorted(
+        [("z", "f", plots.DARK), ("f", "z", plots.RED), (r"\epsilon", "z", plots.DARK)]
+        + [(name, "z", plots.DARK) for name in (r"\mu", r"\sigma")]
+        + [("z", name, plots.RED) for name in (r"\mu", r"\sigma")]
+    )
+    assert [len(axes.get_lines()) for axes in figure.axes] == [2, 0]  # crosses
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["deterministic", "random", "forward", "gradient", "blocked"]
+
+
+def test_graph_legend_names_only_what_is_there():
+    def shown(edges):
+        figure = plots.computation_graph(GAN, edges)
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    assert shown({"z -> G": None}) == ["deterministic", "forward"]
+    assert shown({"~z -> ~G": ""}) == ["random", "forward", "gradient"]
+    assert shown({"z -> G": "blocked"}) == ["deterministic", "forward", "blocked"]
+
+
+@pytest.mark.parametrize("unit", [0.01, 1, 250])
+def test_graph_keeps_the_places_whatever_the_unit(unit):
+    nodes = {name: np.multiply(place, unit) for name, place in VAE.items()}
+    figure = plots.computation_graph(nodes, DRAWN, COMPUTED)
+    for axes in figure.axes:
+        assert axes.get_aspect() == 1
+        for name, (place, _) in nodes_of(axes).items():
+            np.testing.assert_allclose(3 * np.asarray(place), VAE[name])  # the nearest are 3 apart
+    left, right = ({n: axes.transData.transform(at) for n, (at, _) in nodes_of(axes).items()}
+                   for axes in figure.axes)  # fmt: skip
+    for name, place in left.items():
+        np.testing.assert_allclose((place - left["z"]), right[name] - right["z"], atol=1e-6)
+        assert abs(place[1] - right[name][1]) < 1e-6
+
+
+def test_gradients_stand_above_flat_edges_and_outside_steep_ones():
+    def place(nodes, edges, text):
+        (axes,) = plots.computation_graph(nodes, edges).axes
+        (found,) = [each for each in axes.texts if each.get_text() == f"${text}$"]
+        return found.get_position()
+
+    for ends in ("a -> b", "b -> a"):
+        x, y = place({"a": (0, 0), "b": (1, 0)}, {ends: "g"}, "g")
+        assert x == pytest.approx(0.5) and y > 0.1
+        x, y = place({"a": (0, 0), "b": (0, 1)}, {ends: "g"}, "g")
+        assert x < -0.1 and y == pytest.approx(0.5)
+    for sign in (1, -1):  # a V, and upside down
+        nodes = {"a": (-1, sign), "b": (1, sign), "c": (0, 0)}
+        edges = {"a -> c": "g", "b -> c": "h"}
+        scale = 1 / np.sqrt(2)
+        for text, side in (("g", -1), ("h", 1)):
+            x, y = place(nodes, edges, text)
+            assert side * x > scale / 2 + 0.05 and 0 < sign * y < scale / 2 - 0.05
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "labels"),
+    [
+        (VAE, [DRAWN, COMPUTED], ["a heading that is longer than its graph is wide " * 2, "b\nc"]),
+        (GAN, [STEP, STEP, STEP], None),
+        (CHAIN, [LINKS], ["An encoder"]),
+        ({"a": (0, 0), "b": (0, 9)}, [{"a -> b": r"\partial L/\partial a"}], None),
+        ({str(i): (i, 0) for i in range(15)}, [{f"{i} -> {i + 1}": "g" for i in range(14)}], None),
+    ],
+)
+def test_nothing_in_a_graph_overlaps_or_is_cut(nodes, edges, labels):
+    figure = plots.computation_graph(nodes, *edges, labels=labels, title="A title")
+    figure.draw_without_rendering()
+    width, height = figure.bbox.size
+    written = [each.title for each in figure.axes if each.get_title()]
+    written += [figure.legends[0], figure._suptitle]
+    for axes in figure.axes:
+        centres = {tuple(node.center if hasattr(node, "center") else node.xy): node
+                   for node in axes.patches}  # fmt: skip
+        for text in (text for text in axes.texts if text.get_text()):
+            written.append(text)
+            box = text.get_window_extent()
+            corners = [(x, y) for x in (box.x0, box.x1) for y in (box.y0, box.y1)]
+            for centre, node in centres.items():
+                outline = node.get_transform().transform_path(node.get_path())
+                inside = [outline.contains_point(corner) for corner in corners]
+                assert inside == [centre == tuple(text.get_position())] * 4, text.get_text()
+            assert not any(line.intersects_bbox(box, filled=False) for line in curves_of(axes))
+    boxes = [each.get_window_extent() for each in written]
+    for i, box in enumerate(boxes):
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+        assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_crosses_stand_on_their_arrows():
+    (axes,) = plots.computation_graph(VAE, DRAWN).axes
+    for cross in axes.get_lines():
+        x, y = axes.transData.transform(cross.get_xydata()[0])
+        box = matplotlib.transforms.Bbox([[x - 3, y - 3], [x + 3, y + 3]])
+        assert any(curve.intersects_bbox(box, filled=False) for curve in curves_of(axes))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "message"),
+    [
+        (VAE, [], "no graph to draw: pass the edges of one or more"),
+        (VAE, [{}], r'edges must map "start -> end" to gradients; got \{\}'),
+        (VAE, [["z -> f"]], r"got \['z -> f'\]"),
+        (VAE, [{"z": None}], "An edge is \"start -> end\", two nodes; got 'z'"),
+        (VAE, [{"z -> f -> z": None}], "got 'z -> f -> z'"),
+        (VAE, [{"~z -> z": None}], "two nodes; got '~z -> z'"),
+        (VAE, [{"z -> f": True}], "of 'z -> f' must be None, \"blocked\" or a text; got True"),
+        (VAE, [DRAWN, {"z -> g": None}], r"There is no node 'g'; nodes has \['f', 'z', "),
+        (["z", "f"], [{"z -> f": None}], r"nodes must map names to places .* got \['z', 'f'\]"),
+        ({"z": 1, "f": (0, 0)}, [{"z -> f": None}], r"place of node 'z' must be \(x, y\); got 1"),
+        ({"z": (0, "a"), "f": (0, 0)}, [{"z -> f": None}], r"must be \(x, y\); got \(0, 'a'\)"),
+        ({"z": (0, np.nan), "f": (0, 0)}, [{"z -> f": None}], r"must be \(x, y\); got \(0, nan\)"),
+        ({"z": (1, 0), "f": (1, 0)}, [{"z -> f": ""}], r"'z' and 'f' stand in one place: \(1, 0\)"),
+        ({"z": (1, 0), r"\nonsense": (0, 0)}, [{r"z -> \nonsense": ""}], "nonsense"),
+    ],
+)
+def test_bad_graphs(nodes, edges, message):
+    with pytest.raises(ValueError, match=message):
+        plots.computation_graph(nodes, *edges)
+    with pytest.raises(ValueError, match="labels must be one for each graph: 1; got 2"):
+        plots.computation_graph(VAE, DRAWN, labels=["a", "b"])
+
+
 # --- animation
 
 
@@ -487,6 +751,8 @@ FIGURES = {
     "manifold": lambda **o: plots.manifold(lambda z: noise(len(z), 8, 8, 1), n=3, **o),
     "latent_scatter": lambda **o: plots.latent_scatter(np.eye(3), [0, 1, 2], **o),
     "losses": lambda **o: plots.losses({"loss": [1.0, 2.0]}, **o),
+    "bands": lambda **o: plots.bands([1, 2, 3], np.eye(3)[None], ["a"], **o),
+    "computation_graph": lambda **o: plots.computation_graph(VAE, DRAWN, COMPUTED, **o),
 }
 
 
@@ -512,6 +778,17 @@ def test_chart_for_a_plot_of_ones_own():
     assert axes.shape == (2, 3) and figure.axes == list(axes.flat)
     axes[0, 1].set_xlim(3, 5)
     assert axes[1, 1].get_xlim() == (3, 5) and axes[1, 0].get_xlim() != (3, 5)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_columns_of_a_chart_are_named_once(rows):
+    _, axes = plots.chart(6, 4, rows=rows, columns=2, xlabels=["time", "step"])
+    names = [each.get_xlabel() for each in axes.flat]
+    assert names == ["", ""] * (rows - 1) + ["time", "step"]
+    _, axes = plots.chart(6, 4, xlabels=["time"])
+    assert axes.get_xlabel() == "time"
+    with pytest.raises(ValueError, match="xlabels must be one for each column: 2; got 1"):
+        plots.chart(6, 4, columns=2, xlabels=["time"])
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -561,6 +838,8 @@ from kgen import plots
 plots.grid(np.zeros((4, 8, 8, 1), "uint8"))._repr_png_()
 plots.losses({"loss": [1.0, 2.0]})._repr_png_()
 plots.latent_scatter(np.eye(3), [0, 1, 2])._repr_png_()
+plots.bands([1, 2, 3], np.eye(3)[None], ["a"])._repr_png_()
+plots.computation_graph({"x": (0, 0), "y": (1, 0)}, {"~x -> y": "blocked"})._repr_png_()
 """,
         ),
     ],

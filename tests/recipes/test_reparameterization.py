@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kgen import plots
 from recipes.reparameterization import (
+    COMPUTED,
+    DRAWN,
+    LABELS,
+    NODES,
     exact,
+    gradients,
     main,
     reparameterized,
     reparameterized_variance,
@@ -87,6 +93,25 @@ def test_variance_of_the_score_function_grows_with_the_dimension():
         noise = rng.normal(size=(200_000, d))
         gradient, _ = score_function(np.ones(d), np.zeros(d), np.zeros(d), noise)
         np.testing.assert_allclose(gradient[:, 0].var(), 4 * d**2 + 14 * d + 12, rtol=0.05)
+
+
+def test_gradients_of_the_first_dimension_where_the_table_is_made():
+    noise = np.random.default_rng(0).normal(size=(5, 7, 4))
+    found = gradients(noise)
+    assert found.shape == (2, 2, 5, 7)  # parameter, estimator
+    at = np.ones(4), np.zeros(4), np.zeros(4)
+    for j, estimator in enumerate((score_function, reparameterized)):
+        for i, gradient in enumerate(estimator(*at, noise)):
+            np.testing.assert_allclose(found[i, j], gradient[..., 0])
+
+
+def test_the_gradient_is_blocked_only_where_z_is_drawn():
+    left, right = plots.computation_graph(NODES, DRAWN, COMPUTED, labels=LABELS).axes
+    assert (len(left.get_lines()), len(right.get_lines())) == (2, 0)  # crosses
+    assert "sim N(\\mu" in left.get_title() and "\\mu + \\sigma" in right.get_title()
+    assert {r"$\partial f/\partial z \cdot 1$", r"$\partial f/\partial z \cdot \epsilon$"} < {
+        text.get_text() for text in right.texts
+    }
 
 
 def test_figures_and_table(tmp_path, capsys):
