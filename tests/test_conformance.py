@@ -337,8 +337,7 @@ def test_a_file_from_another_backend(case, other, tmp_path):
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.head], ids=lambda c: c.name)
 def test_xla(case, tmp_path):
-    """Compiled with XLA (on torch, with what stands in its place: nothing is claimed there)."""
-    if BACKEND == "torch":
+    if BACKEND == "torch":  # where steps are eager unless torch.compile is asked for
         assert not compiled(case).jit_compile
         return
     whole = compiled(case, jit_compile=True)
@@ -349,3 +348,19 @@ def test_xla(case, tmp_path):
         history = fit(parts, case, epochs=epochs, callbacks=[checkpoint])
     assert same(state.capture(parts), state.capture(whole))
     assert np.isfinite([history[name] for name in whole.logs]).all()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.head and BACKEND == "torch"], ids=lambda c: c.name
+)
+def test_torch_compile(case):
+    """It gives the losses of eager steps; it cannot differentiate twice, as a penalty needs."""
+    model = compiled(case, jit_compile=True)
+    if case.name == "toy":
+        with pytest.raises(RuntimeError, match="double backward"):
+            fit(model, case)
+        return
+    history, eager = fit(model, case, epochs=2), fit(compiled(case), case, epochs=2)
+    for name in model.logs:
+        np.testing.assert_allclose(history[name], eager[name], rtol=1e-4)
