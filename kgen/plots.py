@@ -26,6 +26,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
+from kgen.arguments import positive
 from kgen.data.dataset import resize
 from kgen.data.ranges import to_uint8
 
@@ -175,7 +176,7 @@ def manifold(decode, n=20, *, title=None, path=None):
         ValueError: if `n` is not positive or `decode` does not return `n * n` images.
         OSError: if `path` cannot be written.
     """
-    n = _positive(n, "n")
+    n = positive(n, "n")
     normal = statistics.NormalDist()
     values = np.array([normal.inv_cdf((i + 0.5) / n) for i in range(n)], "float32")
     z1, z2 = np.meshgrid(values, values[::-1])  # the picture's first row is the largest z2
@@ -559,14 +560,8 @@ def _array(values):
     return np.asarray(ops.convert_to_numpy(values))
 
 
-def _positive(n, name):
-    if int(n) != n or n < 1:
-        raise ValueError(f"{name} must be a positive integer; got {n!r}.")
-    return int(n)
-
-
 def _columns(columns, default, n):
-    return min(default if columns is None else _positive(columns, "columns"), n)
+    return min(default if columns is None else positive(columns, "columns"), n)
 
 
 def _texts(values, n, name, of):

@@ -9,6 +9,7 @@ import keras
 from PIL import Image
 
 from kgen import plots
+from kgen.arguments import positive
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -45,11 +46,9 @@ class SampleGrid(keras.callbacks.Callback):
 
     def __init__(self, folder, n=36, every=1, seed=0, gif=True, tensorboard=None):
         super().__init__()
-        for name, value in (("n", n), ("every", every)):
-            if int(value) != value or value < 1:
-                raise ValueError(f"{name} must be a positive integer; got {value!r}.")
         self.folder = Path(folder)
-        self.n, self.every, self.seed, self.gif = int(n), int(every), seed, gif
+        self.n, self.every = positive(n, "n"), positive(every, "every")
+        self.seed, self.gif = seed, gif
         self.tensorboard = None if tensorboard is None else Path(tensorboard) / "samples"
         self._pictures, self._events = None, None
 

@@ -1,7 +1,6 @@
 """`TrainingCheckpoint`: a run that is interrupted anywhere goes on as if it had not been."""
 
 import contextlib
-import copy
 import hashlib
 import json
 import os
@@ -14,10 +13,12 @@ import zipfile
 import keras
 import numpy as np
 
+from kgen.arguments import positive
+from kgen.callbacks import callback_state
 from kgen.engine import state
 
-_NAME = re.compile(r"checkpoint-(\d{10})\.npz")
-_META = "meta.json"
+_NAME = re.compile(r"checkpoint-(\d{10,})\.npz")
+_META, _CALLBACK = "meta.json", "callback/"
 
 
 class TrainingCheckpoint(keras.callbacks.Callback):
@@ -25,10 +26,12 @@ class TrainingCheckpoint(keras.callbacks.Callback):
 
     A checkpoint holds everything that the rest of the run depends on: weights, optimizers, seeds,
     averages, running means, the position in the data, and the state of the other callbacks
-    (`History`, `CSVLogger`, `EarlyStopping`, `ReduceLROnPlateau`, ...). It is written beside and
-    renamed, with a checksum for each array; the last few are kept. Ctrl-C and SIGTERM write one
-    before they stop. Weights of an interrupted run end equal, bit for bit, to those of an
-    uninterrupted one on the same device.
+    (`History`, `CSVLogger`, `EarlyStopping`, `ReduceLROnPlateau`, and in callbacks of your own what
+    attributes hold in numbers, strings, arrays, lists, tuples, sets and dictionaries). It is
+    written beside and renamed, with a checksum for each array; the last few are kept. Ctrl-C and
+    SIGTERM write one before they stop, where the order of the data can be restored. A run that
+    `EarlyStopping` ended (or any callback with a `stopped_epoch`) stays ended. Weights of an
+    interrupted run end equal, bit for bit, to those of an uninterrupted one on the same device.
 
     Args:
         folder: of this run alone.
@@ -54,9 +57,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         super().__init__()
         self.folder = pathlib.Path(folder)
         self._steps, self._seconds = _parse_every(every)
-        if int(keep) != keep or keep < 1:
-            raise ValueError(f"keep must be a positive integer; got {keep!r}.")
-        self.keep = int(keep)
+        self.keep = positive(keep, "keep")
         self.last_saved = None
         self._restored = None
 
@@ -94,25 +95,25 @@ class TrainingCheckpoint(keras.callbacks.Callback):
                 + "\n  ".join(sorted(lines, key=lambda line: line.count("."))[:20])
                 + "\nUse the same arguments to continue it, or another folder for a new run."
             )
-        state.restore(run.model, {n: a for n, a in arrays.items() if not n.startswith("callback/")})
-        self.last_saved, self._restored = path, (meta["callbacks"], arrays)
-        self._means = [_to_numpy(v) for v in run.model.metrics_variables]
+        callbacks = {n.removeprefix(_CALLBACK): a for n, a in arrays.items() if _CALLBACK in n}
+        arrays = {n: a for n, a in arrays.items() if _CALLBACK not in n}
+        self.last_saved, self._restored = path, (arrays, meta["callbacks"], callbacks)
+        state.restore(run.model, arrays)
         run.resume(meta["epoch"], meta["batch"])
-        return run.params["epochs"] if meta["stopped"] else meta["epoch"]
+        stopped = callback_state.stopped_for_good(run.callbacks, meta["callbacks"])
+        return run.params["epochs"] if stopped else meta["epoch"]
 
-    def callbacks_begun(self, callbacks):
+    def callbacks_begun(self, run):
         """Note what callbacks start from, so that only what a run changes is kept; restore it."""
-        self._start = {key: _attributes(callback) for key, callback in _keyed(callbacks)}
-        if self._restored is None:
-            return
-        states, arrays = self._restored
-        for key, callback in _keyed(callbacks):
-            _set_state(callback, states.get(key, {}), arrays, f"callback/{key}/")
+        self._start = callback_state.begin(run.callbacks)
+        if self._restored is not None:
+            self.restore(run)
 
-    def epoch_resumed(self):
-        """Restore the running means of the epoch that was cut; Keras resets them at its start."""
-        for variable, value in zip(self.model.metrics_variables, self._means, strict=True):
-            variable.assign(value)
+    def restore(self, run):
+        """Put everything back as the checkpoint holds it: the model, and the other callbacks."""
+        arrays, states, callbacks = self._restored
+        state.restore(run.model, arrays)
+        callback_state.restore(run.callbacks, self._start, states, callbacks)
 
     def is_due(self, steps):
         """Whether a checkpoint is due after `steps` more batches."""
@@ -123,23 +124,19 @@ class TrainingCheckpoint(keras.callbacks.Callback):
 
     def save(self, run, epoch, batch):
         """Write a checkpoint at this position."""
-        arrays = state.capture(run.model)
-        callbacks = {}
-        for key, callback in _keyed(run.callbacks):
-            callbacks[key], found = _changed(callback, self._start.get(key, {}))
-            arrays |= {f"callback/{key}/{name}": array for name, array in found.items()}
+        states, callbacks = callback_state.capture(run.callbacks, self._start)
+        arrays = state.capture(run.model) | {_CALLBACK + n: a for n, a in callbacks.items()}
         meta = {
             "format": 1,
             "epoch": epoch,
             "batch": batch,
-            "stopped": bool(run.model.stop_training) and batch == 0,
             "run": self.run_description,
-            "callbacks": callbacks,
+            "callbacks": states,
         }
         number = epoch * 10**6 + batch if run.steps is None else epoch * run.steps + batch
         path = self.folder / f"checkpoint-{number:010d}.npz"
         _write(path, meta, arrays)
-        self.last_saved = path
+        self.last_saved, self._restored = path, None
         self._since, self._time = 0, time.monotonic()
         for old in self._paths()[: -self.keep]:
             old.unlink(missing_ok=True)
@@ -149,6 +146,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         return {
             **state.describe(model),
             "precision": model.dtype_policy.name,
+            "jit_compile": bool(model.jit_compile),  # XLA draws other random numbers
             "backend": keras.backend.backend(),
             "data": {
                 "fingerprint": getattr(source, "fingerprint", None),
@@ -158,7 +156,8 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         }
 
     def _paths(self):
-        return sorted(p for p in self.folder.iterdir() if _NAME.fullmatch(p.name))
+        found = [(m, p) for p in self.folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+        return [p for _, p in sorted((int(m[1]), p) for m, p in found)]
 
     def _newest(self):
         for path in reversed(self._paths()):
@@ -210,7 +209,7 @@ def _write(path, meta, arrays):
     try:
         with open(temporary, "wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_META, json.dumps(meta, default=_plain))
+                archive.writestr(_META, json.dumps(meta))
                 for name, array in arrays.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
@@ -243,80 +242,3 @@ def _read(path):
 
 def _checksum(array):
     return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
-
-
-# The state of other callbacks.
-
-
-# Keras's own (params, model), and what Keras's monitoring callbacks flip once when they begin.
-_NOT_STATE = ("params", "_model", "min_delta")
-
-
-def _keyed(callbacks):
-    counts = {}
-    for callback in callbacks:
-        name = type(callback).__name__
-        counts[name] = counts.get(name, -1) + 1
-        if not getattr(callback, "resumes_runs", False) and name != "ProgbarLogger":
-            yield f"{name}-{counts[name]}", callback
-
-
-def _attributes(callback):
-    """Attributes with plain values or arrays (such as the best weights), copied."""
-    return {
-        name: copy.deepcopy(value)
-        for name, value in vars(callback).items()
-        if name not in _NOT_STATE and (_is_plain(value) or _is_arrays(value))
-    }
-
-
-def _changed(callback, start):
-    """What a run has changed in a callback: plain values for JSON, and arrays."""
-    plain, arrays = {}, {}
-    for name, value in _attributes(callback).items():
-        if _is_arrays(value):
-            plain[name] = {"__arrays__": len(value)}
-            arrays |= {f"{name}/{i}": array for i, array in enumerate(value)}
-        elif name not in start or value != start[name]:
-            plain[name] = value
-    if isinstance(callback, keras.callbacks.CSVLogger):
-        callback.csv_file.flush()
-        plain["__csv__"] = pathlib.Path(callback.filename).read_bytes().decode()
-    return plain, arrays
-
-
-def _set_state(callback, plain, arrays, prefix):
-    for name, value in plain.items():
-        if name == "__csv__":  # as it was: rows after it will be written again
-            callback.csv_file.seek(0)
-            callback.csv_file.truncate()
-            callback.csv_file.write(value)
-            callback.csv_file.flush()
-            callback.append_header = not value
-        elif isinstance(value, dict) and "__arrays__" in value:
-            count = value["__arrays__"]
-            setattr(callback, name, [arrays[f"{prefix}{name}/{i}"] for i in range(count)])
-        else:
-            setattr(callback, name, value)
-
-
-def _is_arrays(value):
-    return isinstance(value, list) and bool(value) and all(isinstance(v, np.ndarray) for v in value)
-
-
-def _is_plain(value):
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    if isinstance(value, list):
-        return all(_is_plain(v) for v in value)
-    return value is None or isinstance(value, bool | int | float | str | np.number)
-
-
-def _plain(value):
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} is not plain")
-
-
-def _to_numpy(variable):
-    return np.array(keras.ops.convert_to_numpy(variable))

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from kgen.arguments import positive
 from kgen.data.ranges import check_images, to_model_range, to_uint8, with_channel
 
 
@@ -69,7 +70,7 @@ class ImageDataset(keras.utils.PyDataset):
                 )
         self._images, self._labels = images, labels
         self.shuffle, self.seed, self.drop_last = bool(shuffle), int(seed), bool(drop_last)
-        self.batch_size = _positive(batch_size, "batch_size")
+        self.batch_size = positive(batch_size, "batch_size")
         self.class_names = None if class_names is None else list(class_names)
         self.name, self.check_range = name, check_range
         self._fingerprint = None
@@ -120,7 +121,7 @@ class ImageDataset(keras.utils.PyDataset):
             for array in (self._images, self._labels):
                 if array is not None:
                     digest.update(f"{array.dtype}{array.shape}".encode())
-                    digest.update(memoryview(np.ascontiguousarray(_sample(array))).cast("B"))
+                    digest.update(_bytes(_sample(array)))
             digest.update(f"{self.shuffle}{self.seed}".encode())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
@@ -131,9 +132,13 @@ class ImageDataset(keras.utils.PyDataset):
 
     def take(self, n):
         """The same dataset with its first `n` examples only."""
-        n = self._at_most(_positive(n, "n"))
+        n = self._at_most(positive(n, "n"))
         labels = None if self._labels is None else self._labels[:n]
         return self._with_arrays(self._images[:n], labels)
+
+    def without_labels(self):
+        """The same images in the same order, without labels."""
+        return self if self._labels is None else self._with_arrays(self._images, None)
 
     def at_resolution(self, size):
         """The same dataset resized to `size` (an integer for squares, or `(height, width)`).
@@ -159,7 +164,7 @@ class ImageDataset(keras.utils.PyDataset):
             raise TypeError(f"Unknown options {unknown}; those of a view are {sorted(allowed)}.")
         view = copy.copy(self)
         for key, value in options.items():
-            setattr(view, key, _positive(value, key) if key == "batch_size" else value)
+            setattr(view, key, positive(value, key) if key == "batch_size" else value)
         view._order, view._fingerprint = (None, None), None
         view.set_position(0)
         return view
@@ -244,10 +249,10 @@ def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):
     return ImageDataset(x, y, check_range=check_range, **options)
 
 
-def _positive(n, name):
-    if int(n) != n or n < 1:
-        raise ValueError(f"{name} must be a positive integer; got {n!r}.")
-    return int(n)
+def _bytes(array):
+    if array.dtype == object:
+        return repr(array.tolist()).encode()
+    return memoryview(np.ascontiguousarray(array).view(np.uint8)).cast("B")
 
 
 def _sample(array, limit=2**28):

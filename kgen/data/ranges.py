@@ -93,10 +93,13 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
     """
     images = np.asarray(images)
     dtype = images.dtype
+    name = what if what.isidentifier() else "images"  # in code that a message suggests
     if dtype != np.uint8 and dtype.kind != "f" and "bfloat16" not in str(dtype):
+        factor = " * 255" if dtype.kind == "b" else ""
         raise TypeError(
             f"{what} must be uint8 in [0, 255] or floats in [-1, 1]; got dtype {dtype}. "
-            f"Integers of 0 to 255: convert with {what}.astype('uint8')."
+            f"Values of {'True and False' if factor else '0 to 255'}: convert with "
+            f"{name}.astype('uint8'){factor}."
         )
     if image_shape is not None:
         _check_shape(images.shape, tuple(image_shape), what)
@@ -121,14 +124,14 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
     if low < -1.001 or high > 1.001:
         raise ValueError(
             f"{what} has floats in [{low:.4g}, {high:.4g}]; expected floats in [-1, 1] or uint8 in "
-            f"[0, 255]. Pixels of 0 to 255: pass {what}.astype('uint8'). Otherwise scale to "
+            f"[0, 255]. Pixels of 0 to 255: pass {name}.astype('uint8'). Otherwise scale to "
             "[-1, 1]."
         )
     if low >= 0:
         raise ValueError(
             f"{what} has floats in [{low:.4g}, {high:.4g}], none negative: divided by 255? "
             "Expected floats in [-1, 1]. Either pass the uint8 images as they are, or use "
-            f"2 * {what} - 1. "
+            f"2 * {name} - 1. "
             "If the images really have no value below 0, build the model or dataset with "
             "check_range=False."
         )
@@ -146,8 +149,12 @@ def _check_shape(shape, image_shape, what):
             hint = f" The channels differ: {got[2]} instead of {image_shape[2]}."
         else:
             hint = " The size differs: resize the images or build the model with their shape."
-    elif tuple(shape) == image_shape:
-        hint = f" A single image needs a batch axis: {what}[None]."
+    elif tuple(shape) in (image_shape, image_shape[:-1]):
+        hint = (
+            f" A single image needs a batch axis: {what}[None]."
+            if what.isidentifier()
+            else " These are single images: put them in batches, for tf.data with .batch(128)."
+        )
     raise ValueError(
         f"{what} has shape {tuple(shape)}; this model expects (N, "
         f"{', '.join(map(str, image_shape))}).{hint}"

@@ -1,8 +1,8 @@
 """The primitives that differ between backends, under the same names for each.
 
 `Steps` (a mixin: `train_step`, `test_step`), `value_and_grad`, `input_gradient`,
-`apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `synchronize`,
-`random_state` and `set_random_state`.
+`apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `keeping_values`,
+`synchronize`, `random_state` and `set_random_state`.
 """
 
 import keras
@@ -15,6 +15,7 @@ match keras.backend.backend():
             compiled,
             fold_replica,
             input_gradient,
+            keeping_values,
             move_averages,
             random_state,
             set_random_state,
@@ -28,6 +29,7 @@ match keras.backend.backend():
             compiled,
             fold_replica,
             input_gradient,
+            keeping_values,
             move_averages,
             random_state,
             set_random_state,
@@ -41,6 +43,7 @@ match keras.backend.backend():
             compiled,
             fold_replica,
             input_gradient,
+            keeping_values,
             move_averages,
             random_state,
             set_random_state,
@@ -59,6 +62,7 @@ __all__ = [
     "compiled",
     "fold_replica",
     "input_gradient",
+    "keeping_values",
     "move_averages",
     "random_state",
     "set_random_state",

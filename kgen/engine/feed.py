@@ -33,7 +33,10 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
     elif y is not None:
         raise ValueError(f"y goes with arrays only; {type(x).__name__} must yield (x, y) itself.")
     if isinstance(x, ImageDataset):
+        x = x if model.takes_labels else x.without_labels()
         return _whole_batches(model, x, batch_size, steps_per_epoch)
+    if isinstance(x, list | tuple | dict | str):
+        raise _wrong_type(x)
     if batch_size is not None:
         raise ValueError(
             f"batch_size is for arrays and kgen's datasets; this {type(x).__name__} comes in "
@@ -48,6 +51,7 @@ def evaluation_source(model, x, y, batch_size):
         x = _dataset(model, x, y, shuffle=False)
     if isinstance(x, ImageDataset):
         _check_shape(model, x)
+        x = x if model.takes_labels else x.without_labels()
         options = {} if batch_size is None else {"batch_size": batch_size}
         return x.with_options(shuffle=False, drop_last=False, **options)
     return _checked(model, x, 1)
@@ -72,7 +76,7 @@ def split(x, y, fraction):
 
 
 def _dataset(model, x, y, **options):
-    labels = None if y is None else to_numpy(y)
+    labels = to_numpy(y) if y is not None and model.takes_labels else None
     return from_arrays(
         to_numpy(x),
         labels,
@@ -103,6 +107,13 @@ def _whole_batches(model, dataset, batch_size, steps_per_epoch):
     return dataset.with_options(batch_size=k * m, drop_last=True, steps_per_epoch=steps_per_epoch)
 
 
+def _wrong_type(x):
+    return TypeError(
+        "x must be an array of images, a kgen.data.ImageDataset, a keras.utils.PyDataset, a "
+        f"tf.data.Dataset or a generator of batches; got {type(x).__name__}."
+    )
+
+
 def _checked(model, source, k):
     """Look at the first batch of data that comes batched: a compiled step cannot raise."""
     if isinstance(source, keras.utils.PyDataset):
@@ -111,17 +122,17 @@ def _checked(model, source, k):
         first = next(source, None)
         if first is None:
             raise ValueError("The generator is exhausted: it yielded no batch.")
-        source = itertools.chain([first], source)
-        source = (batch for batch in source)  # Keras wants a generator, not any iterator
+        # Keras wants a generator, not any iterator, and tuples.
+        source = (
+            batch if isinstance(batch, tuple) else (batch,)
+            for batch in itertools.chain([first], source)
+        )
     elif hasattr(source, "__iter__") and not isinstance(source, list | tuple | dict | str):
         first = next(iter(source), None)
         if first is None:
             raise ValueError(f"The {type(source).__name__} is empty: it has no batch.")
     else:
-        raise TypeError(
-            "x must be an array of images, a kgen.data.ImageDataset, a keras.utils.PyDataset, a "
-            f"tf.data.Dataset or a generator of batches; got {type(source).__name__}."
-        )
+        raise _wrong_type(source)
     images = keras.utils.unpack_x_y_sample_weight(first)[0]
     if not is_array(images):
         raise TypeError(f"Batches must hold one array of images; got {type(images).__name__}.")

@@ -11,10 +11,16 @@ import numpy as np
 from keras import ops, tree
 
 from kgen import schedules
+from kgen.arguments import positive
 from kgen.data.ranges import check_images, normalize_image_shape, to_model_range, with_channel
 from kgen.engine import backend, feed
 from kgen.engine.context import CONTEXT, EVALUATION, TRAINING, running
-from kgen.engine.optimizers import LossScale, OptimizerGroup, serialize_optimizer
+from kgen.engine.optimizers import (
+    LossScale,
+    OptimizerGroup,
+    finalized_once,
+    serialize_optimizer,
+)
 from kgen.engine.random import SeedGenerator, host_generator
 from kgen.engine.run import Run
 
@@ -70,6 +76,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         self, image_shape=None, *, seed=0, check_range=True, name=None, dtype=None, **networks
     ):
         super().__init__(name=name, dtype=dtype, autocast=False)
+        if any(isinstance(names, str) for names in self.players.values()):
+            raise TypeError(f"players maps optimizers to lists of networks; got {self.players}.")
         expected = [n for names in self.players.values() for n in names]
         if unknown := sorted(set(networks) - set(expected)):
             raise TypeError(
@@ -88,7 +96,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         self._training_random = SeedGenerator(self.seed, 0, name="training_random")
         self._evaluation_random = SeedGenerator(self.seed, 1, name="evaluation_random")
         self._means = [keras.metrics.Mean(name=name) for name in self.logs]
-        self.__dict__["_inference"] = {}  # compiled functions, out of Keras's sight
+        # Out of Keras's sight: compiled functions, and the arguments of `compile`.
+        self.__dict__ |= {"_inference": {}, "compiled_as": {}}
 
     def _counter(self, name, shape):
         return self.add_weight(
@@ -205,6 +214,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         def scaled():
             result = fn(*args, training=True)
             loss, aux = result if isinstance(result, tuple) else (result, ())
+            _refuse_no_scalar(loss, fn)
             loss = ops.cast(loss, "float32")
             return optimizer.scale_loss(loss), (loss, isinstance(result, tuple), aux)
 
@@ -233,8 +243,12 @@ class GenerativeModel(backend.Steps, keras.Model):
         Returns:
             NumPy arrays in the structure that `fn` returns.
         """
-        size = batch_size or self._chunk_size()
-        key = fn.__name__
+        if getattr(fn, "__self__", None) is not self:  # what compiles once must be what it was
+            raise TypeError(f"infer runs methods of this {type(self).__name__}; got {fn!r}.")
+        size = self._chunk_size() if batch_size is None else positive(batch_size, "batch_size")
+        if not len(arrays[0]):
+            raise ValueError(f"There is nothing to compute: got arrays of shape {arrays[0].shape}.")
+        key = fn.__func__
         if key not in self._inference:
             self._inference[key] = backend.compiled(fn, self)
         n, chunks = len(arrays[0]), []
@@ -262,9 +276,7 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def latents(self, n, dimension, seed=None):
         """Draw `n` latents from N(0, I) on the host: the same for a seed on every backend."""
-        if int(n) != n or n < 1:
-            raise ValueError(f"n must be a positive integer; got {n!r}.")
-        return host_generator(seed).standard_normal((int(n), dimension), dtype="float32")
+        return host_generator(seed).standard_normal((positive(n, "n"), dimension), dtype="float32")
 
     def generate(self, n, labels=None, seed=None, batch_size=None):
         """Draw `n` images, float32 `(n, *image_shape)` in [-1, 1]."""
@@ -335,6 +347,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         for player in self.players:
             self._optimizer_of(player).build(self.variables_of(player))
         self.optimizer.built = True
+        self.__dict__["compiled_as"] = self.get_compile_config()
 
     def _members(self, optimizer):
         defaults = self.default_optimizers()
@@ -358,6 +371,11 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def _check_networks(self):
         policy = self.dtype_policy
+        if policy.variable_dtype != "float32":
+            raise ValueError(
+                f"Under the policy {policy.name!r} weights would be kept and updated in "
+                f'{policy.variable_dtype}; use "float32", "mixed_bfloat16" or "mixed_float16".'
+            )
         for name in [n for names in self.players.values() for n in names]:
             network = getattr(self, name, None)
             if network is None:
@@ -406,6 +424,8 @@ class GenerativeModel(backend.Steps, keras.Model):
     def prepare(self, data):
         """A batch as the algorithm sees it, from what Keras hands to a step."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if getattr(images.shape, "rank", 0) is None:  # TensorFlow's, after several kinds of data
+            images = ops.reshape(images, (-1, *self.image_shape))
         images = to_model_range(with_channel(images, self.image_shape or ()))
         if not self.takes_labels:
             return images
@@ -549,13 +569,14 @@ class GenerativeModel(backend.Steps, keras.Model):
             steps_per_epoch=steps_per_epoch,
         )
         with run.interruptible():
-            for first, last in _spans(initial_epoch, run.batch, epochs):
-                if ours:
-                    source.set_position(first, run.batch)
-                super().fit(source, initial_epoch=first, epochs=last, **options)
-                run.batch = 0
-                if self.stop_training:
-                    break
+            with finalized_once(self), backend.keeping_values(self):
+                for first, last in _spans(initial_epoch, run.batch, epochs):
+                    if ours:
+                        source.set_position(first, run.batch)
+                    super().fit(source, initial_epoch=first, epochs=last, **options)
+                    run.batch = 0
+                    if self.stop_training:
+                        break
             run.finish()
         return self.history
 
@@ -574,7 +595,8 @@ class GenerativeModel(backend.Steps, keras.Model):
             self._assert_compile_called("evaluate")
             x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
         kwargs["return_dict"] = True
-        return super().evaluate(x, verbose=verbose, steps=steps, **kwargs)
+        with backend.keeping_values(self):
+            return super().evaluate(x, verbose=verbose, steps=steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """What `call` returns, as NumPy arrays; images are checked and may be uint8."""
@@ -582,7 +604,8 @@ class GenerativeModel(backend.Steps, keras.Model):
             x = feed.to_numpy(x)
             if self.input_signature()[0] == self.image_shape:
                 x = self.images_in(x, "x")
-        return super().predict(x, batch_size, verbose, steps, callbacks)
+        with backend.keeping_values(self):
+            return super().predict(x, batch_size, verbose, steps, callbacks)
 
     # Saving.
 
@@ -637,12 +660,24 @@ class GenerativeModel(backend.Steps, keras.Model):
             config["steps_per_execution"] = 1
         self.compile(**config)
 
+    def _refuse_shared_layers(self):
+        owners = {}
+        for name in [n for names in self.players.values() for n in names]:
+            for layer in getattr(self, name)._flatten_layers():
+                other = owners.setdefault(id(layer), name)
+                if other != name and layer.weights:
+                    raise ValueError(
+                        f"The layer {layer.name!r} belongs to the networks {other!r} and {name!r}: "
+                        "a file holds each network by itself, so the two would come back apart. "
+                        "Use save_weights, or give each network its own layer."
+                    )
+
     def save(self, filepath, overwrite=True, **kwargs):
         """Save everything to one `.keras` file, written beside and renamed.
 
         Raises:
-            ValueError: if a network holds a class that is not registered: the file could not be
-                loaded. The message has the line to add.
+            ValueError: if it holds a class that is not registered, or networks share a layer: the
+                file could not be loaded. The message says what to do.
             FileExistsError: if the file exists and `overwrite` is False.
             OSError: if it cannot be written; what stood there before stays.
         """
@@ -651,7 +686,8 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise ValueError(f"A kgen model is saved to a .keras file; got {str(filepath)!r}.")
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
-        _refuse_unregistered(self.get_config())
+        _refuse_unregistered(keras.saving.serialize_keras_object(self))
+        self._refuse_shared_layers()
         self.ensure_built()
         backend.synchronize(self)
         with _beside(path) as temporary:
@@ -660,7 +696,23 @@ class GenerativeModel(backend.Steps, keras.Model):
 
 def _by_name(result):
     loss, parts = result if isinstance(result, tuple) else (result, {})
+    if not isinstance(parts, dict):
+        raise TypeError(
+            "objective returns a scalar, or a scalar and a dictionary of the other values that "
+            f"`logs` names; the second of its results is {type(parts).__name__}."
+        )
     return {"loss": loss, **parts}
+
+
+def _refuse_no_scalar(loss, fn):
+    name = getattr(fn, "__name__", "The loss function")
+    if not (ops.is_tensor(loss) or isinstance(loss, int | float)):
+        raise TypeError(f"{name} must return a scalar tensor; got {type(loss).__name__}.")
+    if tuple(getattr(loss, "shape", ())) != ():
+        raise ValueError(
+            f"{name} must return one loss for the batch; got one of shape {tuple(loss.shape)}. "
+            "Average it: keras.ops.mean(loss)."
+        )
 
 
 def _spans(initial_epoch, batch, epochs):

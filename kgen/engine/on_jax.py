@@ -4,6 +4,8 @@ One scope spans a step. A differentiated function runs in a nested scope over ev
 (scopes do not chain); what it changed comes back as an auxiliary output.
 """
 
+import contextlib
+
 import jax
 import keras
 import numpy as np
@@ -125,6 +127,22 @@ def fold_replica(seed):
 def synchronize(model):
     """Make the variables hold their current values, which `fit` keeps elsewhere."""
     model.jax_state_sync()
+
+
+@contextlib.contextmanager
+def keeping_values(model):
+    """Give the variables their values back if a first step fails: Keras empties them before it."""
+    groups = [model.variables, model.metrics_variables]
+    groups += [model.optimizer.variables] if model.optimizer is not None else []
+    before = [(v, v._value) for group in groups for v in group]
+    try:
+        yield
+    except BaseException:
+        model.jax_state_sync()
+        for variable, value in before:
+            if variable._value is None:
+                variable._value = value
+        raise
 
 
 def random_state():

@@ -1,5 +1,7 @@
 """The engine's primitives on torch."""
 
+import contextlib
+
 import numpy as np
 import torch
 from keras import ops, tree
@@ -62,10 +64,14 @@ def compiled(fn, model):
 
 def move_averages(targets, sources, weight):
     """Move each target towards its source: `target += weight * (source - target)`."""
+    targets, sources = [t.value.data for t in targets], [s.value.data for s in sources]
+    if not targets:
+        return
     with torch.no_grad():
-        torch._foreach_lerp_(
-            [t.value.data for t in targets], [s.value.data for s in sources], float(weight)
-        )
+        if weight == 1:  # integers, such as counters, are copied too
+            torch._foreach_copy_(targets, sources)
+        else:
+            torch._foreach_lerp_(targets, sources, float(weight))
 
 
 def fold_replica(seed):
@@ -75,6 +81,11 @@ def fold_replica(seed):
 
 def synchronize(model):
     """Make the variables hold their current values (they always do here)."""
+
+
+def keeping_values(model):
+    """Context in which a failing step leaves the variables their values (they keep them here)."""
+    return contextlib.nullcontext()
 
 
 def random_state():

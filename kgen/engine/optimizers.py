@@ -1,5 +1,7 @@
 """Several optimizers as one Keras optimizer, and optimizers written so that they load anywhere."""
 
+import contextlib
+
 import keras
 
 
@@ -114,6 +116,22 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
             variable.assign(store[str(index)])
 
 
+@contextlib.contextmanager
+def finalized_once(model):
+    """Let the optimizer finish when the block ends, not whenever Keras's `fit` does within it.
+
+    `use_ema` then overwrites the weights with their averages; in the middle of a run that is
+    resumed, training would go on from them.
+    """
+    optimizer, name = model.optimizer, "finalize_variable_values"
+    object.__setattr__(optimizer, name, lambda variables: None)
+    try:
+        yield
+    finally:
+        object.__delattr__(optimizer, name)
+        optimizer.finalize_variable_values(model.trainable_weights)
+
+
 def serialize_optimizer(optimizer):
     """Serialise an optimizer for every backend.
 
@@ -121,7 +139,7 @@ def serialize_optimizer(optimizer):
     backend knows; the public class of the same base stands in.
     """
     config = keras.saving.serialize_keras_object(optimizer)
-    if config["module"].startswith("keras.src.backend"):
+    if (config["module"] or "").startswith("keras.src.backend"):
         public = next(
             c
             for c in type(optimizer).__mro__

@@ -73,16 +73,16 @@ class Run(keras.callbacks.CallbackList):
         self._begun = True
         super().on_train_begin(logs)
         if self.checkpoint is not None:
-            self.checkpoint.callbacks_begun(self.callbacks)
+            self.checkpoint.callbacks_begun(self)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Set the position of the data: it depends on nothing but the epoch and the batch."""
         self.epoch, self.batch = epoch, self._first_batch
         if self.knows_position:
             self.source.set_position(epoch, self._first_batch)
-        if self._first_batch:
-            self.checkpoint.epoch_resumed()
         super().on_epoch_begin(epoch, logs)
+        if self._first_batch:  # what callbacks do at an epoch's beginning was done before the cut
+            self.checkpoint.restore(self)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Count batches from the epoch's beginning, not from where it was resumed.
@@ -130,6 +130,7 @@ class Run(keras.callbacks.CallbackList):
         if not self._begun:  # nothing was left to train
             self.on_train_begin()
         super().on_train_end(getattr(self, "_logs", None))
+        self._obey_signal()
 
     # The engine calls these.
 

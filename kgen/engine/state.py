@@ -69,10 +69,11 @@ def _to_numpy(variable):
 def describe(model):
     """Configuration of model and compilation as plain JSON, without automatic names.
 
+    The optimizers are described as they were compiled: callbacks may have changed their rates.
     Names such as `dense_7` count the layers that the process has made so far; they are numbered
     anew, so that the same model made twice describes itself in the same way.
     """
-    config = {"model": model.get_config(), "compile": model.get_compile_config()}
+    config = {"model": model.get_config(), "compile": model.compiled_as}
     config = json.loads(json.dumps(config, default=_plain))
     names = {}
     _collect_names(config, names)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from kgen import schedules
+from kgen.arguments import positive
 from kgen.data.ranges import normalize_image_shape, to_uint8
 from kgen.engine.generative_model import GenerativeModel
 from kgen.engine.random import host_generator
@@ -70,8 +71,7 @@ class VAE(GenerativeModel):
         **kwargs,
     ):
         image_shape, dtype = normalize_image_shape(image_shape), kwargs.get("dtype")
-        if int(latent_dim) != latent_dim or latent_dim < 1:
-            raise ValueError(f"latent_dim must be a positive integer; got {latent_dim!r}.")
+        latent_dim = positive(latent_dim, "latent_dim")
         make_encoder, make_decoder = _default_networks(network, image_shape)
         super().__init__(
             image_shape,
@@ -161,7 +161,7 @@ class VAE(GenerativeModel):
         Returns:
             float32 `(N, steps, *image_shape)` in [-1, 1].
         """
-        if steps < 2:
+        if positive(steps, "steps") < 2:
             raise ValueError(f"steps counts both ends, so at least 2; got {steps!r}.")
         start, end = self.encode(a, batch_size), self.encode(b, batch_size)
         if start.shape != end.shape:
@@ -241,8 +241,7 @@ class VAE(GenerativeModel):
 
         The noise is drawn image by image, so no batch size changes it.
         """
-        if int(samples) != samples or samples < 1:
-            raise ValueError(f"samples must be a positive integer; got {samples!r}.")
+        samples = positive(samples, "samples")
         random, results = host_generator(seed), []
         at_once = batch_size or 8 * self._chunk_size()  # decoded images in one chunk
         part = min(samples, at_once)

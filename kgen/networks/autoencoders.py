@@ -14,6 +14,9 @@ __all__ = [
 ]
 
 
+_LAST = "channels_last"  # whatever Keras is configured for: images are NHWC
+
+
 def dense_encoder(image_shape, latent_dim, *, gaussian=False, hidden=(512,), dtype=None):
     """Fully connected encoder.
 
@@ -65,7 +68,7 @@ def convolutional_encoder(image_shape, latent_dim, *, gaussian=False, filters=No
     """
     inputs = x = keras.Input(image_shape)
     for channels in filters or _filters(image_shape):
-        x = layers.Conv2D(channels, 4, 2, "same", activation="relu", dtype=dtype)(x)
+        x = layers.Conv2D(channels, 4, 2, "same", _LAST, activation="relu", dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     return keras.Model(inputs, _latent(x, latent_dim, gaussian), name="encoder")
 
@@ -96,12 +99,13 @@ def convolutional_decoder(image_shape, latent_dim, *, filters=None, dtype=None):
             4,
             2,
             "same",
+            data_format=_LAST,
             activation="tanh" if last else "relu",
             **settings,
         )(x)
         extra = [2 * side - wanted for side, wanted in zip(size, target, strict=True)]
         if any(extra):
-            x = layers.Cropping2D(((0, extra[0]), (0, extra[1])), **settings)(x)
+            x = layers.Cropping2D(((0, extra[0]), (0, extra[1])), _LAST, **settings)(x)
     return keras.Model(inputs, x, name="decoder")
 
 

@@ -129,6 +129,23 @@ def test_fingerprints():
     assert len({base, *(o.fingerprint for o in others)}) == 1 + len(others)
 
 
+@pytest.mark.parametrize("labels", [list("ab") * 4, [None, "a"] * 4, [0.5, 2] * 4], ids=str)
+def test_fingerprints_of_unusual_arrays(labels):
+    import ml_dtypes
+
+    images = np.linspace(-1, 1, 8 * 4, dtype="float32").reshape(8, 2, 2).astype(ml_dtypes.bfloat16)
+    one, two = (ImageDataset(images, np.array(y)) for y in (labels, labels[::-1]))
+    assert one.fingerprint != two.fingerprint
+    assert one.fingerprint == ImageDataset(images, np.array(labels)).fingerprint
+
+
+def test_without_labels():
+    dataset = numbered()
+    plain = dataset.without_labels()
+    assert plain.labels is None and len(plain[0]) == 1 and dataset.labels is not None
+    assert flat(read(plain)) == flat(read(dataset))
+
+
 def test_classes():
     assert numbered().num_classes == 23
     assert ImageDataset(np.zeros((3, 8, 8), "uint8")).num_classes is None

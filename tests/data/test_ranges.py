@@ -36,7 +36,7 @@ def test_to_uint8_clips_and_refuses_nan():
     "images, shape, words",
     [
         (np.zeros((2, 8, 8, 1), "int32"), None, "astype"),
-        (np.zeros((2, 8, 8, 1), "bool"), None, "uint8"),
+        (np.zeros((2, 8, 8, 1), "bool"), None, r"astype\('uint8'\) \* 255"),
         (np.zeros((2, 8, 8, 1), object), None, "dtype"),
         (np.full((2, 8, 8, 1), 128.0), None, r"\[0, 255\]"),
         (np.linspace(0, 1, 128).reshape(2, 8, 8), None, "divided by 255"),
@@ -49,12 +49,20 @@ def test_to_uint8_clips_and_refuses_nan():
         (np.zeros((2, 8, 8, 3), "uint8"), (8, 8, 1), "channels differ: 3 instead of 1"),
         (np.zeros((2, 3, 8, 9), "uint8"), (8, 9, 3), "channels first"),
         (np.zeros((8, 8, 1), "uint8"), (8, 8, 1), "batch axis"),
+        (np.zeros((8, 8), "uint8"), (8, 8, 1), r"images\[None\]"),
         (np.zeros((2, 3), "float32"), (2,), "expects"),
     ],
 )
 def test_what_came_what_was_expected_what_to_do(images, shape, words):
     with pytest.raises((TypeError, ValueError), match=words):
         check_images(images, shape)
+
+
+def test_hints_for_data_that_comes_in_batches():
+    with pytest.raises(ValueError, match=r"\.batch\(128\)"):
+        check_images(np.zeros((8, 8, 1), "uint8"), (8, 8, 1), what="The first batch")
+    with pytest.raises(TypeError, match=r"with images\.astype"):
+        check_images(np.zeros((2, 8, 8, 1), "int32"), what="The first batch")
 
 
 def test_what_is_fine():

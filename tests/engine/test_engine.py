@@ -206,6 +206,21 @@ def test_moving_average_follows_its_formula():
         kgen.MovingAverage(keras.Sequential([layers.Dense(2)]))
 
 
+@pytest.mark.parametrize("counting", [False, True])
+def test_moving_average_of_networks_without_batch_statistics_or_with_counters(counting):
+    extra = [layers.Normalization()] if counting else []
+    network = keras.Sequential([keras.Input((2,)), *extra, layers.Dense(2)])
+    if counting:
+        network.layers[0].adapt(points(50))
+    average = kgen.MovingAverage(network, decay=0.5)
+    for w in network.trainable_weights:
+        w.assign(w + 2.0)
+    average.update()
+    for w, new in zip(network.weights, average.model.weights, strict=True):
+        expected = ops.convert_to_numpy(w) - (1.0 if w.trainable else 0.0)
+        np.testing.assert_allclose(ops.convert_to_numpy(new), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_input_gradient_is_exact_and_differentiable():
     x = ops.convert_to_tensor(np.array([[1.0, 2.0], [3.0, -1.0]], "float32"))
     gradient = kgen.engine.input_gradient(lambda x: ops.sum(x**3, axis=-1), x)
@@ -309,6 +324,96 @@ def test_an_author_is_told_what_is_missing():
     model.compile("sgd")
     with pytest.raises(ValueError, match="other"):
         model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "returned, error, words",
+    [
+        (lambda loss: ops.ones((4,)) * loss, ValueError, r"keras.ops.mean\(loss\)"),
+        (lambda loss: {"loss": loss}, TypeError, "scalar tensor; got dict"),
+        (lambda loss: None, TypeError, "scalar tensor; got NoneType"),
+        (lambda loss: (loss, loss), TypeError, "scalar and a dictionary"),
+    ],
+    ids=["vector", "dictionary", "nothing", "pair"],
+)
+def test_what_an_objective_returns(returned, error, words):
+    class Author(MeanOf):
+        def objective(self, batch, training):
+            return returned(super().objective(batch, training))
+
+    model = Author(network=one_weight())
+    model.compile("sgd")
+    with pytest.raises(error, match=words):
+        model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+
+
+def test_an_error_in_a_first_step_costs_no_weights():
+    """Keras empties the variables on JAX before it traces a step."""
+
+    class Faulty(MeanOf):
+        fault = True
+
+        def objective(self, batch, training):
+            if self.fault:
+                raise RuntimeError("the author's own")
+            return super().objective(batch, training)
+
+    model = Faulty(network=one_weight(3.0))
+    model.compile("sgd")
+    x = np.ones((8, 1), "float32")
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(RuntimeError, match="the author's own"):
+            call(x, batch_size=4, verbose=0)
+        assert weight(model.network) == 3.0
+    Faulty.fault = False
+    model.compile("sgd")
+    model.fit(x, batch_size=4, verbose=0)
+    assert int(model.step) == 2
+
+
+def test_infer_runs_methods_only():
+    model = MeanOf(network=one_weight())
+    for fn in (lambda x: 2 * x, model.network, MeanOf(network=one_weight()).objective):
+        with pytest.raises(TypeError, match="infer runs methods of this MeanOf"):
+            model.infer(fn, np.ones((2, 1), "float32"))
+
+
+def test_weights_are_float32():
+    for policy in ("float16", "bfloat16"):
+        with pytest.raises(ValueError, match="mixed_float16"):
+            ToyGAN(dtype=policy).compile()
+
+
+def test_players_map_to_lists():
+    class Typo(MeanOf):
+        players = {"model": "network"}
+
+    with pytest.raises(TypeError, match="lists of networks"):
+        Typo(network=one_weight())
+
+
+@pytest.mark.parametrize("labels", [np.array(list("ab") * 8), np.arange(16.0), [None] * 16])
+def test_labels_that_a_model_does_not_take_are_ignored(labels):
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    x = np.ones((16, 1), "float32")
+    model.fit(x, labels, batch_size=8, verbose=0, validation_data=(x, labels))
+    data = kgen.data.ImageDataset(x, np.asarray(labels, object), batch_size=8)
+    model.fit(data, verbose=0)
+    assert int(model.step) == 4
+
+
+def test_grey_images_of_any_source_after_each_other():
+    """After `(N, H, W, 1)` and `(N, H, W)`, TensorFlow's signature of a step has no rank."""
+    vae = kgen.VAE((8, 8), network="dense")
+    vae.compile()
+    x = np.random.default_rng(0).integers(0, 256, (24, 8, 8), "uint8")
+    expected = vae.evaluate(x, batch_size=8, verbose=0)
+    for batches in (((x[i : i + 8],) for i in (0, 8, 16)), (x[i : i + 8] for i in (0, 8, 16))):
+        assert vae.evaluate(batches, verbose=0) == pytest.approx(expected, rel=1e-5)
+    vae.fit(x, batch_size=8, verbose=0)
+    vae.fit(((x[i : i + 6],) for i in (0, 8, 16)), verbose=0)
+    assert int(vae.step) == 6
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_player_and_step():

@@ -52,6 +52,46 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path):
     assert keras.saving.load_model(path).generate(2).shape == (2, 8, 8, 1)
 
 
+class Undecorated(kgen.GenerativeModel):
+    players = {"model": ["network"]}
+
+
+class Halving(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return 0.5 ** ops.cast(step, "float32")
+
+    def get_config(self):
+        return {}
+
+
+class Unhurried(keras.optimizers.SGD):
+    pass
+
+
+def test_models_schedules_and_optimizers_are_looked_at_too(tmp_path):
+    path = tmp_path / "model.keras"
+    network = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"Undecorated[\s\S]*@keras.saving.register_keras"):
+        Undecorated(network=network).save(path)
+    for optimizer, name in ((keras.optimizers.SGD(Halving()), "Halving"), (Unhurried(), "Unhurr")):
+        model = vae()
+        model.compile(optimizer)
+        with pytest.raises(ValueError, match=rf"{name}[\s\S]*@keras.saving.register_keras"):
+            model.save(path)
+    assert not path.exists()
+
+
+def test_a_layer_of_two_networks_is_refused(tmp_path):
+    body = layers.Dense(64)
+    encoder = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), body, layers.Dense(4)])
+    decoder = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(64), body, layers.Reshape((8, 8, 1))]
+    )
+    model = kgen.VAE((8, 8), encoder=encoder, decoder=decoder)
+    with pytest.raises(ValueError, match="'encoder' and 'decoder'"):
+        model.save(tmp_path / "model.keras")
+
+
 def test_where_a_file_goes(tmp_path):
     model = vae()
     path = tmp_path / "new" / "folder" / "model.keras"

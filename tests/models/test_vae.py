@@ -307,21 +307,27 @@ def test_the_weight_of_the_divergence_follows_the_step():
 @pytest.mark.full
 @pytest.mark.parametrize("reconstruction", ["mse", "bernoulli", "gaussian", "l1"])
 def test_digits_are_learned(reconstruction):
-    """Trained for real: a fifth of the pixels' variance remains; the latents hold the classes."""
+    """Trained for real, with the bound itself as objective.
+
+    Most of the pixels' variance is explained, the latents hold the classes, and samples are nearer
+    to digits than images with the same pixels but without their relations, without being all one.
+    """
     from sklearn.neighbors import KNeighborsClassifier
 
     train, test = kgen.data.load("digits"), kgen.data.load("digits", split="test")
-    vae = kgen.VAE((8, 8), latent_dim=8, reconstruction=reconstruction, kl_weight=0.3)
+    vae = kgen.VAE((8, 8), latent_dim=8, reconstruction=reconstruction)
     vae.compile(keras.optimizers.Adam(2e-3))
     vae.fit(train, batch_size=64, epochs=60, verbose=0)
-    images = test.images()
-    residual = ((vae.reconstruct(images) - images) ** 2).mean()
-    assert residual < 0.35 * images.var(axis=0).mean()
+    pixels, images = train.images().reshape(-1, 64), test.images()
+    variance = images.var(axis=0).mean()
+    assert ((vae.reconstruct(images) - images) ** 2).mean() < 0.4 * variance
     neighbours = KNeighborsClassifier(5).fit(vae.encode(train.images()), train.labels)
-    assert neighbours.score(vae.encode(images), test.labels) > 0.85
-    # The samples are as far from the test images as other digits are, not further.
-    samples = vae.generate(300, seed=0).reshape(300, -1)
-    nearest = lambda a: np.min(  # noqa: E731
-        ((a[:, None] - train.images().reshape(-1, 64)[None]) ** 2).sum(-1), axis=1
-    )
-    assert np.median(nearest(samples)) < 1.5 * np.median(nearest(images.reshape(-1, 64)))
+    assert neighbours.score(vae.encode(images), test.labels) > 0.9
+
+    def distance(a):
+        return np.median(((a[:, None] - pixels[None]) ** 2).sum(-1).min(axis=1))
+
+    samples = vae.generate(300, seed=0).reshape(300, 64)
+    unrelated = np.random.default_rng(0).permuted(pixels, axis=0)[:300]
+    assert distance(samples) < 0.4 * distance(unrelated)
+    assert samples.var(axis=0).mean() > 0.35 * variance
