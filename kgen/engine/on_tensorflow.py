@@ -11,11 +11,22 @@ class Steps:
 
     def train_step(self, data):
         """One update on one batch; returns the running means by name."""
-        return self.run_update(data)
+        with _after(data):
+            return self.run_update(data)
 
     def test_step(self, data):
         """One measurement on one batch; returns the running means by name."""
-        return self.run_measure(data)
+        with _after(data):
+            return self.run_measure(data)
+
+
+def _after(data):
+    """Let nothing of a step run before its data is there.
+
+    Where data ends without notice, the last call of a step finds none and fails; counters and
+    seeds, which do not depend on data, would have advanced by then, or not, as threads have it.
+    """
+    return tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None])
 
 
 def value_and_grad(fn, variables):
