@@ -23,6 +23,7 @@ from kgen.callbacks import TrainingCheckpoint
 from kgen.engine import state
 
 TESTS = pathlib.Path(__file__).parents[1]
+XLA = keras.backend.backend() == "jax"  # where steps are compiled with it in any case
 
 
 # In processes of their own.
@@ -161,6 +162,132 @@ def test_all_callbacks_go_on_as_if_uninterrupted(tmp_path):
     assert same(state.capture(again), state.capture(whole[3]))
 
 
+def interrupted_and_whole(tmp_path, make, callbacks, at=6, **options):
+    """The same run, cut once in mid-epoch and not cut; returns both models and histories."""
+    with pytest.raises(Cut):
+        fit(make(), tmp_path, *callbacks(), Interrupt(at, cut), every=1, **options)
+    parts = make()
+    parts_history = fit(parts, tmp_path, *callbacks(), every=1, **options).history
+    whole = make()
+    return parts, whole, parts_history, fit(whole, None, *callbacks(), **options).history
+
+
+def test_what_is_done_at_an_epochs_beginning_is_done_once(tmp_path):
+    """The form of a schedule in Keras's documentation: the new rate from the old one."""
+
+    def callbacks():
+        return [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)]
+
+    parts, whole, history, whole_history = interrupted_and_whole(tmp_path, toy, callbacks)
+    assert history == whole_history
+    assert history["learning_rate_generator"] == pytest.approx([5e-4, 2.5e-4, 1.25e-4])
+    assert same(state.capture(parts), state.capture(whole))
+
+
+def test_averages_of_an_optimizer_replace_the_weights_once(tmp_path):
+    """Keras does so at the end of each of its `fit`s; a resumed epoch is one of its own."""
+
+    def make():
+        model = toy()
+        model.compile(
+            {p: keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.5) for p in model.players}
+        )
+        return model
+
+    parts, whole, history, whole_history = interrupted_and_whole(tmp_path, make, list)
+    assert history == whole_history
+    assert same(state.capture(parts), state.capture(whole))
+    for player in whole.players:
+        averages = whole.optimizer[player]._model_variables_moving_average
+        for weight, average in zip(whole.variables_of(player), averages, strict=True):
+            np.testing.assert_array_equal(
+                ops.convert_to_numpy(weight), ops.convert_to_numpy(average)
+            )
+
+
+class Diary(keras.callbacks.Callback):
+    """State of every kind that a checkpoint keeps."""
+
+    def __init__(self):
+        super().__init__()
+        self.number, self.array, self.rows, self.pair = 0, np.zeros(2), [], (0, "a")
+        self.seen, self.by_batch, self.best = set(), {}, np.float32(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.number += 1
+        self.array[batch % 2] += 1
+        self.rows.append((batch, [self.number, None]))
+        self.pair = (self.number, "b")
+        self.seen.add(batch)
+        self.by_batch[batch] = self.by_batch.get(batch, 0) + 1
+        self.best = np.float32(self.number / 3)
+
+
+def test_callbacks_of_ones_own_keep_their_state(tmp_path):
+    diaries = [Diary() for _ in range(3)]
+    given = iter(diaries)
+    interrupted_and_whole(tmp_path, toy, lambda: [next(given)], at=7)
+    _, resumed, whole = diaries
+    for name, value in vars(whole).items():
+        if name in ("number", "rows", "pair", "seen", "by_batch", "best"):
+            assert getattr(resumed, name) == value and type(getattr(resumed, name)) is type(value)
+    np.testing.assert_array_equal(resumed.array, whole.array)
+    assert whole.number == 12 and resumed.array is not whole.array
+
+
+def test_the_best_is_remembered_whoever_saves(tmp_path):
+    """A callback object that is used again starts from its own past; a new one must know it too."""
+
+    def best():
+        return keras.callbacks.ModelCheckpoint(
+            tmp_path / "best.keras", "generator_loss", save_best_only=True, mode="min"
+        )
+
+    first = best()
+    for epochs in (1, 2):
+        fit(toy(), tmp_path / "run", first, epochs=epochs)
+    again = best()
+    fit(toy(), tmp_path / "run", again, epochs=2)
+    assert again.best == first.best and np.isfinite(first.best)
+
+
+def test_a_limit_of_time_lets_the_run_go_on(tmp_path):
+    class Budget(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    whole = toy()
+    fit(whole)
+    for epochs in (1, 2, 3):
+        model = toy()
+        history = fit(model, tmp_path, Budget())
+        assert len(history.epoch) == epochs
+    assert same(state.capture(model), state.capture(whole))
+
+
+def test_the_same_model_is_fitted_again_after_an_interrupt(tmp_path):
+    """As in a notebook: the optimizer's rate has moved, but it was compiled with another."""
+
+    def halve():
+        return keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+
+    model, whole = toy(), None
+    with pytest.raises(Cut):
+        fit(model, tmp_path, halve(), Interrupt(10, cut), every=1)
+    fit(model, tmp_path, halve(), every=1)
+    whole = toy()
+    fit(whole, None, halve())
+    assert same(state.capture(model), state.capture(whole))
+
+
+def test_numbers_of_any_length_are_found(tmp_path):
+    fit(toy(), tmp_path, epochs=1)
+    (path,) = tmp_path.glob("checkpoint-*.npz")
+    path.rename(tmp_path / "checkpoint-12345678901.npz")
+    fit(toy(), tmp_path, epochs=1)
+    assert saved(tmp_path) == ["checkpoint-12345678901.npz"]
+
+
 def test_a_run_that_stopped_early_stays_stopped(tmp_path):
     stop = lambda: keras.callbacks.EarlyStopping(  # noqa: E731
         "generator_loss", mode="min", patience=3, min_delta=1e9
@@ -215,17 +342,19 @@ def test_every_and_keep():
         ({"batch_size": 16}, "data.batch_size"),
         ({"dtype": "mixed_bfloat16"}, 'precision: saved "float32", now "mixed_bfloat16"'),
         ({"dropout": 0.5}, "discriminator"),
+        *([({"jit": True}, "jit_compile: saved false")] if not XLA else []),
     ],
     ids=lambda c: next(iter(c)) if isinstance(c, dict) else "",
 )
 def test_another_configuration_is_refused_and_named(change, words, tmp_path):
     fit(toy(), tmp_path, epochs=1)
     fitting = {n: v for n, v in change.items() if n in ("x", "batch_size")}
-    building = {n: v for n, v in change.items() if n not in ("x", "batch_size", "rate")}
+    building = {n: v for n, v in change.items() if n in ("k", "seed", "dtype", "dropout")}
     keras.utils.set_random_seed(3)
     model = ToyGAN(**{"k": 2, **building})
     rate = change.get("rate", 1e-3)
-    model.compile({p: keras.optimizers.Adam(rate, beta_1=0.5) for p in model.players})
+    optimizers = {p: keras.optimizers.Adam(rate, beta_1=0.5) for p in model.players}
+    model.compile(optimizers, jit_compile=change.get("jit", "auto"))
     before = state.capture(model)
     with pytest.raises(ValueError, match="another configuration") as error:
         fit(model, tmp_path, **fitting)
@@ -278,6 +407,15 @@ def test_leftovers_of_a_killed_write_are_removed(tmp_path):
     (tmp_path / ".writing-checkpoint-0000000099.npz").write_bytes(b"half")
     fit(toy(), tmp_path, epochs=2)
     assert not list(tmp_path.glob(".writing-*"))
+
+
+def test_ctrl_c_at_the_very_end_is_not_lost(tmp_path):
+    class Late(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(toy(), tmp_path, Late(), epochs=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
