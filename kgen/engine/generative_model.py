@@ -193,7 +193,12 @@ class GenerativeModel(backend.Steps, keras.Model):
 
         def part(tensor, j):
             shape = ops.shape(tensor)
-            size = -1 if shape[0] is None or not isinstance(shape[0], int) else shape[0] // k
+            size = shape[0] // k if isinstance(shape[0], int) else -1
+            if size >= 0 and shape[0] % k:
+                raise ValueError(
+                    f"A batch of {shape[0]} images does not split into {k} minibatches: leave the "
+                    "incomplete batch out, for tf.data with .batch(n, drop_remainder=True)."
+                )
             return ops.reshape(tensor, (size, k, *shape[1:]))[:, j]
 
         return [tree.map_structure(lambda t, j=j: part(t, j), batch) for j in range(k)]

@@ -173,6 +173,14 @@ def test_batched_data_is_split_into_k_minibatches(make):
         model.fit((b for b in [(x[:6],)]), batch_size=2, verbose=0)
 
 
+def test_a_later_batch_that_does_not_split_is_an_error():
+    model = Means(k=3)
+    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players}, run_eagerly=True)
+    x = np.arange(10, dtype="float32")[:, None]
+    with pytest.raises(ValueError, match=r"batch of 4 images .* 3 minibatches.*drop_remainder"):
+        model.fit((b for b in (x[:6], x[6:])), verbose=0)
+
+
 def test_minibatches_partition_a_batch():
     model = Means(k=3)
     x = np.arange(24, dtype="float32").reshape(12, 2)
