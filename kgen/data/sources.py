@@ -8,17 +8,28 @@ import shutil
 
 import numpy as np
 
+from kgen.data import toy2d
 from kgen.data.dataset import ImageDataset, resize
 from kgen.data.ranges import to_uint8
 
 
-def load(name, split="train", image_size=None, seed=0, batch_size=128, shuffle=None, data_dir=None):
+def load(
+    name,
+    split="train",
+    image_size=None,
+    seed=0,
+    batch_size=128,
+    shuffle=None,
+    data_dir=None,
+    num_examples=None,
+):
     """Load images by name.
 
     Args:
-        name: `"digits"` (embedded: scikit-learn's 1,797 real handwritten digits, 8x8), or any
-            image set of TensorFlow Datasets, such as `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
-            `"cycle_gan/horse2zebra"`.
+        name: `"digits"` (embedded: scikit-learn's 1,797 real handwritten digits, 8x8); `"toy2d"`
+            with a shape (points: `"toy2d/ring"`, `"toy2d/grid"`, `"toy2d/moons"`,
+            `"toy2d/swiss_roll"`); or any image set of TensorFlow Datasets, such as `"mnist"`,
+            `"fashion_mnist"`, `"cifar10"` or `"cycle_gan/horse2zebra"`.
         split: `"train"`, `"test"` or `"all"` for embedded sets; any split of TensorFlow Datasets,
             slices such as `"train[:1000]"` included.
         image_size: None for the images' own size, an integer for squares, or `(height, width)`.
@@ -27,6 +38,8 @@ def load(name, split="train", image_size=None, seed=0, batch_size=128, shuffle=N
         batch_size: images in a batch.
         shuffle: whether each epoch has its own order; by default, for training splits.
         data_dir: the store of TensorFlow Datasets; by default its own.
+        num_examples: how many examples, the first ones; of sets that are drawn (`toy2d`) any
+            number, 10,000 by default.
 
     Returns:
         An `ImageDataset` with labels where there are some.
@@ -36,8 +49,9 @@ def load(name, split="train", image_size=None, seed=0, batch_size=128, shuffle=N
         ConnectionError: if the set is not in the store and cannot be fetched.
     """
     size = _size(image_size)
-    if name in EMBEDDED:
-        images, labels, class_names = EMBEDDED[name](split)
+    embedded, _, variant = name.partition("/")
+    if embedded in EMBEDDED:
+        images, labels, class_names = EMBEDDED[embedded](variant, split, num_examples)
     else:
         images, labels, class_names = _from_tfds(name, split, size, data_dir)
     if len(images) == 0:
@@ -51,6 +65,8 @@ def load(name, split="train", image_size=None, seed=0, batch_size=128, shuffle=N
         class_names=class_names,
         name=name,
     )
+    if num_examples is not None:
+        dataset = dataset.take(num_examples)
     return dataset if size is None else dataset.at_resolution(size)
 
 
@@ -66,10 +82,12 @@ def _size(image_size):
     return tuple(size)
 
 
-def _digits(split):
+def _digits(variant, split, num_examples):
     """The digits of scikit-learn: a fifth of each class, evenly spaced, is the test set."""
     from sklearn.datasets import load_digits
 
+    if variant:
+        raise ValueError(f"digits has no variants; got 'digits/{variant}'.")
     raw = load_digits()
     images = np.round(raw.images * (255 / 16)).astype("uint8")
     labels = raw.target.astype("int64")
@@ -78,12 +96,23 @@ def _digits(split):
         rank[labels == label] = np.arange((labels == label).sum())
     test = rank % 5 == 4
     chosen = {"train": ~test, "test": test, "all": np.ones(len(labels), bool)}
-    if split not in chosen:
-        raise ValueError(f"digits has the splits {list(chosen)}; got {split!r}.")
+    _check_split("digits", split, chosen)
     return images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)]
 
 
-EMBEDDED = {"digits": _digits}
+def _toy2d(variant, split, num_examples):
+    streams = {"train": 0, "test": 1}
+    _check_split("toy2d", split, streams)
+    n = 10_000 if num_examples is None else num_examples
+    return *toy2d.draw(variant or "ring", n, seed=streams[split]), None
+
+
+def _check_split(name, split, known):
+    if split not in known:
+        raise ValueError(f"{name} has the splits {list(known)}; got {split!r}.")
+
+
+EMBEDDED = {"digits": _digits, "toy2d": _toy2d}
 
 
 def _from_tfds(name, split, size, data_dir):

@@ -1,0 +1,63 @@
+"""Point clouds whose truth is known: for figures of intuition, and to count modes."""
+
+import numpy as np
+
+from kgen.arguments import positive
+
+RING = 0.8 * np.stack([np.cos(np.pi / 4 * np.arange(8)), np.sin(np.pi / 4 * np.arange(8))], axis=1)
+GRID = 0.4 * np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3)), axis=-1).reshape(25, 2)
+SIGMA = 0.02  # of each Gaussian of ring and grid
+
+
+def ring(n, random):
+    """Eight Gaussians of standard deviation 0.02 on a circle of radius 0.8, labels 0 to 7."""
+    return _gaussians(RING, n, random)
+
+
+def grid(n, random):
+    """Twenty-five Gaussians of standard deviation 0.02, 0.4 apart, labels 0 to 24."""
+    return _gaussians(GRID, n, random)
+
+
+def moons(n, random):
+    """Two interleaving half circles with noise, labels 0 and 1."""
+    labels, angle = random.integers(2, size=n), np.pi * random.random(n)
+    upper = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], axis=1)
+    points = np.where(labels[:, None] == 0, upper, -upper)
+    return 0.6 * points + 0.03 * random.standard_normal((n, 2)), labels
+
+
+def swiss_roll(n, random):
+    """A spiral with noise; labels are positions along it, 0 inside to 1 outside."""
+    along = random.random(n)
+    angle = 1.5 * np.pi * (1 + 2 * along)
+    spiral = angle[:, None] / (4.5 * np.pi) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return 0.9 * spiral + 0.015 * random.standard_normal((n, 2)), along
+
+
+SHAPES = {"ring": ring, "grid": grid, "moons": moons, "swiss_roll": swiss_roll}
+
+
+def draw(shape, n, seed=0):
+    """Draw `n` points of a shape.
+
+    Args:
+        shape: `"ring"`, `"grid"`, `"moons"` or `"swiss_roll"`.
+        n: positive integer.
+        seed: integer, or a sequence of integers.
+
+    Returns:
+        Points, float32 `(n, 2)` within about [-1, 1], and labels, `(n,)`.
+
+    Raises:
+        ValueError: for an unknown shape; the message lists the known ones.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f"Unknown shape {shape!r} of toy2d; known are {list(SHAPES)}.")
+    points, labels = SHAPES[shape](positive(n, "n"), np.random.default_rng(seed))
+    return points.astype("float32"), labels
+
+
+def _gaussians(centres, n, random):
+    labels = random.integers(len(centres), size=n)
+    return centres[labels] + SIGMA * random.standard_normal((n, 2)), labels

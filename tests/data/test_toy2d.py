@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from kgen.data import load, toy2d
+
+
+@pytest.mark.parametrize("shape", list(toy2d.SHAPES))
+def test_points_lie_about_the_middle_and_follow_the_seed(shape):
+    points, labels = toy2d.draw(shape, 5000, seed=1)
+    assert points.shape == (5000, 2) and points.dtype == "float32" and labels.shape == (5000,)
+    assert np.abs(points).max() < 1.05 and np.abs(points.mean(axis=0)).max() < 0.2
+    np.testing.assert_array_equal(points, toy2d.draw(shape, 5000, seed=1)[0])
+    assert np.abs(points - toy2d.draw(shape, 5000, seed=2)[0]).max() > 0.1
+
+
+@pytest.mark.parametrize("shape, centres", [("ring", toy2d.RING), ("grid", toy2d.GRID)])
+def test_modes_have_equal_shares_and_the_spread_that_is_said(shape, centres):
+    points, labels = toy2d.draw(shape, 50_000)
+    offsets = points - centres[labels]
+    np.testing.assert_allclose(offsets.std(axis=0), 0.02, rtol=0.03)
+    nearest = ((points[:, None] - centres) ** 2).sum(-1).argmin(1)
+    assert (nearest == labels).all()
+    np.testing.assert_allclose(np.bincount(labels) / len(labels), 1 / len(centres), rtol=0.08)
+    gaps = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    smallest = np.min(gaps[gaps > 0])
+    assert smallest == pytest.approx({"ring": 1.6 * np.sin(np.pi / 8), "grid": 0.4}[shape])
+
+
+def test_the_two_moons_are_apart_and_no_line_parts_them():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    points, labels = toy2d.draw("moons", 4000)
+    assert KNeighborsClassifier(5).fit(points[:2000], labels[:2000]).score(
+        points[2000:], labels[2000:]
+    ) == pytest.approx(1, abs=0.002)
+    assert LogisticRegression().fit(points, labels).score(points, labels) < 0.95
+
+
+def test_the_roll_winds_outwards():
+    points, along = toy2d.draw("swiss_roll", 4000)
+    radius = np.linalg.norm(points, axis=1)
+    np.testing.assert_allclose(radius, 0.3 + 0.6 * along, atol=0.07)
+
+
+def test_loading():
+    data, test = load("toy2d/grid"), load("toy2d/grid", split="test", num_examples=500)
+    assert data.image_shape == (2,) and data.num_examples == 10_000 and data.num_classes == 25
+    assert test.num_examples == 500 and data.shuffle and not test.shuffle
+    points = data.fetch(slice(None))
+    np.testing.assert_array_equal(points, toy2d.draw("grid", 10_000)[0])
+    rows = {row.tobytes() for row in points}
+    assert not any(row.tobytes() in rows for row in test.fetch(slice(None)))
+    assert load("toy2d", num_examples=8).num_examples == 8
+    with pytest.raises(ValueError, match=r"splits \['train', 'test'\]"):
+        load("toy2d/ring", split="all")
+    with pytest.raises(ValueError, match="no resolution"):
+        load("toy2d/ring", image_size=8)
+
+
+def test_unknown_shapes_are_listed():
+    with pytest.raises(ValueError, match=r"'star'.*'ring', 'grid', 'moons', 'swiss_roll'"):
+        toy2d.draw("star", 10)
+    with pytest.raises(ValueError, match="positive integer"):
+        toy2d.draw("ring", 0)
