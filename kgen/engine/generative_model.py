@@ -97,7 +97,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         self._evaluation_random = SeedGenerator(self.seed, 1, name="evaluation_random")
         self._means = [keras.metrics.Mean(name=name) for name in self.logs]
         # Out of Keras's sight: compiled functions, and the arguments of `compile`.
-        self.__dict__ |= {"_inference": {}, "compiled_as": {}}
+        self.__dict__.update(_inference={}, compiled_as={})
 
     def _counter(self, name, shape):
         return self.add_weight(

@@ -392,6 +392,23 @@ def test_weights_are_float32():
             ToyGAN(dtype=policy).compile()
 
 
+def test_variables_of_a_subclass_belong_to_the_model():
+    class Counting(MeanOf):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False, name="seen")
+
+        def objective(self, batch, training):
+            self.seen.assign(self.seen + ops.cast(ops.shape(batch)[0], "float32"))
+            return super().objective(batch, training)
+
+    model = Counting(network=one_weight())
+    assert any(v is model.seen for v in model.non_trainable_variables)
+    model.compile("sgd")
+    model.fit(np.ones((12, 1), "float32"), batch_size=4, verbose=0)
+    assert float(ops.convert_to_numpy(model.seen)) == 12.0
+
+
 def test_players_map_to_lists():
     class Typo(MeanOf):
         players = {"model": "network"}
