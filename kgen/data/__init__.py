@@ -1,7 +1,8 @@
 """Where images come from."""
 
+from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.data.sources import load
 
-__all__ = ["ImageDataset", "check_images", "load", "to_model_range", "to_uint8"]
+__all__ = ["ImageDataset", "check_images", "faces", "load", "to_model_range", "to_uint8", "toy2d"]

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 
-from kgen.data import toy2d
+from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset, resize
 from kgen.data.ranges import to_uint8
 
@@ -28,8 +28,10 @@ def load(
     Args:
         name: `"digits"` (embedded: scikit-learn's 1,797 real handwritten digits, 8x8); `"toy2d"`
             with a shape (points: `"toy2d/ring"`, `"toy2d/grid"`, `"toy2d/moons"`,
-            `"toy2d/swiss_roll"`); or any image set of TensorFlow Datasets, such as `"mnist"`,
-            `"fashion_mnist"`, `"cifar10"` or `"cycle_gan/horse2zebra"`.
+            `"toy2d/swiss_roll"`); `"faces"` (portraits drawn at the size asked for, 64 pixels by
+            default; `"faces/glasses"` and the like have that factor of `kgen.data.faces.FACTORS` as
+            label); or any image set of TensorFlow Datasets, such as `"mnist"`, `"fashion_mnist"`,
+            `"cifar10"` or `"cycle_gan/horse2zebra"`.
         split: `"train"`, `"test"` or `"all"` for embedded sets; any split of TensorFlow Datasets,
             slices such as `"train[:1000]"` included.
         image_size: None for the images' own size, an integer for squares, or `(height, width)`.
@@ -38,8 +40,8 @@ def load(
         batch_size: images in a batch.
         shuffle: whether each epoch has its own order; by default, for training splits.
         data_dir: the store of TensorFlow Datasets; by default its own.
-        num_examples: how many examples, the first ones; of sets that are drawn (`toy2d`) any
-            number, 10,000 by default.
+        num_examples: how many examples, the first ones; of sets that are drawn (`toy2d`, `faces`)
+            any number, 10,000 by default.
 
     Returns:
         An `ImageDataset` with labels where there are some.
@@ -51,7 +53,7 @@ def load(
     size = _size(image_size)
     embedded, _, variant = name.partition("/")
     if embedded in EMBEDDED:
-        images, labels, class_names = EMBEDDED[embedded](variant, split, num_examples)
+        images, labels, class_names = EMBEDDED[embedded](variant, split, num_examples, size)
     else:
         images, labels, class_names = _from_tfds(name, split, size, data_dir)
     if len(images) == 0:
@@ -82,7 +84,7 @@ def _size(image_size):
     return tuple(size)
 
 
-def _digits(variant, split, num_examples):
+def _digits(variant, split, num_examples, size):
     """The digits of scikit-learn: a fifth of each class, evenly spaced, is the test set."""
     from sklearn.datasets import load_digits
 
@@ -100,11 +102,27 @@ def _digits(variant, split, num_examples):
     return images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)]
 
 
-def _toy2d(variant, split, num_examples):
-    streams = {"train": 0, "test": 1}
-    _check_split("toy2d", split, streams)
-    n = 10_000 if num_examples is None else num_examples
-    return *toy2d.draw(variant or "ring", n, seed=streams[split]), None
+DRAWN, STREAMS = 10_000, {"train": 0, "test": 1}  # examples by default; seeds of the splits
+
+
+def _toy2d(variant, split, num_examples, size):
+    _check_split("toy2d", split, STREAMS)
+    n = DRAWN if num_examples is None else num_examples
+    return *toy2d.draw(variant or "ring", n, seed=STREAMS[split]), None
+
+
+def _faces(variant, split, num_examples, size):
+    _check_split("faces", split, STREAMS)
+    if variant and variant not in faces.FACTORS:
+        raise ValueError(f"Unknown factor {variant!r} of faces; known are {list(faces.FACTORS)}.")
+    height, width = size or (64, 64)
+    if height != width:
+        raise ValueError(f"Faces are squares: image_size must be one number; got {size}.")
+    n = DRAWN if num_examples is None else num_examples
+    factors = faces.sample_factors(n, seed=STREAMS[split])
+    names = faces.FACTORS[variant] if variant else (None,)
+    named = isinstance(names[0], str)
+    return faces.draw(factors, height), factors.get(variant), list(names) if named else None
 
 
 def _check_split(name, split, known):
@@ -112,7 +130,7 @@ def _check_split(name, split, known):
         raise ValueError(f"{name} has the splits {list(known)}; got {split!r}.")
 
 
-EMBEDDED = {"digits": _digits, "toy2d": _toy2d}
+EMBEDDED = {"digits": _digits, "toy2d": _toy2d, "faces": _faces}
 
 
 def _from_tfds(name, split, size, data_dir):

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
 import kgen
-from kgen.data import ImageDataset, load
+from kgen.data import ImageDataset, faces, load
 
 
 def test_digits_are_scikit_learns():
@@ -37,6 +37,21 @@ def test_digits_resized():
     assert data.image_shape == (28, 28, 1)
     small = data.at_resolution(8).images(50)
     assert np.abs(small - load("digits").images(50)).mean() < 0.15
+
+
+def test_faces():
+    data = load("faces/glasses", num_examples=60, image_size=32)
+    assert data.image_shape == (32, 32, 3) and data.class_names == ["none", "round", "square"]
+    factors = faces.sample_factors(60, seed=0)
+    np.testing.assert_array_equal(data.labels, factors["glasses"])
+    np.testing.assert_array_equal(data.fetch(slice(None)), faces.draw(factors, 32))
+    test = load("faces/smile", split="test", num_examples=20)
+    assert test.image_shape == (64, 64, 3) and test.labels.dtype == "float32"
+    assert test.num_classes is None and load("faces", num_examples=3).labels is None
+    with pytest.raises(ValueError, match=r"'nose'.*'glasses'"):
+        load("faces/nose")
+    with pytest.raises(ValueError, match="squares"):
+        load("faces", image_size=(32, 64))
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
