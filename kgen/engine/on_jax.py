@@ -133,7 +133,7 @@ def synchronize(model):
 def keeping_values(model):
     """Give the variables their values back if a first step fails: Keras empties them before it."""
     groups = [model.variables, model.metrics_variables]
-    groups += [model.optimizer.variables] if model.optimizer is not None else []
+    groups += [model.optimizer.variables] if model.compiled else []
     before = [(v, v._value) for group in groups for v in group]
     try:
         yield
