@@ -2,7 +2,17 @@
 
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
+from kgen.data.licences import licence
 from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.data.sources import load
 
-__all__ = ["ImageDataset", "check_images", "faces", "load", "to_model_range", "to_uint8", "toy2d"]
+__all__ = [
+    "ImageDataset",
+    "check_images",
+    "faces",
+    "licence",
+    "load",
+    "to_model_range",
+    "to_uint8",
+    "toy2d",
+]
