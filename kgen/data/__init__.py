@@ -3,11 +3,15 @@
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
 from kgen.data.licences import licence
+from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.data.sources import load
+from kgen.data.storage import Storage
 
 __all__ = [
     "ImageDataset",
+    "ImagePairs",
+    "Storage",
     "check_images",
     "faces",
     "licence",

@@ -6,10 +6,15 @@ import math
 
 import keras
 import numpy as np
-from PIL import Image
 
 from kgen.arguments import positive
+from kgen.data.augmentation import augment, chances, check_augmentation
+from kgen.data.pixels import resize
 from kgen.data.ranges import check_images, to_model_range, to_uint8, with_channel
+from kgen.data.read_ahead import ReadAhead
+from kgen.data.storage import WORKERS, Resized, Storage
+
+AHEAD = 2**28  # bytes of batches that are read before they are asked for, at most
 
 
 class ImageDataset(keras.utils.PyDataset):
@@ -20,7 +25,8 @@ class ImageDataset(keras.utils.PyDataset):
 
     Args:
         images: array `(N, H, W, C)` or `(N, H, W)`, uint8 in [0, 255] (kept as it is) or floats in
-            [-1, 1]; or points `(N, D)`, floats of any range.
+            [-1, 1]; or points `(N, D)`, floats of any range; or a `Storage` of images, which are
+            read on other threads ahead of the step that needs them.
         labels: None, or an array whose first axis is N.
         batch_size: examples in a batch.
         shuffle: whether each epoch has its own random order.
@@ -29,6 +35,12 @@ class ImageDataset(keras.utils.PyDataset):
         class_names: names of the classes 0, 1, ...
         name: what figures and messages call this data.
         check_range: False takes floats that do not look like [-1, 1].
+        augment: None, or a dictionary of what is drawn anew for each image in each epoch, from
+            seed and epoch alone: `"flip"` (True: half of them mirrored, left to right), `"crop"`
+            (the smallest share of the sides that stays; resized to the same size) and `"shift"`
+            (pixels at most, the border repeats). `evaluate` and `images` do without.
+        identity: what stands for the images in `fingerprint`, where they come from files: a string
+            that differs where they differ. By default it is they themselves.
 
     Raises:
         TypeError, ValueError: if the images are not as above (the message says what to do), if
@@ -54,15 +66,14 @@ class ImageDataset(keras.utils.PyDataset):
         class_names=None,
         name="arrays",
         check_range=True,
+        augment=None,
+        identity=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        images = np.asarray(images)
-        if images.ndim == 3:
-            images = images[..., None]
-        check_images(images, check_range=check_range)
+        images = checked(images, check_range)
         if labels is not None:
-            labels = np.asarray(labels)
+            labels = labels if isinstance(labels, Storage) else np.asarray(labels)
             if labels.shape[:1] != images.shape[:1]:
                 raise ValueError(
                     f"Every image needs one label: got {len(images)} images and labels of shape "
@@ -73,8 +84,9 @@ class ImageDataset(keras.utils.PyDataset):
         self.batch_size = positive(batch_size, "batch_size")
         self.class_names = None if class_names is None else list(class_names)
         self.name, self.check_range = name, check_range
-        self._fingerprint = None
-        self._order = (None, None)
+        self.augment = check_augmentation(augment, self.image_shape)
+        self._identity = identity
+        self._forget()
         self._last_served = False
         self.steps_per_epoch = None
         self.set_position(0)
@@ -121,8 +133,9 @@ class ImageDataset(keras.utils.PyDataset):
             for array in (self._images, self._labels):
                 if array is not None:
                     digest.update(f"{array.dtype}{array.shape}".encode())
-                    digest.update(_bytes(_sample(array)))
-            digest.update(f"{self.shuffle}{self.seed}".encode())
+                    named = self._identity is not None and array.ndim == 4
+                    digest.update(repr(self._identity).encode() if named else _bytes(array))
+            digest.update(repr(self._settings).encode())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -133,8 +146,8 @@ class ImageDataset(keras.utils.PyDataset):
     def take(self, n):
         """The same dataset with its first `n` examples only."""
         n = self._at_most(positive(n, "n"))
-        labels = None if self._labels is None else self._labels[:n]
-        return self._with_arrays(self._images[:n], labels)
+        labels = None if self._labels is None else first(self._labels, n)
+        return self._with_arrays(first(self._images, n), labels)
 
     def without_labels(self):
         """The same images in the same order, without labels."""
@@ -151,21 +164,25 @@ class ImageDataset(keras.utils.PyDataset):
             raise ValueError(f"Points of shape {self.image_shape} have no resolution to change.")
         if size == self.image_shape[:2]:
             return self
-        return self._with_arrays(resize(to_uint8(self._images), size), self._labels)
+        return self._with_arrays(resized(self._images, size), self._labels)
 
     def with_options(self, **options):
-        """A view of the same images with another batch_size, shuffle, seed or drop_last.
+        """A view of the same images with another batch_size, shuffle, seed, drop_last or augment.
 
         With `steps_per_epoch`, an epoch is that many batches, and the next one continues the pass
         over the images where it stopped.
         """
-        allowed = {"batch_size", "shuffle", "seed", "drop_last", "steps_per_epoch"}
+        allowed = {"batch_size", "shuffle", "seed", "drop_last", "augment", "steps_per_epoch"}
         if unknown := sorted(set(options) - allowed):
             raise TypeError(f"Unknown options {unknown}; those of a view are {sorted(allowed)}.")
         view = copy.copy(self)
         for key, value in options.items():
-            setattr(view, key, positive(value, key) if key == "batch_size" else value)
-        view._order, view._fingerprint = (None, None), None
+            if key == "batch_size":
+                value = positive(value, key)
+            if key == "augment":
+                value = check_augmentation(value, self.image_shape)
+            setattr(view, key, value)
+        view._forget()
         view.set_position(0)
         return view
 
@@ -189,9 +206,24 @@ class ImageDataset(keras.utils.PyDataset):
             self._order = (epoch, order)
         return order
 
+    def chances(self, epoch):
+        """What augmentation draws for each example in pass `epoch` over the data."""
+        known, drawn = self._chances
+        if known != epoch:
+            drawn = chances(self.seed, epoch, self.num_examples)
+            self._chances = (epoch, drawn)
+        return drawn
+
     def fetch(self, indices):
         """Images at these indices, as stored."""
         return self._images[indices]
+
+    def batch(self, epoch, batch):
+        """Batch number `batch` of pass `epoch` over the data: `(images,)` or `(images, labels)`."""
+        start = batch * self.batch_size
+        chosen = self.order(epoch)[start : start + self.batch_size]
+        images = self._augmented(self.fetch(chosen), epoch, chosen)
+        return (images,) if self._labels is None else (images, self._labels[chosen])
 
     def __len__(self):
         return self.batches_per_epoch - self._first_batch
@@ -200,13 +232,14 @@ class ImageDataset(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of {len(self)}.")
         batch = self._epoch * self.batches_per_epoch + self._first_batch + index
-        epoch, batch = divmod(batch, self._batches_per_pass)
-        start = batch * self.batch_size
-        chosen = self.order(epoch)[start : start + self.batch_size]
         self._last_served = index == len(self) - 1
-        if self._labels is None:
-            return (self.fetch(chosen),)
-        return self.fetch(chosen), self._labels[chosen]
+        stored = isinstance(self._images, Storage) or isinstance(self._labels, Storage)
+        if not (stored or self.augment):
+            return self._numbered(batch)
+        if self._ahead is None:
+            size = self._images.nbytes // self.num_examples * self.batch_size
+            self._ahead = ReadAhead(self._numbered, min(2 * WORKERS, 1 + AHEAD // max(size, 1)))
+        return self._ahead.get(batch, end=batch + len(self) - index)
 
     def on_epoch_end(self):
         """Move on to the next epoch, if this one was read to its end (Keras calls this)."""
@@ -218,26 +251,63 @@ class ImageDataset(keras.utils.PyDataset):
         classes = f", {self.num_classes} classes" if self.num_classes else ""
         return f"<{self.name}: {self.num_examples} x {self.image_shape}{classes}>"
 
+    @property
+    def _settings(self):
+        """What decides, beside the images, on what an epoch consists of."""
+        return self.shuffle, self.seed, self.augment
+
+    def _numbered(self, batch):
+        """The batch of this number, counted from the first epoch on."""
+        return self.batch(*divmod(batch, self._batches_per_pass))
+
+    def _augmented(self, images, epoch, chosen):
+        if not self.augment:
+            return images
+        return augment(images, self.chances(epoch)[chosen], **self.augment)
+
     def _with_arrays(self, images, labels):
         other = copy.copy(self)
         other._images, other._labels = images, labels
-        other._order, other._fingerprint = (None, None), None
+        other._forget()
         other.set_position(0)
         return other
+
+    def _forget(self):
+        """Forget what depends on images and options."""
+        self._order = self._chances = (None, None)
+        self._fingerprint = self._ahead = None
 
     def _at_most(self, n):
         return self.num_examples if n is None else min(n, self.num_examples)
 
 
-def resize(images, size):
-    """Resize uint8 images `(N, H, W, C)` to `size = (height, width)`, bicubic, antialiased."""
-    height, width = size
-    resized = np.empty((len(images), height, width, images.shape[-1]), "uint8")
-    for image, target in zip(images, resized, strict=True):
-        for channel in range(images.shape[-1]):
-            plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
-            target[..., channel] = plane.resize((width, height), Image.Resampling.BICUBIC)
-    return resized
+def checked(images, check_range=True):
+    """Images as `ImageDataset` keeps them: an array with channels, or a `Storage`.
+
+    Raises:
+        TypeError, ValueError: if they are not what `ImageDataset` takes.
+    """
+    if isinstance(images, Storage):
+        floats = images.dtype != np.uint8  # of these, some are looked at
+        some = images[:: max(1, len(images) // 1000)] if floats else images[:1]
+        check_images(some, check_range=check_range)
+        return images
+    images = np.asarray(images)
+    images = images[..., None] if images.ndim == 3 else images
+    check_images(images, check_range=check_range)
+    return images
+
+
+def first(images, n):
+    """The first `n` of an array or a `Storage`."""
+    return images.at(np.arange(n)) if isinstance(images, Storage) else images[:n]
+
+
+def resized(images, size):
+    """Images of an array or a `Storage` at another size, uint8."""
+    if isinstance(images, Storage):
+        return Resized(images, size)
+    return resize(to_uint8(images), size)
 
 
 def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):
@@ -249,12 +319,11 @@ def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):
     return ImageDataset(x, y, check_range=check_range, **options)
 
 
-def _bytes(array):
+def _bytes(array, limit=2**28):
+    """All of an array up to 256 MiB, evenly spaced examples of a larger one."""
+    if isinstance(array, Storage):
+        return array.identity.encode()
     if array.dtype == object:
         return repr(array.tolist()).encode()
-    return memoryview(np.ascontiguousarray(array).view(np.uint8)).cast("B")
-
-
-def _sample(array, limit=2**28):
-    """All of an array up to 256 MiB, evenly spaced examples of a larger one."""
-    return array[:: max(1, -(-array.nbytes // limit))]
+    some = array[:: max(1, -(-array.nbytes // limit))]
+    return memoryview(np.ascontiguousarray(some).view(np.uint8)).cast("B")

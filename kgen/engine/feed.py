@@ -53,7 +53,7 @@ def evaluation_source(model, x, y, batch_size):
         _check_shape(model, x)
         x = x if model.takes_labels else x.without_labels()
         options = {} if batch_size is None else {"batch_size": batch_size}
-        return x.with_options(shuffle=False, drop_last=False, **options)
+        return x.with_options(shuffle=False, drop_last=False, augment=None, **options)
     return _checked(model, x, 1)
 
 

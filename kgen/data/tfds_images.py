@@ -1,0 +1,141 @@
+"""The images of a TensorFlow Datasets builder, decoded once."""
+
+import contextlib
+import math
+import os
+import pathlib
+import re
+import shutil
+import urllib.parse
+
+import numpy as np
+
+from kgen.data.folders import Found
+from kgen.data.originals import prepared_builder
+from kgen.data.pixels import decode
+from kgen.data.storage import CHUNK, ArrayFile, in_order, progress, spare_memory
+
+
+def from_tfds(name, split, data_dir, options):
+    """What a split of a set of TensorFlow Datasets holds.
+
+    Where the pixels do not fit into memory, they are written to a file in the store, once, and read
+    from there.
+    """
+    builder = prepared_builder(name, data_dir)
+    splits = list(builder.info.splits)
+    domains = [s[:-1] for s in splits if s.endswith("A") and f"{s[:-1]}B" in splits]
+    if domains and (split or "train") in domains:
+        a, b = (_read(builder, name, f"{split or 'train'}{side}", options)[0] for side in "AB")
+        identity = builder.info.full_name
+        return Found(a, second=b, aligned=False, domain_names=("A", "B"), identity=identity)
+    if split is None:
+        split = "train" if "train" in splits or not splits else splits[0]
+    words = set(re.findall(r"[a-z]\w*", split)) if isinstance(split, str) else set()
+    if splits and not words <= {*splits, "all"}:
+        raise ValueError(f"{name!r} has the splits {sorted({*splits, *domains})}; got {split!r}.")
+    return Found(*_read(builder, name, split, options), identity=builder.info.full_name)
+
+
+def _read(builder, name, split, options):
+    """Images (an array, or a file of them), labels and class names."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    image_key = _only(features, tfds.features.Image, "image")
+    if image_key is None:
+        raise ValueError(f"{name!r} has no images; its features are {sorted(features)}.")
+    if features[image_key].np_dtype != np.uint8:
+        raise ValueError(
+            f"The images of {name!r} are {features[image_key].np_dtype.__name__}; kgen reads 8-bit "
+            "images."
+        )
+    label_key = _only(features, tfds.features.ClassLabel, "label")
+    keys = [key for key in (image_key, label_key) if key is not None]
+    encoded = tfds.decode.PartialDecoding(
+        dict.fromkeys(keys, True), decoders={image_key: tfds.decode.SkipDecoding()}
+    )
+    try:
+        examples = builder.as_dataset(
+            split=split, shuffle_files=False, decoders=encoded, batch_size=CHUNK
+        )
+        count = builder.info.splits[split].num_examples
+    except ValueError as error:  # "corresponds to no data"
+        raise ValueError(f"The split {split!r} of {name!r} is empty: {error}") from error
+    channels = options.channels or features[image_key].shape[-1] or 3
+
+    def decoded(batch):
+        images = [decode(raw, f"of {name!r}", options.size, channels) for raw in batch[image_key]]
+        return images, batch.get(label_key)
+
+    def batches():
+        total = math.ceil(count / CHUNK)
+        read = in_order(decoded, tfds.as_numpy(examples))
+        for images, labels in progress(read, total, f"Reading {name}"):
+            for image in images:
+                if image.shape != shape:
+                    raise ValueError(
+                        f"{name!r} has images of several sizes, such as {shape} and "
+                        f"{image.shape}: pass image_size=, which crops and resizes them."
+                    )
+            yield np.stack(images), labels
+
+    some, _ = decoded(next(iter(tfds.as_numpy(examples.take(1))), {image_key: []}))
+    names = None if label_key is None else features[label_key].names
+    if not some:
+        return np.zeros((0, 1, 1, 1), "uint8"), None, names
+    shape = some[0].shape
+    memory = spare_memory() if options.memory is None else options.memory
+    if count * math.prod(shape) <= memory:
+        images, labels = zip(*batches(), strict=True)
+        images = np.concatenate(images)
+    else:
+        images, labels = _in_store(builder, split, count, shape, batches)
+    labels = None if label_key is None else np.concatenate(labels).astype("int64")
+    return images, labels, names
+
+
+def _in_store(builder, split, count, shape, batches):
+    """The pixels as a file in the store, written if it is not there."""
+    version = pathlib.Path(builder.data_dir)
+    store = version.parents[builder.info.full_name.count("/")]
+    folder = store / "kgen" / builder.info.full_name
+    pixels = folder / f"{urllib.parse.quote(str(split), safe='')}-{'x'.join(map(str, shape))}.npy"
+    labels = pixels.with_suffix(".labels.npy")
+    if not pixels.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        needed, free = count * math.prod(shape), shutil.disk_usage(folder).free
+        if free < needed:
+            raise OSError(
+                f"The pixels of {builder.info.full_name} {split} do not fit into memory and are "
+                f"kept in the store, but {folder} has {free / 2**30:.1f} GiB free of "
+                f"{needed / 2**30:.1f} needed. Free some, use another data_dir=, a smaller "
+                "image_size=, or more memory=."
+            )
+        _write(pixels, labels, count, shape, batches)
+    stored = ArrayFile(pixels)
+    return stored, [np.load(labels)] if labels.exists() else None
+
+
+def _write(pixels, labels, count, shape, batches):
+    """Write both files beside and rename them: nothing half-made stays."""
+    beside = pixels.with_suffix(f".{os.getpid()}.part")
+    known = []
+    try:
+        with open(beside, "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for images, own in batches():
+                file.write(images.tobytes())
+                known.append(own)
+        if known and known[0] is not None:
+            np.save(labels, np.concatenate(known))
+        os.replace(beside, pixels)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _only(features, kind, preferred):
+    found = [key for key, feature in features.items() if isinstance(feature, kind)]
+    return preferred if preferred in found else next(iter(found), None)

@@ -1,0 +1,262 @@
+"""Folders and files of one's own: what is found in them, and what is refused."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kgen.data import ImagePairs, load
+from kgen.data.folders import read_idx
+
+RANDOM = np.random.default_rng(0)
+RGB = RANDOM.integers(0, 256, (10, 12, 8, 3), "uint8")
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image.squeeze()).save(path)
+
+
+def write_flat(folder, images=RGB):
+    for i, image in enumerate(images):
+        write(folder / f"{i:02}.png", image)
+    return folder
+
+
+def write_classes(folder):
+    for i, image in enumerate(RGB):
+        write(folder / ("cat", "dog")[i % 2] / f"{i:02}.png", image)
+    return folder
+
+
+def everything(data):
+    return data.fetch(np.arange(data.num_examples))
+
+
+def test_a_flat_folder(tmp_path):
+    data = load(write_flat(tmp_path))
+    np.testing.assert_array_equal(everything(data), RGB)
+    assert data.labels is None and data.image_shape == (12, 8, 3) and data.shuffle
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    assert load(str(tmp_path)).num_examples == 10
+
+
+def test_a_folder_by_class(tmp_path):
+    data = load(write_classes(tmp_path))
+    assert data.class_names == ["cat", "dog"] and data.num_classes == 2
+    np.testing.assert_array_equal(data.labels, [0] * 5 + [1] * 5)
+    np.testing.assert_array_equal(everything(data), np.concatenate([RGB[::2], RGB[1::2]]))
+
+
+def test_every_fifth_image_of_a_class_is_for_testing(tmp_path):
+    write_classes(tmp_path)
+    train, test = load(tmp_path, "train"), load(tmp_path, "test")
+    assert (train.num_examples, test.num_examples) == (8, 2) and not test.shuffle
+    np.testing.assert_array_equal(test.labels, [0, 1])
+    np.testing.assert_array_equal(everything(test), RGB[[8, 9]])
+    np.testing.assert_array_equal(train.labels, [0] * 4 + [1] * 4)
+    with pytest.raises(ValueError, match=r"no splits of its own.*'validation'"):
+        load(tmp_path, "validation")
+
+
+def test_folders_named_by_splits(tmp_path):
+    write_classes(tmp_path / "train")
+    write_flat(tmp_path / "test" / "dog", RGB[:3])
+    write_flat(tmp_path / "test" / "cat", RGB[3:4])
+    assert load(tmp_path).num_examples == load(tmp_path, "train").num_examples == 10
+    np.testing.assert_array_equal(load(tmp_path, "test").labels, [0, 1, 1, 1])
+    with pytest.raises(ValueError, match=r"splits \['train', 'test'\]; got 'all'"):
+        load(tmp_path, "all")
+
+
+def test_formats_and_modes(tmp_path):
+    write(tmp_path / "grey" / "a.png", RGB[0, ..., :1])
+    Image.fromarray(RGB[0, ..., 0]).convert("1").save(tmp_path / "grey" / "b.png")
+    Image.fromarray(RGB[0, ..., 0].astype("uint16") * 257).save(tmp_path / "grey" / "c.png")
+    grey = everything(load(tmp_path / "grey"))
+    np.testing.assert_array_equal(grey[0], RGB[0, ..., :1])
+    np.testing.assert_array_equal(grey[2], RGB[0, ..., :1])  # 16 bits
+    assert set(np.unique(grey[1])) <= {0, 255}
+
+    colour = Image.fromarray(RGB[0])
+    for i, name in enumerate(("a.jpg", "b.webp", "c.bmp", "d.tiff")):
+        (tmp_path / "colour").mkdir(exist_ok=True)
+        colour.save(tmp_path / "colour" / name, quality=95)
+        assert np.abs(everything(load(tmp_path / "colour"))[i].astype(int) - RGB[0]).mean() < 60
+    colour.quantize(200).save(tmp_path / "colour" / "e.png")
+    data = load(tmp_path / "colour", channels=1)
+    assert data.image_shape == (12, 8, 1) and data.num_examples == 5
+
+    transparent = np.dstack([RGB[0], RGB[1, ..., 0]])
+    write(tmp_path / "rgba" / "a.png", transparent)
+    np.testing.assert_array_equal(everything(load(tmp_path / "rgba"))[0], transparent)
+    np.testing.assert_array_equal(everything(load(tmp_path / "rgba", channels=3))[0], RGB[0])
+
+
+def test_image_size_crops_and_resizes(tmp_path):
+    write(tmp_path / "a.png", np.full((20, 40, 3), 10, "uint8"))
+    write(tmp_path / "b.png", np.full((9, 9, 3), 20, "uint8"))
+    sides = np.zeros((20, 40, 3), "uint8")
+    sides[:, 10:30] = 200  # the centred square
+    write(tmp_path / "c.png", sides)
+    data = load(tmp_path, image_size=5)
+    assert data.image_shape == (5, 5, 3)
+    assert [int(image.min()) for image in everything(data)] == [10, 20, 200]
+
+
+def test_side_by_side_pairs(tmp_path):
+    wide = np.concatenate([RGB, 255 - RGB], axis=2)
+    write_flat(tmp_path / "train", wide)
+    write_flat(tmp_path / "val", wide[:2])
+    data = load(tmp_path, kind="pairs", batch_size=4)
+    assert isinstance(data, ImagePairs) and data.aligned and data.num_examples == 10
+    assert data.image_shape == data.target_shape == (12, 8, 3)
+    for a, b in data:
+        np.testing.assert_array_equal(b, 255 - a)
+    assert load(tmp_path, "val", kind="pairs", image_size=6).pairs()[1].shape == (2, 6, 6, 3)
+    streamed = load(tmp_path, kind="pairs", batch_size=4, memory=0)
+    for kept, read in zip(data, streamed, strict=True):
+        np.testing.assert_array_equal(kept, read)
+
+
+def test_two_domains(tmp_path):
+    for name, n in {"trainA": 5, "trainB": 3, "testA": 2, "testB": 1}.items():
+        write_flat(tmp_path / "apple2orange" / name, RGB[:n])
+    data = load(tmp_path / "apple2orange")
+    assert not data.aligned and data.num_examples == 5
+    assert data.domain_names == ("trainA", "trainB") and data.domain(1).num_examples == 3
+    assert load(tmp_path / "apple2orange", "test").num_examples == 2
+    for name in ("summer", "winter"):
+        write_flat(tmp_path / "seasons" / name, RGB[:5])
+    data = load(tmp_path / "seasons", "train", kind="domains")
+    assert data.domain_names == ("summer", "winter") and data.num_examples == 4
+
+
+def idx(array):
+    return (
+        b"\0\0\x08"
+        + bytes([array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + (array.astype("uint8").tobytes())
+    )
+
+
+def test_idx_files(tmp_path):
+    labels = np.arange(10) % 2
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(RGB[:2, ..., 1])))
+    data = load(tmp_path)
+    np.testing.assert_array_equal(everything(data), RGB[..., :1])
+    np.testing.assert_array_equal(data.labels, labels)
+    np.testing.assert_array_equal(everything(load(tmp_path, "test"))[..., 0], RGB[:2, ..., 1])
+    assert load(tmp_path, "all").num_examples == 12
+    alone = load(tmp_path / "train-images-idx3-ubyte", "test")
+    np.testing.assert_array_equal(everything(alone)[..., 0], RGB[8:, ..., 0])
+
+
+@pytest.mark.parametrize("broken", ["short", "long", "magic", "gzip"])
+def test_an_idx_file_of_the_wrong_length(tmp_path, broken):
+    path, whole = tmp_path / "train-images-idx3-ubyte", idx(RGB[..., 0])
+    contents = {
+        "short": (whole[:-5], r"971 bytes.*\(10, 12, 8\).*976"),
+        "long": (whole + b"\0", r"977 bytes.*\(10, 12, 8\).*976"),
+        "magic": (b"PK" + whole, "no IDX file.*50 4b 00 00"),
+        "gzip": (gzip.compress(whole)[:-20], "cannot be read"),
+    }
+    content, message = contents[broken]
+    path = path.with_suffix(".gz") if broken == "gzip" else path
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        load(tmp_path)
+    assert str(path) in str(error.value)
+
+
+def test_idx_labels_that_do_not_match(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(9)))
+    with pytest.raises(ValueError, match=r"10 images.*\(9,\)"):
+        load(tmp_path)
+    np.testing.assert_array_equal(read_idx(tmp_path / "train-labels-idx1-ubyte"), np.zeros(9))
+
+
+def test_npz_and_npy(tmp_path):
+    labels = np.arange(10)[:, None]
+    arrays = dict(x_train=RGB, y_train=labels, x_test=RGB[:3], y_test=labels[:3])
+    np.savez(tmp_path / "keras.npz", **arrays)
+    data = load(tmp_path / "keras.npz")
+    np.testing.assert_array_equal(everything(data), RGB)
+    np.testing.assert_array_equal(data.labels, labels[:, 0])
+    assert load(str(tmp_path / "keras.npz"), "test", num_examples=2).num_examples == 2
+    np.savez_compressed(tmp_path / "plain.npz", images=RGB, labels=labels[:, 0] // 5)
+    np.testing.assert_array_equal(load(tmp_path / "plain.npz", "test").labels, [0, 1])
+    np.save(tmp_path / "grey.npy", RGB[..., 0])
+    np.testing.assert_array_equal(everything(load(tmp_path / "grey.npy")), RGB[..., :1])
+    assert load(tmp_path / "grey.npy", "train", memory=100).num_examples == 8
+    np.savez(tmp_path / "odd.npz", a=RGB, b=labels)
+    with pytest.raises(ValueError, match=r"\['a', 'b'\]; expected images"):
+        load(tmp_path / "odd.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "keras.npz").read_bytes()[:200])
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "grey.npy").read_bytes()[:100])
+    for name in ("cut.npz", "cut.npy"):
+        with pytest.raises(ValueError, match=f"{name} cannot be read"):
+            load(tmp_path / name)
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_a_broken_image_is_named_and_left_out_only_when_asked(tmp_path, memory, capsys):
+    whole = (write_classes(tmp_path) / "dog" / "03.png").read_bytes()
+    (tmp_path / "dog" / "03.png").write_bytes(b"no image at all")
+    with pytest.raises(ValueError, match=r"dog/03\.png cannot be read.*skip_broken=True"):
+        load(tmp_path, memory=memory)
+    data = load(tmp_path, memory=memory, skip_broken=True)
+    np.testing.assert_array_equal(data.labels, [0] * 5 + [1] * 4)
+    np.testing.assert_array_equal(everything(data)[6], RGB[5])
+    assert "Left out 1" in capsys.readouterr().out
+    (tmp_path / "dog" / "03.png").write_bytes(whole[:-60])  # cut off after its header
+    with pytest.raises(ValueError, match=r"dog/03\.png cannot be read"):
+        everything(load(tmp_path, memory=memory))
+    assert load(tmp_path, memory=memory, skip_broken=True).num_examples == 9
+
+
+def test_folders_that_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no file or folder"):
+        load(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no images"):
+        load(tmp_path / "empty")
+    write_classes(tmp_path / "classes")
+    (tmp_path / "classes" / "emu").mkdir()
+    with pytest.raises(ValueError, match="class 'emu' is empty"):
+        load(tmp_path / "classes")
+    write(tmp_path / "both" / "cat" / "a.png", RGB[0])
+    write(tmp_path / "both" / "b.png", RGB[1])
+    with pytest.raises(ValueError, match=r'kind="classes".*kind="flat"'):
+        load(tmp_path / "both")
+    assert load(tmp_path / "both", kind="flat").num_examples == 1
+    with pytest.raises(ValueError, match=r"kind must be one of.*'squares'"):
+        load(tmp_path / "both", kind="squares")
+    with pytest.raises(ValueError, match="one image; a dataset is a folder"):
+        load(tmp_path / "both" / "b.png")
+    write(tmp_path / "odd" / "wide.png", np.zeros((4, 9, 3), "uint8"))
+    with pytest.raises(ValueError, match=r"wide\.png is 9 pixels wide.*even"):
+        load(tmp_path / "odd", kind="pairs")
+    with pytest.raises(ValueError, match=r"Two domains.*\['cat'\]"):
+        load(tmp_path / "both", kind="domains")
+
+
+def test_mixed_sizes_and_channels(tmp_path):
+    write(tmp_path / "sizes" / "a.png", RGB[0])
+    write(tmp_path / "sizes" / "b.png", RGB[1, :6])
+    with pytest.raises(ValueError, match=r"a\.png has 12x8.*b\.png 6x8.*image_size="):
+        load(tmp_path / "sizes")
+    write(tmp_path / "channels" / "a.png", RGB[0])
+    write(tmp_path / "channels" / "b.png", RGB[1, ..., :1])
+    with pytest.raises(ValueError, match=r"a\.png has 3.*b\.png 1.*channels="):
+        load(tmp_path / "channels")
+    assert load(tmp_path / "channels", channels=3).image_shape == (12, 8, 3)
+    with pytest.raises(ValueError, match="channels must be 1, 3 or 4; got 2"):
+        load(tmp_path / "channels", channels=2)

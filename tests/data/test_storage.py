@@ -1,0 +1,167 @@
+"""Images that stay on disk: the same batches as from memory, in bounded memory."""
+
+import threading
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kgen
+from kgen.data import ImageDataset, load
+from kgen.data.read_ahead import ReadAhead
+from kgen.data.storage import ArrayFile, Kept, Storage, for_all, in_order, into_memory
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (50, 8, 6, 3), "uint8")
+
+
+class Counted(Storage):
+    """Counts how often each image is read."""
+
+    def __init__(self, images=IMAGES):
+        self.images, self.shape, self.reads = images, images.shape, np.zeros(len(images), int)
+
+    def read(self, indices):
+        np.add.at(self.reads, indices, 1)
+        return self.images[indices]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, image in enumerate(IMAGES):
+        Image.fromarray(image).save(folder / f"{i:03}.png")
+    return folder
+
+
+def batches(data, epochs=2):
+    found = []
+    for epoch in range(epochs):
+        data.set_position(epoch)
+        found += [data[i][0] for i in range(len(data))]
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"augment": {"flip": True, "crop": 0.8, "shift": 1}}])
+def test_streamed_equals_kept(folder, options):
+    kept = load(folder, batch_size=8, seed=3, **options)
+    half = load(folder, batch_size=8, seed=3, memory=25 * 144, **options)
+    none = load(folder, batch_size=8, seed=3, memory=0, **options)
+    assert isinstance(kept._images, np.ndarray) and isinstance(half._images, Storage)
+    for a, b, c in zip(batches(kept), batches(half), batches(none), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+    assert kept.fingerprint == half.fingerprint == none.fingerprint
+    assert kept.fingerprint != load(folder, seed=4, **options).fingerprint
+
+
+def test_take_and_resolution_of_streamed_images(folder):
+    kept, streamed = load(folder), load(folder, memory=0)
+    for view in (lambda d: d.take(7), lambda d: d.at_resolution(4), lambda d: d.take(9).take(4)):
+        np.testing.assert_array_equal(view(kept).images(), view(streamed).images())
+    assert streamed.take(7).num_examples == 7
+
+
+def test_images_are_decoded_once_where_they_fit():
+    whole = Counted()
+    into_memory(whole)
+    assert (whole.reads == 1).all()
+    source = Counted()
+    data = ImageDataset(Kept(source, 20 * 144), batch_size=5)
+    batches(data, epochs=4)
+    assert (source.reads == 1).sum() == 20 and (source.reads == 4).sum() == 30
+    np.testing.assert_array_equal(data.images(50), kgen.data.to_model_range(IMAGES))
+
+
+def test_an_array_file_is_read_in_place(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    stored = ArrayFile(tmp_path / "a.npy")
+    np.testing.assert_array_equal(stored[[5, 3]], IMAGES[[5, 3]])
+    np.testing.assert_array_equal(stored[2:40:7], IMAGES[2:40:7])
+    data = load(tmp_path / "a.npy", batch_size=4, memory=10)
+    again = load(tmp_path / "a.npy", batch_size=4)
+    np.testing.assert_array_equal(np.concatenate(batches(data)), np.concatenate(batches(again)))
+    assert data.fingerprint == again.fingerprint
+
+
+def test_a_streamed_model_resumes_in_mid_epoch(folder, tmp_path):
+    def fit(run, data, callbacks=()):
+        keras.utils.set_random_seed(0)
+        model = kgen.VAE((8, 6, 3), network="dense", seed=1)
+        model.compile()
+        callbacks = [kgen.callbacks.TrainingCheckpoint(run, every=1), *callbacks]
+        model.fit(data, epochs=2, verbose=0, callbacks=callbacks)
+        return model
+
+    def data(memory):
+        augment = {"flip": True, "shift": 1}
+        return load(folder, batch_size=8, seed=3, memory=memory, augment=augment)
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.step) == 9:
+                raise KeyError("cut off")
+
+    whole = fit(tmp_path / "whole", data(0))
+    with pytest.raises(KeyError, match="cut off"):
+        fit(tmp_path / "cut", data(0), [Stop()])
+    resumed = fit(tmp_path / "cut", data(None))  # with more memory the images are the same
+    assert int(resumed.step) == int(whole.step) == 12
+    for a, b in zip(whole.weights, resumed.weights, strict=True):
+        a, b = (keras.ops.convert_to_numpy(x) for x in (a, b))
+        np.testing.assert_allclose(a, b, atol=1e-6)  # a second model of a process: the last bits
+
+
+def test_a_broken_image_is_named_in_training(folder):
+    (folder / "007.png").write_bytes((folder / "007.png").read_bytes()[:-40])
+    model = kgen.VAE((8, 6, 3), network="dense")
+    model.compile()
+    with pytest.raises(Exception, match=r"007\.png cannot be read"):
+        model.fit(load(folder, memory=0, batch_size=8), epochs=1, verbose=0)
+
+
+def test_read_ahead_keeps_order_and_bounds():
+    made, lock = [], threading.Lock()
+
+    def make(number):
+        with lock:
+            made.append(number)
+        return number * number
+
+    ahead = ReadAhead(make, depth=3)
+    assert [ahead.get(n, end=10) for n in range(4, 10)] == [n * n for n in range(4, 10)]
+    assert sorted(made) == list(range(4, 10))  # each once, none beyond the end
+    assert ahead.get(2, end=4) == 4  # elsewhere: what was made ahead is not handed out
+    assert ahead.get(3, end=4) == 9
+
+
+def test_read_ahead_raises_where_the_batch_is_asked_for():
+    def make(number):
+        if number == 2:
+            raise ValueError("batch two")
+        return number
+
+    ahead = ReadAhead(make, depth=3)
+    assert ahead.get(0, end=5) == 0 and ahead.get(1, end=5) == 1
+    with pytest.raises(ValueError, match="batch two"):
+        ahead.get(2, end=5)
+    assert ahead.get(3, end=5) == 3
+
+
+def test_in_order_is_bounded_and_stops_at_an_error():
+    asked = []
+
+    def items():
+        for i in range(1000):
+            asked.append(i)
+            yield i
+
+    results = in_order(lambda i: -i, items())
+    assert [next(results) for _ in range(5)] == [0, -1, -2, -3, -4]
+    assert len(asked) < 50
+    results.close()
+    assert for_all(str, range(20), "Counting") == [str(i) for i in range(20)]
+    with pytest.raises(ZeroDivisionError):
+        for_all(lambda i: 1 / (i - 3), range(1000), "Dividing")
