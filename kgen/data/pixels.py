@@ -96,6 +96,26 @@ def resize_one(image, size, box=None):
     return np.stack([np.asarray(plane.resize(**settings)) for plane in planes], axis=-1)
 
 
+def with_channels(images, channels):
+    """Convert images `(N, H, W, C)` or `(N, H, W)` between grey and colour, as Pillow does.
+
+    Raises:
+        ValueError: if that is not possible.
+    """
+    images = images[..., None] if images.ndim == 3 else images
+    if images.shape[-1] == channels:
+        return images
+    if images.shape[-1] == 1 and channels == 3:
+        return np.repeat(images, 3, axis=-1)
+    if images.shape[-1] == 3 and channels == 1 and images.dtype == np.uint8:
+        weights = np.array([19595, 38470, 7471], "int64")  # ITU-R 601, in 65,536ths
+        return ((images @ weights + 0x8000) >> 16).astype("uint8")[..., None]
+    raise ValueError(
+        f"Images of {images.shape[-1]} channels ({images.dtype}) cannot be converted to channels="
+        f"{channels}; uint8 goes from 3 to 1, anything from 1 to 3."
+    )
+
+
 @contextlib.contextmanager
 def _opened(source, name):
     try:

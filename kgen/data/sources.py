@@ -9,6 +9,7 @@ from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
 from kgen.data.folders import Found, Options, fifths, from_path
 from kgen.data.pairs import ImagePairs
+from kgen.data.pixels import with_channels
 
 
 def load(
@@ -82,6 +83,10 @@ def load(
         raise ValueError(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
         )
+    if channels is not None and isinstance(found.images, np.ndarray) and found.images.ndim > 2:
+        found = found._replace(images=with_channels(found.images, channels))
+    elif channels is not None and found.images.shape[-1] != channels:
+        raise ValueError(f"channels={channels} cannot be had from images of {found.images.shape}.")
     training = split is None or str(split).startswith("train")
     settings = dict(
         batch_size=batch_size,
@@ -109,6 +114,8 @@ def _find(name, split, size, data_dir, num_examples, kind, options):
     """Look among embedded sets, then paths that exist, then TensorFlow Datasets."""
     embedded, _, variant = str(name).partition("/")
     if embedded in EMBEDDED and isinstance(name, str):
+        if kind is not None:
+            raise ValueError(f"kind={kind!r} is for folders; {name!r} is embedded.")
         return Found(*EMBEDDED[embedded](variant, split or "train", num_examples, size))
     path = pathlib.Path(name).expanduser()
     means_path = not isinstance(name, str) or name.startswith((".", "~", os.sep))

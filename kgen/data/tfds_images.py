@@ -1,6 +1,5 @@
 """The images of a TensorFlow Datasets builder, decoded once."""
 
-import contextlib
 import math
 import os
 import pathlib
@@ -131,9 +130,10 @@ def _write(pixels, labels, count, shape, batches):
         if known and known[0] is not None:
             np.save(labels, np.concatenate(known))
         os.replace(beside, pixels)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
+    except BaseException:
+        for path in (beside, labels):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _only(features, kind, preferred):

@@ -4,10 +4,11 @@ import socket
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import kgen
-from kgen.data import ImageDataset, faces, load
+from kgen.data import ImageDataset, ImagePairs, Storage, faces, load
 
 
 def test_digits_are_scikit_learns():
@@ -37,6 +38,19 @@ def test_digits_resized():
     assert data.image_shape == (28, 28, 1)
     small = data.at_resolution(8).images(50)
     assert np.abs(small - load("digits").images(50)).mean() < 0.15
+
+
+def test_grey_and_colour():
+    grey, colour = load("digits").take(5), load("digits", channels=3).take(5)
+    np.testing.assert_array_equal(colour.images(), np.repeat(grey.images(), 3, axis=-1))
+    faces_ = load("faces", num_examples=4, image_size=16, channels=1)
+    photo = load("faces", num_examples=4, image_size=16).fetch(np.arange(4))
+    for image, expected in zip(faces_.fetch(np.arange(4)), photo, strict=True):
+        np.testing.assert_array_equal(image[..., 0], Image.fromarray(expected).convert("L"))
+    with pytest.raises(ValueError, match=r"channels=4"):
+        load("digits", channels=4)
+    with pytest.raises(ValueError, match="embedded"):
+        load("digits", kind="flat")
 
 
 def test_faces():
@@ -88,6 +102,17 @@ class Mixed(Shapes):
     sizes = ((6, 9), (12, 6))
 
 
+class Apples(Shapes):
+    """Two domains, as the sets of CycleGAN have them."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    pkg_dir_path = pathlib.Path(__file__).parent
+
+    def _split_generators(self, dl_manager):
+        counts = {"trainA": 3, "trainB": 5, "testA": 1, "testB": 2}
+        return {split: self._generate_examples(n) for split, n in counts.items()}
+
+
 class Sounds(tfds.core.GeneratorBasedBuilder):
     """A set without images."""
 
@@ -120,6 +145,54 @@ def test_a_tfds_set(tmp_path):
         load("shapes", split="validation", data_dir=tmp_path)
     with pytest.raises(ValueError, match="empty"):
         load("shapes", split="train[:0]", data_dir=tmp_path)
+
+
+def test_pixels_that_do_not_fit_into_memory_are_kept_in_the_store(tmp_path, monkeypatch):
+    whole = load("shapes", data_dir=tmp_path)
+    read = tfds.core.DatasetBuilder.as_dataset
+    counted = []
+
+    def counting(self, *args, **options):
+        counted.append(options)
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "as_dataset", counting)
+    for _ in range(2):
+        data = load("shapes", data_dir=tmp_path, memory=100)
+        assert isinstance(data._images, Storage)
+        np.testing.assert_array_equal(data.fetch(np.arange(8)), whole.fetch(np.arange(8)))
+        np.testing.assert_array_equal(data.labels, whole.labels)
+        assert data.fingerprint == whole.fingerprint
+    (pixels,) = tmp_path.glob("kgen/shapes/1.0.0/train-6x6x3.npy")
+    assert pixels.stat().st_size == 128 + 8 * 6 * 6 * 3
+    other = load("shapes", "train[3:5]", data_dir=tmp_path, memory=100, channels=1)
+    assert other.image_shape == (6, 6, 1) and other.num_examples == 2
+
+
+def test_no_room_for_the_pixels(tmp_path, monkeypatch):
+    load("shapes", data_dir=tmp_path)
+    full = type("usage", (), {"free": 10})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: full)
+    with pytest.raises(OSError, match=r"shapes/1\.0\.0 train.*GiB free.*data_dir="):
+        load("shapes", data_dir=tmp_path, memory=100)
+    monkeypatch.undo()
+    monkeypatch.setattr("numpy.save", _no_space)
+    with pytest.raises(OSError, match="No space left"):
+        load("shapes", data_dir=tmp_path, memory=100)
+    assert not list(tmp_path.rglob("kgen/**/*.*py*")) and not list(tmp_path.rglob("*.part"))
+
+
+def _no_space(*args):
+    raise OSError(28, "No space left on device")
+
+
+def test_two_domains_of_tfds(tmp_path):
+    data = load("apples", data_dir=tmp_path)
+    assert isinstance(data, ImagePairs) and not data.aligned
+    assert [len(images) for images in data.domains] == [3, 5]
+    assert load("apples", "testB", data_dir=tmp_path).num_examples == 2
+    with pytest.raises(ValueError, match=r"'train', 'trainA', 'trainB'\]; got 'all"):
+        load("apples", "allA", data_dir=tmp_path)
 
 
 def test_images_of_several_sizes_need_one(tmp_path):
