@@ -1,6 +1,6 @@
 """kgen: deep generative models of images in Keras 3."""
 
-from kgen import callbacks, data, engine, layers, losses, models, networks, plots, schedules
+from kgen import callbacks, data, engine, layers, losses, models, networks, plots, schedules, zoo
 from kgen.engine import GenerativeModel, MovingAverage, NonFiniteLoss
 from kgen.models import VAE
 
@@ -20,4 +20,5 @@ __all__ = [
     "networks",
     "plots",
     "schedules",
+    "zoo",
 ]

@@ -1,10 +1,11 @@
 """What the recipes share: flags, data, the fastest settings, and where the results are."""
 
-import argparse
-import itertools
+import functools
 import json
 import shutil
 import time
+import timeit
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import keras
@@ -12,14 +13,11 @@ import keras
 import kgen
 
 PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
-PARTS = "results.json", "settings.json", "run"
 
 
 def parse(description, argv=None, **defaults):
-    """Read the shared flags, seed everything, make the output folder; returns a namespace."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Read the flags, seed everything, make the output folder; returns a namespace."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--dataset", default="digits", help="an embedded set or any TensorFlow Datasets name")
     add("--image-size", type=int, help="side of the images; their own by default")
@@ -31,14 +29,16 @@ def parse(description, argv=None, **defaults):
     add("--output", type=Path, help="folder of figures, model and checkpoints")
     add("--resume", action="store_true", help="continue the run in the output folder")
     add("--limit", type=int, help="use the first images only")
+    add("--publish", type=Path("saved_models").joinpath, help="name of the model in the zoo")
+    for name in sorted(defaults.keys() - vars(parser.parse_args([]))):  # those of the recipe
+        add(f"--{name.replace('_', '-')}", type=type(defaults[name]), help=f"{defaults[name]}")
     parser.set_defaults(**defaults)
     run = parser.parse_args(argv)
-    results, settings, checkpoints = (run.output / name for name in PARTS)
-    if not run.resume and any(checkpoints.glob("*.npz")) and not results.exists():
-        parser.error(
-            f"{run.output} holds a run that has not come to its end: add --resume to continue it, "
-            f"or delete {checkpoints} to start anew."
-        )
+    if run.publish:
+        kgen.zoo.check_name(run.publish.name)
+    results, settings, saved = map(run.output.joinpath, ("results.json", "settings.json", "run"))
+    if not run.resume and any(saved.glob("*.npz")) and not results.exists():
+        parser.error(f"{run.output} holds an unfinished run: --resume it, or delete {saved}.")
     began = settings.read_text() if run.resume and settings.exists() else "{}"
     for name, value in json.loads(began).items():  # a run keeps what was chosen when it began
         if getattr(run, name) not in ("auto", value):
@@ -49,7 +49,7 @@ def parse(description, argv=None, **defaults):
         results.unlink(missing_ok=True)
     except OSError as error:
         parser.error(f"--output cannot be written: {error}")
-    for leftover in () if run.resume else (checkpoints, run.output / "samples"):
+    for leftover in () if run.resume else (saved, run.output / "samples"):
         shutil.rmtree(leftover, ignore_errors=True)
     run.started = time.monotonic()
     keras.utils.set_random_seed(run.seed)
@@ -66,35 +66,35 @@ def load(run):
 def choose_fastest(run, model, arguments, data):
     """Replace `auto` in `run.precision` and `run.jit` by what trains fastest on this device.
 
-    Measured for a moment on a few batches; float32 without XLA stays unless something is a fifth
-    faster. The choice is written beside the run and read again when it is resumed.
+    float32 without XLA, unless something is a fifth faster; kept beside the run for its resumption.
     """
     precisions = PRECISIONS[:2] if run.precision == "auto" else [run.precision]
     jits = {"jax": ["on"], "torch": ["off"]}.get(keras.backend.backend(), ["off", "on"])
     jits = jits if run.jit == "auto" else [run.jit]
-    candidates, best_time = list(itertools.product(precisions, jits)), float("inf")
-    best = candidates[0]
-    few = data.take(8 * run.batch_size)
-    for precision, jit in candidates if len(candidates) > 1 else []:
-        trial = model(**arguments, dtype=precision)
-        trial.compile(jit_compile=jit == "on")
-        seconds = []
-        for _ in range(3):  # the first one compiles
-            start = time.perf_counter()
-            trial.fit(few, verbose=0)
-            seconds.append(time.perf_counter() - start)
-        if min(seconds) < best_time / 1.2:
-            best, best_time = (precision, jit), min(seconds)
-    run.precision, run.jit = best
-    (run.output / "settings.json").write_text(json.dumps({"precision": best[0], "jit": best[1]}))
+    candidates = [{"precision": p, "jit": j} for p in precisions for j in jits]
+    best, best_time, few = candidates[0], float("inf"), data.take(8 * run.batch_size)
+    for choice in candidates if len(candidates) > 1 else []:
+        trial = model(**arguments, dtype=choice["precision"])
+        trial.compile(jit_compile=choice["jit"] == "on")
+        epoch = functools.partial(trial.fit, few, verbose=0)
+        seconds = min(timeit.repeat(epoch, number=1, repeat=3))  # the first one compiles
+        if seconds < best_time / 1.2:
+            best, best_time = choice, seconds
+    vars(run).update(best, data=repr(data)[1:-1])
+    (run.output / "settings.json").write_text(json.dumps(best))
     keras.utils.set_random_seed(run.seed)
-    print(f"{data!r}, {keras.backend.backend()}, {run.precision}, XLA {run.jit}")
+    print(f"{run.data}, {keras.backend.backend()}, {run.precision}, XLA {run.jit}")
 
 
-def report(run, results):
-    """Print a short table of results and of what is in the output folder; write results.json."""
-    results = results | {"seconds": time.monotonic() - run.started}
-    (run.output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    for name, value in results.items():
-        print(f"  {name:<{max(map(len, results))}}  {value:.5g}")
+def report(run, model, what, results):
+    """Print a table of results and what is in the output folder; write results.json; publish."""
+    shown = results | {"seconds": time.monotonic() - run.started}
+    (run.output / "results.json").write_text(json.dumps(shown, indent=2) + "\n")
+    for name, value in shown.items():
+        print(f"  {name:<{max(map(len, shown))}}  {value:.5g}")
     print(f"In {run.output}: " + ", ".join(sorted(p.name for p in run.output.iterdir())))
+    if run.publish:
+        card = dict(what=what, data=run.data, seed=run.seed, seconds=shown["seconds"])
+        card["device"] = f"{kgen.zoo.this_device()}, {run.precision}, XLA {run.jit}"
+        path = kgen.zoo.save(model, run.publish.name, run.publish.parent, metrics=results, **card)
+        print(f"Published: {path}")

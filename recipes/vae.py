@@ -1,7 +1,8 @@
-"""The variational autoencoder of the lecture: train it, and look at its latent space.
+r"""The variational autoencoder of the lecture: train it, and look at its latent space.
 
     python -m recipes.vae
-    python -m recipes.vae --dataset fashion_mnist --epochs 20
+    python -m recipes.vae --dataset fashion_mnist --epochs 30 --batch-size 128 --latent-dim 10 \
+        --reconstruction bernoulli --kl-weight 1 --learning-rate 1e-3
 
 Writes reconstructions, samples from the prior, the latent scatter of the test set, the 2-D
 manifold, interpolations, the loss curves, and the model, which loads again in one line:
@@ -16,24 +17,25 @@ import kgen
 from kgen import plots
 from recipes import _run
 
-LATENT_DIM = 2
-RECONSTRUCTION = "mse"  # the slide's |x - decoded|^2
-KL_WEIGHT = 3.0  # the slide's lambda
-LEARNING_RATE = 2e-3
+DEFAULTS = {
+    "output": Path("outputs/vae"),
+    "image_size": 28,
+    "epochs": 80,
+    "batch_size": 64,
+    "latent_dim": 2,
+    "reconstruction": "mse",  # the slide's |x - decoded|^2
+    "kl_weight": 3.0,  # the slide's lambda
+    "learning_rate": 2e-3,
+}
 
 
 def train(run, images, test):
     """Fit the model, with checkpoints and pictures on the way, and save it."""
-    arguments = dict(
-        image_shape=images.image_shape,
-        latent_dim=LATENT_DIM,
-        reconstruction=RECONSTRUCTION,
-        kl_weight=KL_WEIGHT,
-        seed=run.seed,
-    )
+    arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "kl_weight")}
+    arguments |= {"image_shape": images.image_shape, "seed": run.seed}
     _run.choose_fastest(run, kgen.VAE, arguments, images)
     vae = kgen.VAE(**arguments, dtype=run.precision)
-    vae.compile(keras.optimizers.Adam(LEARNING_RATE), jit_compile=run.jit == "on")
+    vae.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=run.jit == "on")
     every = max(1, run.epochs // 30)
     callbacks = [
         kgen.callbacks.TrainingCheckpoint(run.output / "run", every="30s"),
@@ -67,14 +69,17 @@ def draw(vae, history, test, folder, seed):
 
 def main(argv=None):
     """Train, draw, measure; returns the model."""
-    defaults = {"output": Path("outputs/vae"), "image_size": 28, "epochs": 80, "batch_size": 64}
-    run = _run.parse(__doc__, argv, **defaults)
+    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
     vae, history = train(run, images, test)
     draw(vae, history, test, run.output, run.seed)
-    results = vae.evaluate(test, verbose=0)
-    results["log p(x) >= [nats]"] = float(vae.log_likelihood(test.images(200), 200).mean())
-    _run.report(run, results)
+    results = {f"test {name}": value for name, value in vae.evaluate(test, verbose=0).items()}
+    few = test.take(500).images()
+    results["test ELBO [nats]"] = float(vae.elbo(few, 10).mean())
+    results["test log p(x) >= [nats]"] = float(vae.log_likelihood(few, 100).mean())
+    what = f"Variational autoencoder: {run.latent_dim} latents, {run.reconstruction} "
+    what += f"reconstruction, KL weight {run.kl_weight:g}, {run.epochs} epochs."
+    _run.report(run, vae, what, results)
     return vae
 
 

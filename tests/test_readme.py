@@ -133,6 +133,7 @@ def test_imports_run_one_way():
         "models": ["models", "networks", "engine", "losses", "schedules", "layers", "data"],
         "plots": ["plots", "data"],
         "callbacks": ["callbacks", "plots", "engine"],
+        "zoo": ["zoo", "models", "engine", "data", "plots"],
     }
     for path in (ROOT / "kgen").rglob("*.py"):
         place = path.relative_to(ROOT / "kgen").parts[0].removesuffix(".py")

@@ -2,12 +2,14 @@
 
 from kgen.engine.backend import input_gradient
 from kgen.engine.generative_model import GenerativeModel
+from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
 from kgen.engine.optimizers import OptimizerGroup
 from kgen.engine.run import NonFiniteLoss
 
 __all__ = [
     "GenerativeModel",
+    "LeftOut",
     "MovingAverage",
     "NonFiniteLoss",
     "OptimizerGroup",

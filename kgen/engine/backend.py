@@ -2,7 +2,7 @@
 
 `Steps` (a mixin: `train_step`, `test_step`), `value_and_grad`, `input_gradient`,
 `apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `keeping_values`,
-`synchronize`, `random_state` and `set_random_state`.
+`synchronize`, `random_state`, `set_random_state` and `accelerators`.
 """
 
 import keras
@@ -11,6 +11,7 @@ match keras.backend.backend():
     case "tensorflow":
         from kgen.engine.on_tensorflow import (
             Steps,
+            accelerators,
             apply_gradients,
             compiled,
             fold_replica,
@@ -25,6 +26,7 @@ match keras.backend.backend():
     case "jax":
         from kgen.engine.on_jax import (
             Steps,
+            accelerators,
             apply_gradients,
             compiled,
             fold_replica,
@@ -39,6 +41,7 @@ match keras.backend.backend():
     case "torch":
         from kgen.engine.on_torch import (
             Steps,
+            accelerators,
             apply_gradients,
             compiled,
             fold_replica,
@@ -58,6 +61,7 @@ match keras.backend.backend():
 
 __all__ = [
     "Steps",
+    "accelerators",
     "apply_gradients",
     "compiled",
     "fold_replica",

@@ -15,6 +15,7 @@ from kgen.arguments import positive
 from kgen.data.ranges import check_images, normalize_image_shape, to_model_range, with_channel
 from kgen.engine import backend, feed
 from kgen.engine.context import CONTEXT, EVALUATION, TRAINING, running
+from kgen.engine.left_out import LeftOut
 from kgen.engine.optimizers import (
     LossScale,
     OptimizerGroup,
@@ -78,7 +79,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         super().__init__(name=name, dtype=dtype, autocast=False)
         if any(isinstance(names, str) for names in self.players.values()):
             raise TypeError(f"players maps optimizers to lists of networks; got {self.players}.")
-        expected = [n for names in self.players.values() for n in names]
+        expected = self.network_names
         if unknown := sorted(set(networks) - set(expected)):
             raise TypeError(
                 f"{type(self).__name__} got unknown arguments {unknown}; its networks are "
@@ -169,6 +170,17 @@ class GenerativeModel(backend.Steps, keras.Model):
     def input_signature(self):
         """Shape and dtype of one input of `call`, without the batch axis."""
         return self.image_shape, "float32"
+
+    def inference_networks(self):
+        """The networks that a file of `kgen.zoo` keeps: those that make images, encode, decode.
+
+        Returns:
+            Dictionary from the constructor's argument to the network that is passed there when the
+            file is loaded; by default every network. A GAN that generates by the moving average
+            returns `{"generator": self.generator_average.model}`: the average takes the
+            generator's place, and a `kgen.engine.LeftOut` that of the discriminator.
+        """
+        return {name: getattr(self, name) for name in self.network_names}
 
     # What an author uses.
 
@@ -292,6 +304,11 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     # Players and optimizers.
 
+    @property
+    def network_names(self):
+        """Names of the networks of all players, in their order."""
+        return [name for names in self.players.values() for name in names]
+
     def variables_of(self, player):
         """The trainable variables of a player's networks, each once."""
         found = {}
@@ -381,8 +398,10 @@ class GenerativeModel(backend.Steps, keras.Model):
                 f"Under the policy {policy.name!r} weights would be kept and updated in "
                 f'{policy.variable_dtype}; use "float32", "mixed_bfloat16" or "mixed_float16".'
             )
-        for name in [n for names in self.players.values() for n in names]:
+        for name in self.network_names:
             network = getattr(self, name, None)
+            if isinstance(network, LeftOut):
+                raise ValueError(network.reason)
             if network is None:
                 raise ValueError(
                     f"{type(self).__name__} has no network {name!r}: pass {name}= or set self."
@@ -623,7 +642,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
-        for name in [n for names in self.players.values() for n in names]:
+        for name in self.network_names:
             config[name] = keras.saving.serialize_keras_object(getattr(self, name))
         return config
 
@@ -667,7 +686,7 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def _refuse_shared_layers(self):
         owners = {}
-        for name in [n for names in self.players.values() for n in names]:
+        for name in self.network_names:
             for layer in getattr(self, name)._flatten_layers():
                 other = owners.setdefault(id(layer), name)
                 if other != name and layer.weights:
@@ -691,7 +710,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise ValueError(f"A kgen model is saved to a .keras file; got {str(filepath)!r}.")
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
-        _refuse_unregistered(keras.saving.serialize_keras_object(self))
+        refuse_unregistered(keras.saving.serialize_keras_object(self))
         self._refuse_shared_layers()
         self.ensure_built()
         backend.synchronize(self)
@@ -729,7 +748,7 @@ def _spans(initial_epoch, batch, epochs):
         yield initial_epoch, epochs
 
 
-def _refuse_unregistered(config):
+def refuse_unregistered(config):
     """Raise for a class or function in a configuration that Keras could not find on loading."""
     if isinstance(config, dict):
         name, module = config.get("registered_name"), config.get("module")
@@ -751,10 +770,10 @@ def _refuse_unregistered(config):
                 '    @keras.saving.register_keras_serializable("my_package")'
             )
         for value in config.values():
-            _refuse_unregistered(value)
+            refuse_unregistered(value)
     elif isinstance(config, list | tuple):
         for value in config:
-            _refuse_unregistered(value)
+            refuse_unregistered(value)
 
 
 def _is_found(function):

@@ -14,6 +14,7 @@ class MovingAverage(keras.layers.Layer):
     After each `update()`, `average = decay * average + (1 - decay) * weights`; batch statistics and
     other non-trainable weights are copied. Unlike an optimizer's `use_ema`, nothing ever overwrites
     the trained weights. The average is not trainable and is saved with the model that holds it.
+    A network without trainable weights never moves, so it is its own average: no copy is made.
 
     Args:
         network: the `keras.Model` to follow, built.
@@ -41,7 +42,7 @@ class MovingAverage(keras.layers.Layer):
                 "once, before its average is made."
             )
         self.decay = decay
-        self.model = _copy(network)
+        self.model = _copy(network) if network.trainable_variables else network
         self.model.trainable = False
         self._network = weakref.ref(network)  # not tracked: its weights belong to the model
         self.built = True
@@ -52,6 +53,8 @@ class MovingAverage(keras.layers.Layer):
 
     def update(self):
         """Move the average towards the network by `1 - decay`; copy what is not trained."""
+        if self.model is self._network():
+            return
         moved, copied = ([], []), ([], [])
         for target, source in zip(self.model.weights, self._network().weights, strict=True):
             targets, sources = moved if source.trainable else copied

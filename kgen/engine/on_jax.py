@@ -152,3 +152,8 @@ def random_state():
 
 def set_random_state(state):
     """Restore what `random_state` returned."""
+
+
+def accelerators():
+    """Names of the GPUs and TPUs that JAX sees."""
+    return [d.device_kind for d in jax.devices() if d.platform != "cpu"]

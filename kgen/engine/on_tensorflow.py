@@ -111,3 +111,10 @@ def random_state():
 
 def set_random_state(state):
     """Restore what `random_state` returned."""
+
+
+def accelerators():
+    """Names of the GPUs and TPUs that TensorFlow sees."""
+    devices = [d for kind in ("GPU", "TPU") for d in tf.config.list_physical_devices(kind)]
+    details = tf.config.experimental.get_device_details
+    return [details(d).get("device_name", d.device_type) for d in devices]

@@ -104,3 +104,8 @@ def set_random_state(state):
             torch.set_rng_state(values)
         else:
             torch.cuda.set_rng_state(values, device)
+
+
+def accelerators():
+    """Names of the GPUs that torch sees."""
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

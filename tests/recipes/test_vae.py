@@ -36,6 +36,27 @@ def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
     assert str(folder) in printed and "vae.keras" in printed
 
 
+def test_a_trained_model_is_published(tmp_path, monkeypatch):
+    argv = [*SHORT, "--latent-dim", "3", "--reconstruction", "bernoulli", "--kl-weight", "0.5"]
+    argv += ["--output", str(tmp_path / "out"), "--publish", str(tmp_path / "store" / "small")]
+    monkeypatch.setattr(kgen.zoo.sys, "argv", ["vae.py", *argv])
+    model = main()
+    card = kgen.zoo.card("small", tmp_path / "store")
+    loaded = kgen.zoo.load("small", tmp_path / "store")
+    np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
+    assert (loaded.latent_dim, loaded.reconstruction, loaded.kl_weight) == (3, "bernoulli", 0.5)
+    assert card["command"].endswith(" ".join(argv)) and "digits" in card["data"]
+    assert card["data"].startswith("digits: 200 x (8, 8, 1)") and "CC BY" in card["licence"]
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results.pop("seconds") == card["seconds"] and results == card["metrics"]
+    assert "float32, XLA off" in card["device"] and "3 latents" in card["what"]
+
+
+def test_a_name_that_cannot_be_published_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"letters, digits.*'a\.b'"):
+        main([*SHORT, "--output", str(tmp_path), "--publish", "a.b"])
+
+
 class Cut(Exception):
     pass
 
