@@ -245,7 +245,7 @@ def in_order(function, items):
 
 def progress(items, total, what):
     """A progress bar over items, shown if it takes longer than two seconds."""
-    return tqdm(items, what, total, delay=2, leave=False)
+    return tqdm(items, what, total, delay=2, leave=False, disable=None)  # not in log files
 
 
 def shapes_of(paths, skip_broken=False):
