@@ -51,6 +51,7 @@ __all__ = [
     "this_device",
 ]
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 DTYPES = ("float32", "float16")
 FILES = (".keras", ".png", ".md", ".json")  # the card last: it vouches for the others
 
@@ -131,7 +132,7 @@ def load(name, folder=None):
     ```
     """
     stem = _find(name, folder)
-    path = _with_suffix(stem, ".keras")
+    path = stem.with_suffix(".keras")
     if _checksum(path) != _read(stem)["sha256"]:
         raise ValueError(
             f"{path} is not the file that its card {name}.json describes: one of the two is "
@@ -213,7 +214,9 @@ def save(
         "seed": _plain(seed),
         "device": this_device() if device is None else device,
         "seconds": _plain(seconds),
-        "metrics": {k: _plain(v) for k, v in metrics.items()} if _is_mapping(metrics) else metrics,
+        "metrics": {k: _plain(v) for k, v in metrics.items()}
+        if isinstance(metrics, dict)
+        else metrics,
         "samples": f"{name}.png",
     }
     _check(content, content, "kgen.zoo.save")
@@ -221,21 +224,21 @@ def save(
     _refuse_values(copy, dtype)
     with _beside(folder) as temporary:
         stem = temporary / name
-        path = _with_suffix(stem, ".keras")
+        path = stem.with_suffix(".keras")
         copy.save(path)
         _rewrite(path, dtype)
         loaded = keras.saving.load_model(path)
-        _draw(loaded, samples, content["seed"], _with_suffix(stem, ".png"))
+        _draw(loaded, samples, content["seed"], stem.with_suffix(".png"))
         networks = [getattr(loaded, network) for network in loaded.network_names]
         parameters = sum(network.count_params() for network in networks)
         content |= {"parameters": parameters, "sha256": _checksum(path)}
         content = {field: content[field] for field in SCHEMA}
-        _with_suffix(stem, ".md").write_text(markdown(content), encoding="utf-8")
+        stem.with_suffix(".md").write_text(markdown(content), encoding="utf-8")
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        _with_suffix(stem, ".json").write_text(text, encoding="utf-8")
+        stem.with_suffix(".json").write_text(text, encoding="utf-8")
         for suffix in FILES:
-            os.replace(_with_suffix(stem, suffix), _with_suffix(folder / name, suffix))
-    return _with_suffix(folder / name, ".keras")
+            os.replace(stem.with_suffix(suffix), (folder / name).with_suffix(suffix))
+    return (folder / name).with_suffix(".keras")
 
 
 def markdown(card):
@@ -286,7 +289,7 @@ def this_device():
 
 def check_name(name):
     """Raise a ValueError for what is no name of a model."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ValueError(
             f"A model's name consists of letters, digits, - and _, such as 'vae_digits', without "
             f"folder or suffix; got {name!r}."
@@ -321,11 +324,8 @@ def _folder_to_write(folder):
 
 def _names(place):
     """Names of the models in a folder: those that have both a file and a card."""
-    return sorted(path.stem for path in place.glob("*.json") if path.with_suffix(".keras").exists())
-
-
-def _with_suffix(stem, suffix):
-    return stem.with_name(stem.name + suffix)
+    names = {path.stem for path in place.glob("*.json") if path.with_suffix(".keras").is_file()}
+    return sorted(filter(NAME.fullmatch, names))
 
 
 def _find(name, folder):
@@ -334,8 +334,8 @@ def _find(name, folder):
     places = _places(folder)
     for _, place in places:
         stem = place / name
-        if _with_suffix(stem, ".keras").is_file():
-            if _with_suffix(stem, ".json").is_file():
+        if stem.with_suffix(".keras").is_file():
+            if stem.with_suffix(".json").is_file():
                 return stem
             raise FileNotFoundError(
                 f"{stem}.keras has no card {name}.json beside it, so it is not a model of the zoo. "
@@ -360,7 +360,7 @@ def _shown(place):
 
 
 def _read(stem):
-    path = _with_suffix(stem, ".json")
+    path = stem.with_suffix(".json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -373,7 +373,7 @@ def _read(stem):
 
 def _check(content, fields, where):
     """Raise for a card that does not have exactly these fields, each as `SCHEMA` wants it."""
-    if not _is_mapping(content):
+    if not isinstance(content, dict):
         raise ValueError(f"{where}: a card is a dictionary; got {type(content).__name__}.")
     if set(content) != set(fields):
         missing, unknown = sorted(set(fields) - set(content)), sorted(set(content) - set(fields))
@@ -384,10 +384,6 @@ def _check(content, fields, where):
         expected, holds = SCHEMA[field]
         if not holds(content[field]):
             raise ValueError(f"{where}: {field} must be {expected}; got {content[field]!r}.")
-
-
-def _is_mapping(value):
-    return isinstance(value, dict)
 
 
 def _plain(number):

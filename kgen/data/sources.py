@@ -95,7 +95,7 @@ def load(
         name=str(name),
     )
     if found.identity is not None:  # with what decides on the pixels that are read
-        settings["identity"] = repr((found.identity, str(split), channels, size))
+        settings["identity"] = repr((found.identity, channels, size))
     if found.second is not None:
         pair = {"aligned": found.aligned, "domain_names": found.domain_names}
         dataset = ImagePairs(found.images, found.second, **pair, **settings)

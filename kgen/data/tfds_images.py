@@ -26,14 +26,15 @@ def from_tfds(name, split, data_dir, options):
     domains = [s[:-1] for s in splits if s.endswith("A") and f"{s[:-1]}B" in splits]
     if domains and (split or "train") in domains:
         a, b = (_read(builder, name, f"{split or 'train'}{side}", options)[0] for side in "AB")
-        identity = builder.info.full_name
+        identity = f"{builder.info.full_name} {split or 'train'}"
         return Found(a, second=b, aligned=False, domain_names=("A", "B"), identity=identity)
     if split is None:
         split = "train" if "train" in splits or not splits else splits[0]
     words = set(re.findall(r"[a-z]\w*", split)) if isinstance(split, str) else set()
     if splits and not words <= {*splits, "all"}:
         raise ValueError(f"{name!r} has the splits {sorted({*splits, *domains})}; got {split!r}.")
-    return Found(*_read(builder, name, split, options), identity=builder.info.full_name)
+    identity = f"{builder.info.full_name} {split}"
+    return Found(*_read(builder, name, split, options), identity=identity)
 
 
 def _read(builder, name, split, options):
