@@ -233,13 +233,20 @@ class ImageDataset(keras.utils.PyDataset):
             raise IndexError(f"Batch {index} of {len(self)}.")
         batch = self._epoch * self.batches_per_epoch + self._first_batch + index
         self._last_served = index == len(self) - 1
+        try:
+            return self._made_or_ahead(batch, end=batch + len(self) - index)
+        except Exception as error:
+            self.failure = error  # TensorFlow turns it into text on its way
+            raise
+
+    def _made_or_ahead(self, batch, end):
         stored = isinstance(self._images, Storage) or isinstance(self._labels, Storage)
         if not (stored or self.augment):
             return self._numbered(batch)
         if self._ahead is None:
             size = self._images.nbytes // self.num_examples * self.batch_size
             self._ahead = ReadAhead(self._numbered, min(2 * WORKERS, 1 + AHEAD // max(size, 1)))
-        return self._ahead.get(batch, end=batch + len(self) - index)
+        return self._ahead.get(batch, end)
 
     def on_epoch_end(self):
         """Move on to the next epoch, if this one was read to its end (Keras calls this)."""
@@ -275,7 +282,7 @@ class ImageDataset(keras.utils.PyDataset):
     def _forget(self):
         """Forget what depends on images and options."""
         self._order = self._chances = (None, None)
-        self._fingerprint = self._ahead = None
+        self._fingerprint = self._ahead = self.failure = None
 
     def _at_most(self, n):
         return self.num_examples if n is None else min(n, self.num_examples)

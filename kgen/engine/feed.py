@@ -1,5 +1,6 @@
 """From what a user hands to `fit` and `evaluate` to what Keras iterates, checked on the host."""
 
+import contextlib
 import itertools
 
 import keras
@@ -18,6 +19,19 @@ def is_array(x):
 def to_numpy(x):
     """An array in memory as a NumPy array."""
     return ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
+
+
+@contextlib.contextmanager
+def own_errors(*sources):
+    """Raise what a dataset raised, in place of what a backend made of it."""
+    try:
+        yield
+    except Exception as error:
+        for source in sources:
+            failure = getattr(source, "failure", None)
+            if failure is not None and failure is not error:
+                raise failure from None
+        raise
 
 
 def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):

@@ -592,7 +592,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             shuffle=False,
             steps_per_epoch=steps_per_epoch,
         )
-        with run.interruptible():
+        with run.interruptible(), feed.own_errors(source, validation_data):
             with finalized_once(self), backend.keeping_values(self):
                 for first, last in _spans(initial_epoch, run.batch, epochs):
                     if ours:
@@ -619,16 +619,18 @@ class GenerativeModel(backend.Steps, keras.Model):
             self._assert_compile_called("evaluate")
             x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
         kwargs["return_dict"] = True
-        with backend.keeping_values(self):
+        with feed.own_errors(x), backend.keeping_values(self):
             return super().evaluate(x, verbose=verbose, steps=steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
-        """What `call` returns, as NumPy arrays; images are checked and may be uint8."""
+        """What `call` returns, as NumPy arrays, in stored order; images may be uint8."""
         if feed.is_array(x):
             x = feed.to_numpy(x)
             if self.input_signature()[0] == self.image_shape:
                 x = self.images_in(x, "x")
-        with backend.keeping_values(self):
+        elif isinstance(x, feed.ImageDataset):
+            x, batch_size = feed.evaluation_source(self, x, None, batch_size), None
+        with feed.own_errors(x), backend.keeping_values(self):
             return super().predict(x, batch_size, verbose, steps, callbacks)
 
     # Saving.

@@ -73,6 +73,9 @@ def test_evaluation_and_images_do_without():
     model.compile()
     augmented = model.evaluate(data, verbose=0)["loss"]
     assert augmented == model.evaluate(ImageDataset(IMAGES, batch_size=10), verbose=0)["loss"]
+    np.testing.assert_allclose(
+        model.predict(data, verbose=0), model.predict(IMAGES, verbose=0), atol=1e-5
+    )
 
 
 def test_both_of_a_pair_are_augmented_alike():
