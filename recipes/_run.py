@@ -29,9 +29,13 @@ def parse(description, argv=None, **defaults):
     add("--output", type=Path, help="folder of figures, model and checkpoints")
     add("--resume", action="store_true", help="continue the run in the output folder")
     add("--limit", type=int, help="use the first images only")
-    add("--publish", type=Path("saved_models").joinpath, help="name of the model in the zoo")
+    add("--publish", type=Path("saved_models").joinpath, help="name in saved_models/, or full path")
     for name in sorted(defaults.keys() - vars(parser.parse_args([]))):  # those of the recipe
-        add(f"--{name.replace('_', '-')}", type=type(defaults[name]), help=f"{defaults[name]}")
+        add(
+            f"--{name.replace('_', '-')}",
+            type=type(defaults[name]),
+            help=f"default: {defaults[name]}",
+        )
     parser.set_defaults(**defaults)
     run = parser.parse_args(argv)
     if run.publish:
