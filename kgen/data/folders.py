@@ -44,6 +44,7 @@ class Options(NamedTuple):
     channels: Any = None
     memory: Any = None
     skip_broken: bool = False
+    limit: Any = None  # the first so many
 
 
 def from_path(path, split, kind, options):
@@ -125,6 +126,7 @@ def _images_in(folder, pattern="*"):
 
 def _files(paths, options):
     """The images of these files, in memory where they fit; which files they are; identity."""
+    paths = paths[: options.limit]
     shapes = shapes_of(paths, options.skip_broken)
     kept = [i for i, shape in enumerate(shapes) if shape is not None]
     if left_out := len(paths) - len(kept):
@@ -172,10 +174,11 @@ def _some(paths):
 
 
 def _from_classes(folder, split, options):
+    """Images by class; the classes take turns."""
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not names:
         raise ValueError(f'{folder} has no folders: kind="classes" expects one for each class.')
-    files, labels = [], []
+    files, labels, places = [], [], []
     for label, name in enumerate(names):
         own = _images_in(folder / name, "**/*")
         if not own:
@@ -185,13 +188,16 @@ def _from_classes(folder, split, options):
             )
         files += own
         labels += [label] * len(own)
-    labels = np.array(labels, "int64")
+        places += [(i + 0.5) / len(own) for i in range(len(own))]
+    turns = np.lexsort((labels, places))  # so that the first images are of all classes
+    files, labels = [files[i] for i in turns], np.array(labels, "int64")[turns]
     files, labels = _part(files, split, folder, labels), _part(labels, split, folder, labels)
     images, kept, identity = _files(files, options)
     return Found(images, labels[kept], names, identity=identity)
 
 
 def _from_pairs(files, options):
+    files = files[: options.limit]
     for path, shape in zip(files, shapes_of(files), strict=True):
         if shape[1] % 2:
             raise ValueError(
@@ -239,6 +245,7 @@ def _from_lmdb(folder, split, options):
     shape = (*options.size, options.channels or 3)
     storage = Encoded(images.read, len(images), shape, name=lambda i: f"{i} of {folder}")
     storage = _part(storage, split, folder)
+    storage = storage.at(np.arange(min(options.limit or len(storage), len(storage))))
     return Found(into_memory(storage, options.memory), identity=storage.identity)
 
 

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from kgen.arguments import positive
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
 from kgen.data.folders import Found, Options, fifths, from_path
@@ -38,10 +39,10 @@ def load(
             - `"faces"`: portraits drawn at the size asked for, 64 pixels by default;
               `"faces/glasses"` and the like have that factor of `kgen.data.faces.FACTORS` as
               label, `"faces/edges2photo"` and the like are pairs of two renderings;
-            - a path: a folder with a folder of images for each class; of images; of side-by-side
-              pairs (`kind="pairs"`); of two domains (`trainA`, `trainB`, `testA`, `testB`, or two
-              folders and `kind="domains"`); of IDX files; or an LMDB; each also below folders
-              named `train`, `test`, ...; an `.npz`, `.npy` or IDX file;
+            - a path: a folder with a folder of images for each class (they take turns); of images;
+              of side-by-side pairs (`kind="pairs"`); of two domains (`trainA`, `trainB`, `testA`,
+              `testB`, or two folders and `kind="domains"`); of IDX files; or an LMDB; each also
+              below folders named `train`, `test`, ...; an `.npz`, `.npy` or IDX file;
             - any image set of TensorFlow Datasets: `"mnist"`, `"celeb_a"`, `"lsun/bedroom"`,
               `"cycle_gan/horse2zebra"`, ...
         split: None for `"train"`, where there are splits, and everything otherwise. `"train"`,
@@ -77,7 +78,9 @@ def load(
     size = _size(image_size)
     if channels not in (None, 1, 3, 4):
         raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
-    options = Options(size, channels, memory, bool(skip_broken))
+    if num_examples is not None:
+        positive(num_examples, "num_examples")
+    options = Options(size, channels, memory, bool(skip_broken), num_examples)
     found = _find(name, split, size, data_dir, num_examples, kind, options)
     if len(found.images) == 0:
         raise ValueError(

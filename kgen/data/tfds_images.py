@@ -33,6 +33,8 @@ def from_tfds(name, split, data_dir, options):
     words = set(re.findall(r"[a-z]\w*", split)) if isinstance(split, str) else set()
     if splits and not words <= {*splits, "all"}:
         raise ValueError(f"{name!r} has the splits {sorted({*splits, *domains})}; got {split!r}.")
+    if options.limit and split in splits:
+        split += f"[:{min(options.limit, builder.info.splits[split].num_examples)}]"
     identity = f"{builder.info.full_name} {split}"
     return Found(*_read(builder, name, split, options), identity=identity)
 
