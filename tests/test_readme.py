@@ -8,6 +8,7 @@ import shlex
 import keras
 import numpy as np
 from keras import layers, ops
+from PIL import Image
 
 import kgen
 
@@ -89,6 +90,27 @@ def test_a_users_own_model(tmp_path):
         loaded.predict(x[:3], verbose=0), model.predict(x[:3], verbose=0), atol=1e-6
     )
     assert model.predict(x[:3], verbose=0).shape == (3, 28, 28, 1)
+
+
+def test_images_come_by_name(tmp_path, monkeypatch):
+    """The README's own lines, on small folders and with generated celebrities."""
+    import tensorflow_datasets as tfds
+
+    monkeypatch.chdir(tmp_path)
+    image = Image.fromarray(np.arange(3 * 80 * 80, dtype="uint8").reshape(80, 80, 3))
+    for path in ("photos/cat/1.jpg", "photos/dog/2.jpg", "maps/train/1.jpg"):
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    readme = (ROOT / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(load = .*?)```", readme, re.DOTALL)
+    names = {"kgen": kgen}
+    with tfds.testing.mock_data(num_examples=5):
+        exec(lines.replace('"celeb_a"', f'"celeb_a", data_dir={str(tmp_path)!r}'), names)
+    shapes = {n: names[n].image_shape for n in ("digits", "faces", "ring", "celebrities")}
+    assert shapes["digits"] == (28, 28, 1) and shapes["faces"] == (64, 64, 3)
+    assert shapes["ring"] == (2,) and shapes["celebrities"] == (64, 64, 3)
+    assert names["photos"].class_names == ["cat", "dog"] and names["photos"].augment["flip"]
+    assert names["maps"].image_shape == names["maps"].target_shape == (256, 256, 3)
 
 
 def test_the_readmes_commands_name_what_exists():
