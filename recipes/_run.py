@@ -31,11 +31,7 @@ def parse(description, argv=None, **defaults):
     add("--limit", type=int, help="use the first images only")
     add("--publish", type=Path("saved_models").joinpath, help="name in saved_models/, or full path")
     for name in sorted(defaults.keys() - vars(parser.parse_args([]))):  # those of the recipe
-        add(
-            f"--{name.replace('_', '-')}",
-            type=type(defaults[name]),
-            help=f"default: {defaults[name]}",
-        )
+        add("--" + name.replace("_", "-"), type=type(defaults[name]), help="%(default)s by default")
     parser.set_defaults(**defaults)
     run = parser.parse_args(argv)
     if run.publish:
