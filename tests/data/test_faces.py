@@ -6,7 +6,6 @@ from keras import ops
 
 from kgen.data.faces import (
     FACTORS,
-    HAIR,
     RENDERINGS,
     SEGMENTS,
     captions,
@@ -15,6 +14,7 @@ from kgen.data.faces import (
     sample_factors,
     segments,
 )
+from kgen.data.faces.measures import HAIR
 
 CLASSES = {name: kind for name, kind in FACTORS.items() if isinstance(kind[0], str)}
 NUMBERS = {name: kind for name, kind in FACTORS.items() if name not in CLASSES}

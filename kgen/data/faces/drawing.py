@@ -1,0 +1,145 @@
+"""Drawing at any size, in any rendering: on the host in pieces, or on the device."""
+
+import numbers
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from keras import ops
+
+from kgen.data.faces import portrait, scenery
+from kgen.data.faces.canvas import SEGMENTS, Canvas
+from kgen.data.faces.factors import FACTORS, check_factors
+from kgen.data.faces.measures import measures
+
+RENDERINGS = ("photo", "sketch", "edges", "segmentation")
+
+PIXELS = 65536  # drawn at once on the host: an array of so many fits a core's cache
+LAYERS = scenery.LAYERS + portrait.LAYERS
+
+
+def draw(factors, size, rendering="photo", threads=None):
+    """Draw faces on the host.
+
+    Args:
+        factors: what `sample_factors` returns, whole or some rows of it, changed at will.
+        size: of the square images, 8 to 1,024 pixels.
+        rendering: `"photo"`, `"sketch"` (pen on paper), `"edges"` (white on black) or
+            `"segmentation"` (the colours of `SEGMENTS`).
+        threads: by default as many as there are processors, at most 8.
+
+    Returns:
+        uint8 `(N, size, size, 3)`.
+
+    Raises:
+        ValueError: if size, rendering or factors are not as above.
+    """
+    _check(size, rendering)
+    check_factors(factors)
+    if rendering == "segmentation":
+        colours = np.array(list(SEGMENTS.values()), "uint8")
+        return colours[segments(factors, size, threads)]
+    return _on_host(factors, size, rendering, threads, (3,))
+
+
+def segments(factors, size, threads=None):
+    """The segment to which each pixel belongs, pixel for pixel those of `draw`.
+
+    Returns:
+        uint8 `(N, size, size)`, indices of `SEGMENTS`.
+    """
+    _check(size, "segmentation")
+    check_factors(factors)
+    return _on_host(factors, size, "segmentation", threads, ())
+
+
+def draw_on_device(factors, size, rendering="photo"):
+    """Draw faces with the backend's operations, also inside a compiled step.
+
+    Args:
+        factors: as for `draw`, of arrays or tensors; nothing is checked but size and rendering.
+        size: of the square images, 8 to 1,024 pixels, a Python integer.
+        rendering: as for `draw`.
+
+    Returns:
+        float32 tensor `(N, size, size, 3)` in [-1, 1], at most two levels of 255 from `draw`'s.
+    """
+    _check(size, rendering)
+    factors = {name: ops.convert_to_tensor(value) for name, value in factors.items()}
+    planes = _planes(ops, factors, size, rendering, 0, size)
+    if rendering == "segmentation":
+        colours = np.array(list(SEGMENTS.values()), "float32") / 127.5 - 1
+        return ops.take(colours, ops.cast(planes[0], "int32"), axis=0)
+    return ops.clip(ops.stack(planes, axis=-1) * 2.0 - 1.0, -1.0, 1.0)
+
+
+def _check(size, rendering):
+    if not isinstance(size, numbers.Integral) or not 8 <= size <= 1024:
+        raise ValueError(f"size must be an integer from 8 to 1024; got {size!r}.")
+    if rendering not in RENDERINGS:
+        raise ValueError(f"rendering must be one of {RENDERINGS}; got {rendering!r}.")
+
+
+def _on_host(factors, size, rendering, threads, channels):
+    factors = {name: np.asarray(factors[name]) for name in (*FACTORS, "detail")}
+    n = len(factors["detail"])
+    images = np.empty((n, size, size, *channels), "uint8")
+    rows = min(size, max(8, PIXELS // size))
+    together = max(1, PIXELS // (size * rows))
+    # Faces that are alike come together: shapes that none of them has are left out.
+    order = np.lexsort([factors[name] for name in ("glasses", "hair", "background")])
+
+    def piece(job):
+        first, top = job
+        chosen, bottom = order[first : first + together], min(top + rows, size)
+        some = {name: value[chosen] for name, value in factors.items()}
+        planes = _planes(np, some, size, rendering, top, bottom)
+        if not channels:
+            images[chosen, top:bottom] = planes[0].astype("uint8")
+            return
+        pixels = np.empty((len(chosen), bottom - top, size, 3), "uint8")
+        for channel, plane in enumerate(planes):
+            pixels[..., channel] = np.clip(plane * 255 + 0.5, 0, 255)
+        images[chosen, top:bottom] = pixels
+
+    jobs = [(first, top) for first in range(0, n, together) for top in range(0, size, rows)]
+    threads = min(len(jobs), threads or min(8, os.cpu_count() or 1))
+    if threads <= 1:
+        for job in jobs:
+            piece(job)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(piece, jobs))
+    return images
+
+
+def _planes(xp, factors, size, rendering, top, bottom):
+    """Rows `top` to `bottom` of the faces: planes (n, rows, size), colours in [0, 1]."""
+    face = measures(xp, factors)
+    canvas = Canvas(xp, face, size, rendering, top, bottom)
+    for paint, (above, below, left, right), flag in LAYERS:
+        part = canvas.part(above, below, left, right)
+        if part is not None and not part.none(getattr(face, flag)):
+            paint(part, face)
+    if rendering == "segmentation":
+        return canvas.segment
+    if rendering == "edges":
+        return canvas.lines * 3
+    if rendering == "sketch":
+        return _sketch(canvas)
+    return canvas.colour
+
+
+def _sketch(canvas):
+    """Pen on paper: outlines, and hatching where the photo is dark."""
+    xp = canvas.xp
+    r, g, b = canvas.colour
+    light = 0.35 * r + 0.5 * g + 0.15 * b
+    count = min(70, canvas.size / 4)
+    ink = canvas.lines[0]
+    for slope, dark in ((1.0, 0.40), (-1.0, 0.16)):
+        phase = (canvas.x * 0.8 + slope * canvas.y) * count
+        wave = xp.abs(phase - xp.floor(phase) - 0.5) * 2
+        ink = xp.maximum(ink, xp.clip((dark - light) * 2.4 - wave + 0.30, 0.0, 1.0) * 0.75)
+    ink = xp.maximum(ink, xp.clip((0.19 - light) * 14, 0.0, 1.0)) * 0.9
+    return [1 - ink * k for k in (0.86, 0.88, 0.84)]

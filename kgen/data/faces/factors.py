@@ -1,0 +1,116 @@
+"""What a face is: its factors, and how they are drawn."""
+
+import numbers
+
+import numpy as np
+
+from kgen.arguments import positive
+
+FACTORS = {
+    "presentation": ("woman", "man"),
+    "skin": ("fair", "tan", "brown", "dark"),
+    "hair": ("bald", "short", "curly", "bob", "long", "bun"),
+    "hair_colour": ("black", "brown", "blond", "red", "grey"),
+    "eye_colour": ("brown", "blue", "green"),
+    "glasses": ("none", "round", "square"),
+    "beard": ("none", "moustache", "full"),
+    "outfit": ("shirt", "sweater"),
+    "outfit_colour": ("red", "blue", "green", "yellow", "white"),
+    "background": ("room", "hills", "city", "sea"),
+    "time": ("day", "night"),
+    "smile": (-1.0, 1.0),  # from down to up
+    "yaw": (-1.0, 1.0),  # turned to the picture's left or right
+    "tilt": (-1.0, 1.0),  # leaning to the picture's left or right
+    "light": (-1.0, 1.0),  # comes from the picture's left or right
+    "light_strength": (0.3, 1.0),
+    "face_width": (-1.0, 1.0),
+    "eye_size": (-1.0, 1.0),
+    "brows": (-1.0, 1.0),  # lowered to raised
+}
+"""What is known of each face: a factor's classes by name, or its (low, high)."""
+
+SHARES = {  # where classes are not equally likely
+    "hair": {"woman": (0, 1, 1, 1, 1, 1), "man": (1, 2, 1, 0, 0.5, 0)},
+    "beard": {"woman": (1, 0, 0), "man": (1, 1, 1)},
+}
+
+COLUMNS = 32  # uniform numbers of a face, some in reserve
+
+
+def sample_factors(n, seed=0, start=0, **fixed):
+    """Draw the factors of `n` faces.
+
+    They are independent and uniform, but for what depends on the presentation: women have no beard
+    and are not bald; men have short hair more often than other hair, and neither bob nor bun.
+
+    Args:
+        n: number of faces.
+        seed: integer from 0 upward.
+        start: number of the first face: faces 8 to 15 are `sample_factors(8, seed, start=8)`.
+        **fixed: factors that are given instead of drawn: a class by name or index, a number, or one
+            of these for each face. Whatever does not depend on them stays as it was drawn.
+
+    Returns:
+        A dictionary of arrays of N rows: each factor's int32 class indices or float32 numbers, and
+        `"detail"`, float32 `(N, 4)` in [0, 1), which is no label (where the sun stands).
+
+    Raises:
+        ValueError: for an unknown factor or class, or a number out of its range.
+    """
+    n = positive(n, "n")
+    for name, value in (("seed", seed), ("start", start)):
+        if not isinstance(value, numbers.Integral) or value < 0:
+            raise ValueError(f"{name} must be an integer from 0 upward; got {value!r}.")
+    if unknown := sorted(set(fixed) - set(FACTORS)):
+        raise ValueError(f"There is no factor {unknown}; the factors are {list(FACTORS)}.")
+    bits = np.random.PCG64(seed)
+    bits.advance(start * COLUMNS)
+    uniforms = np.random.Generator(bits).random((n, COLUMNS))
+    factors = {}
+    for column, (name, kind) in enumerate(FACTORS.items()):
+        u = uniforms[:, column]
+        if name in fixed:
+            factors[name] = _given(name, fixed[name], n)
+        elif name in SHARES:
+            shares = np.array([SHARES[name][who] for who in FACTORS["presentation"]], "float64")
+            steps = (shares.cumsum(1) / shares.sum(1, keepdims=True))[factors["presentation"]]
+            factors[name] = (u[:, None] >= steps).sum(1).astype("int32")
+        elif isinstance(kind[0], str):
+            factors[name] = (u * len(kind)).astype("int32")
+        else:
+            factors[name] = (kind[0] + u * (kind[1] - kind[0])).astype("float32")
+    factors["detail"] = uniforms[:, -4:].astype("float32") * np.float32(0.9999)
+    return factors
+
+
+def _given(name, value, n):
+    """A factor that the caller fixed, as an array of n rows."""
+    kind = FACTORS[name]
+    values = np.asarray(value)
+    if values.shape not in ((), (n,)):
+        raise ValueError(f"{name} must be one value or one for each of {n}; got {value!r}.")
+    if isinstance(kind[0], str):
+        if values.dtype.kind == "U" and set(values.ravel().tolist()) <= set(kind):
+            values = np.vectorize(kind.index, otypes=["int32"])(values)
+        elif values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= len(kind):
+            raise ValueError(f"{name} must be among {kind} or an index of these; got {value!r}.")
+        return np.broadcast_to(values, n).astype("int32")
+    if values.dtype.kind not in "iuf" or not ((values >= kind[0]) & (values <= kind[1])).all():
+        raise ValueError(f"{name} must be a number in [{kind[0]}, {kind[1]}]; got {value!r}.")
+    return np.broadcast_to(values, n).astype("float32")
+
+
+def check_factors(factors):
+    """Raise a `ValueError` unless factors are as `sample_factors` returns them."""
+    if missing := [name for name in (*FACTORS, "detail") if name not in factors]:
+        raise ValueError(
+            f"factors has no {missing}; start from what sample_factors returns and change that."
+        )
+    n = len(factors["detail"])
+    for name in FACTORS:
+        if np.shape(factors[name]) != (n,):
+            raise ValueError(
+                f"factors[{name!r}] must have shape ({n},), as detail has {n} rows; got "
+                f"{np.shape(factors[name])}."
+            )
+        _given(name, factors[name], n)
