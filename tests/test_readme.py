@@ -159,7 +159,7 @@ def test_imports_run_one_way():
     }
     for path in (ROOT / "kgen").rglob("*.py"):
         place = path.relative_to(ROOT / "kgen").parts[0].removesuffix(".py")
-        if place == "__init__":
+        if place == "__init__" or path.name == "__main__.py":  # a command is a front end
             continue
         for module in imports(path):
             assert not module.startswith(("recipes", "benchmarks", "tests")), path

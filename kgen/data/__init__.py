@@ -3,6 +3,7 @@
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
 from kgen.data.licences import licence
+from kgen.data.originals import prepare
 from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.data.sources import load
@@ -16,6 +17,7 @@ __all__ = [
     "faces",
     "licence",
     "load",
+    "prepare",
     "to_model_range",
     "to_uint8",
     "toy2d",
