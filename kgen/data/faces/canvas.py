@@ -173,6 +173,11 @@ def toned(colour, tone):
     return [c * (1 - (1 - tone) * k) for c, k in zip(colour, (0.82, 1.0, 1.05), strict=True)]
 
 
+def brightness(colour):
+    """How bright a colour is to the eye."""
+    return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
+
+
 def rgb(r, g, b):
     """A colour in [0, 1] from one in [0, 255]."""
     return [r / 255, g / 255, b / 255]

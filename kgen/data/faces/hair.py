@@ -1,6 +1,6 @@
 """Hair and beards."""
 
-from kgen.data.faces.canvas import ellipse, toned
+from kgen.data.faces.canvas import ellipse
 from kgen.data.faces.measures import head_distance, mouth_place
 
 
@@ -35,23 +35,24 @@ def beard(c, f):
     xp = c.xp
     head, x, y = head_distance(c, f)
     u, v, half = mouth_place(c, f)
-    colour = toned(f.hair_colour, 0.90)
-    tone = 1.02 + 0.2 * f.key * x - 0.12 * y
+    tone = 0.94 + 0.12 * f.lit + 0.2 * f.key * x - 0.12 * y
     flow = c.u * (1.25 - 0.4 * y) + 0.003 * xp.sin(c.v * 40 + c.u * 25)
     flow = flow + 0.0025 * xp.sin(flow * 310)
     for period in (0.0135, 0.0057):
         tone = tone + 0.06 * c.ripple(flow, period)
     if not c.none(f.full):
         line = 0.118 - 0.135 * xp.square(xp.square(x)) - 0.02 * xp.square(x)
-        hole = ellipse(xp, u, v - 0.008 - 0.010 * f.happy, half + 0.002, 0.020 + 0.014 * f.happy)
-        beard = xp.maximum(xp.maximum(head - 0.012, xp.maximum(line, 0.015) - c.v), -hole)
-        c.paint(beard, colour, "beard", tone, f.full, soft=0.007)
+        hole = ellipse(xp, u, v - 0.006 - 0.012 * f.happy, half - 0.002, 0.0185 + 0.015 * f.happy)
+        outline = head - 0.012 * xp.clip(2 * y, 0.0, 1.0)
+        beard = xp.maximum(xp.maximum(outline, xp.maximum(line, 0.015) - c.v), -hole)
+        c.paint(beard, f.beard_colour, "beard", tone, f.full, soft=0.007)
     if not c.none(f.moustache):
         q = xp.square(u / (half + 0.016))
         line = v + 0.029 - 0.020 * q + 0.008 * (1 - q) * f.happy
+        line = line + 0.016 * xp.minimum(f.smile, 0.0) * (0.4 - q)
         thick = xp.maximum(0.0155 * (1.1 - q), c.wide(0.0, 0.5))
         hair = xp.maximum(xp.abs(line) - thick, xp.abs(u) - half - 0.016)
-        c.paint(hair, colour, "beard", tone, f.moustache, soft=0.004)
+        c.paint(hair, f.beard_colour, "beard", tone, f.moustache, soft=0.004)
 
 
 def in_front(c, f):
@@ -64,13 +65,14 @@ def in_front(c, f):
     v = xp.minimum(v + f.parting * u + fringe, 0.0)
     opening = ellipse(xp, u, v, f.open * f.a, f.deep)
     if not c.none(f.curly):
-        opening = opening + 0.008 * f.curly * xp.sin(c.u * 62 + 1) * xp.sin(c.v * 62 + 1)
+        curls = 0.008 * xp.sin(c.u * 62 + 1) * xp.sin(c.v * 62 + 1)
+        opening = opening + f.curly * (curls - 0.45 * xp.maximum(c.v - 0.10, 0.0))
     hair = xp.maximum(xp.maximum(outer, -opening), c.v - f.cut)
     head, _, _ = head_distance(c, f)
     cast = xp.clip(1 - xp.maximum(hair, 0.0) / 0.035, 0.0, 1.0)
     cast = xp.square(cast) * xp.clip(0.5 - head / c.pixel, 0.0, 1.0)
     c.shade(cast * xp.clip(0.5 - c.v * 8, 0.0, 1.0) * 0.30 * f.haired)
-    tone = 0.98 + 1.1 * f.key * c.u - 0.35 * xp.maximum(c.v, 0.0)
+    tone = 0.94 + 0.10 * f.lit + 1.1 * f.key * c.u - 0.35 * xp.maximum(c.v, 0.0)
     tone = tone - 0.22 * xp.clip(1 - opening / 0.035, 0.0, 1.0)
     flow = c.u / (0.50 + 0.9 * xp.sqrt(xp.square(c.v + 0.02) + 0.03)) + 0.012 * xp.sin(c.v * 19)
     flow = flow + 0.011 * xp.sin(flow * 83) + 0.004 * xp.sin(flow * 211)
@@ -79,5 +81,5 @@ def in_front(c, f):
     covered = c.paint(hair, f.hair_colour, "hair", tone, f.haired)
     ring = (c.v + 0.185 + 0.02 * f.curly - 2.2 * xp.square(c.u - 0.06 * f.light)) / 0.055
     shine = xp.square(xp.maximum(1 - xp.square(ring), 0.0))
-    shine = shine * (0.22 + 0.33 * f.light_strength) * (0.8 + 0.2 * c.ripple(flow, 0.03))
+    shine = shine * (0.10 + 0.55 * f.lit) * (0.8 + 0.2 * c.ripple(flow, 0.03))
     c.blend(covered * shine, f.gloss)

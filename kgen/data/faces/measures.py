@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from kgen.data.faces.canvas import mix, rgb, times
+from kgen.data.faces.canvas import brightness, mix, rgb, times, toned
 from kgen.data.faces.factors import FACTORS
 
 SKIN = {"fair": (248, 214, 192), "tan": (226, 172, 132), "brown": (168, 110, 76)}
@@ -60,6 +60,8 @@ def measures(xp, factors):
     f.side = xp.sign(f.detail[0] - 0.5)  # of sun, moon and window
     f.day, f.all = 1 - f.night, 1 + 0 * f.night
     f.key = f.light * f.light_strength
+    f.lit = (f.light_strength - 0.3) * (1 / 0.7)
+    f.exposure = 0.82 + 0.24 * f.lit
     for name, (day, night) in SCENERY.items():
         setattr(f, name, mix(rgb(*day), rgb(*night), f.night))
     for kind in FACTORS["background"]:
@@ -69,21 +71,26 @@ def measures(xp, factors):
     angle = 0.16 * f.tilt
     f.cos, f.sin = xp.cos(angle), xp.sin(angle)
     f.turn, f.facing = xp.sin(0.42 * f.yaw), xp.cos(0.42 * f.yaw)
-    f.a = 0.186 * (1 + 0.10 * f.face_width)  # half the width of the head
+    f.a = 0.186 * (1 + 0.135 * f.face_width)  # half the width of the head
     f.chin = 0.255 + 0.012 * f.man
     f.happy = xp.maximum(f.smile, 0.0)
 
-    light = mix([1.0, 1.0, 1.0], [0.83, 0.81, 0.94], f.night)
+    light = mix([0.84, 0.83, 0.94], [0.93, 0.83, 0.75], f.room)  # of the moon, of the lamp
+    light = mix([1.0, 1.0, 1.0], light, f.night)
     f.skin, f.hair_colour = colour("skin", SKIN), colour("hair_colour", HAIR)
     f.cloth, f.iris = colour("outfit_colour", CLOTH), colour("eye_colour", EYES)
     f.white, f.rose = rgb(252, 250, 246), rgb(206, 72, 82)
     f.frame, f.dark = rgb(38, 30, 36), rgb(44, 28, 28)
     for name in ("skin", "hair_colour", "cloth", "iris", "white", "rose", "frame", "dark"):
         setattr(f, name, times(getattr(f, name), light))
-    f.lips = mix(times(f.skin, (0.84, 0.62, 0.60)), f.rose, 0.67 - 0.45 * f.man)
+    f.lips = mix(times(f.skin, (0.84, 0.62, 0.60)), f.rose, 0.67 - 0.37 * f.man)
     f.blush = times(f.skin, (1.02, 0.66, 0.64))
     f.gloss = mix(f.hair_colour, f.white, 0.38)
     f.shadow = times(f.hair_colour, (0.62, 0.58, 0.60))
+    lighter = brightness(f.hair_colour) - brightness(f.skin)
+    f.brow_colour = toned(f.hair_colour, 0.58 + 0.42 * xp.clip(lighter * 12 - 1.2, 0.0, 1.0))
+    contrast = xp.clip(xp.abs(lighter) * 12 - 0.6, 0.0, 1.0)  # a beard stands out on its skin
+    f.beard_colour = toned(f.hair_colour, 0.62 + 0.28 * contrast)
 
     style = {
         "grow": (0, 0.018, 0.080, 0.046, 0.046, 0.012),
@@ -91,8 +98,8 @@ def measures(xp, factors):
         "length": (0, 0.06, 0.10, 0.20, 0.46, 0.03),
         "blunt": (1, 1, 1, 4.5, 2.5, 1),
         "open": (1, 0.90, 0.88, 0.84, 0.84, 0.95),
-        "line": (-0.1, -0.138, -0.120, -0.088, -0.150, -0.140),
-        "deep": (0.2, 0.15, 0.18, 0.10, 0.22, 0.19),
+        "line": (-0.1, -0.140, -0.124, -0.104, -0.150, -0.140),
+        "deep": (0.2, 0.15, 0.18, 0.13, 0.22, 0.19),
         "cut": (1, 0.05, 2, 2, 2, 0.03),
         "part": (0, 0.28, 0, 0, 0.10, 0.05),
     }
@@ -128,14 +135,14 @@ def pair(canvas, f, x):
     half = x * f.facing
     u = canvas.u - middle
     side = xp.sign(u)
-    narrow = 1 - 0.25 * f.turn * side * x / 0.08
+    narrow = 1 - 0.33 * f.turn * side * x / 0.08
     return (xp.abs(u) - half) / narrow, side
 
 
 def mouth_place(c, f):
     """Coordinates from the mouth's middle, curved as it smiles, and half its width."""
     xp = c.xp
-    half = 0.058 + 0.013 * f.smile
+    half = 0.061 + 0.011 * f.smile
     u = (c.u - f.a * f.turn * 0.92) / (0.4 + 0.6 * f.facing)
-    bend = 0.022 * f.smile + 0.018 * f.happy
+    bend = 0.025 * f.smile + 0.017 * f.happy
     return u, c.v - 0.150 + bend * (xp.square(u / half) - 0.4), half

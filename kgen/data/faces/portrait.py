@@ -10,22 +10,23 @@ def _body(c, f):
     straight = xp.clip((y - 0.82) * 12, 0.0, 1.0)
     across = xp.abs(SCALE * c.u + straight * (x - 0.5 - SCALE * c.u))  # from neck to chest
     body = ellipse(xp, x - 0.5, y - 1.12, 0.37 + 0.06 * f.man, 0.325)
-    tone = 1.0 + 0.5 * f.key * (x - 0.5) - 0.9 * xp.square(x - 0.5)
+    tone = f.exposure + 0.5 * f.key * (x - 0.5) - 0.9 * xp.square(x - 0.5)
     tone = tone + 0.035 * f.sweater * c.ripple(y + 0.3 * xp.square(x - 0.5), 0.016)
     c.paint(body, f.cloth, "clothes", tone)
     half = 0.075 + 0.020 * f.man
     opening = half * (1 - xp.clip((y - 0.83) / (0.03 + 0.08 * f.shirt), 0.0, 1.2))
     neck = xp.maximum(across - opening, 0.1 - c.v)
-    neck = c.paint(neck, f.skin, "skin", 0.93 + f.key * c.u)
-    c.shade(neck * blob(xp, c.u, c.v - 0.25, 0.13, 0.13) * 0.45)
+    neck = c.paint(neck, f.skin, "skin", 0.93 * f.exposure + f.key * c.u)
+    c.shade(neck * blob(xp, c.u, c.v - 0.25, 0.13, 0.13) * (0.22 + 0.38 * f.lit))
     if not c.none(f.sweater):
         band = box(xp, across, y - 0.832 - 1.2 * xp.square(c.u), half + 0.014, 0.05, 0.02)
-        tone = 0.90 + f.key * c.u + 1.5 * (0.83 - y) + 0.05 * c.ripple(c.u, 0.014)
+        tone = 0.90 * f.exposure + f.key * c.u + 1.5 * (0.83 - y) + 0.05 * c.ripple(c.u, 0.014)
         c.paint(band, f.cloth, "clothes", tone, f.sweater)
     if not c.none(f.shirt):
         flap = xp.maximum(opening - across, across - opening - 0.055)
         flap = xp.maximum(flap, xp.maximum(0.79 + 0.25 * across - y, y + 0.45 * across - 0.965))
-        c.paint(flap, mix(f.cloth, f.white, 0.35), "clothes", 1 + 0.4 * f.key * (x - 0.5), f.shirt)
+        tone = f.exposure + 0.4 * f.key * (x - 0.5)
+        c.paint(flap, mix(f.cloth, f.white, 0.35), "clothes", tone, f.shirt)
         seam = xp.maximum(across - 0.0025, 0.945 - y)
         c.paint(seam, toned(f.cloth, 0.7), alpha=f.shirt * 0.8, line=0.0)
 
@@ -34,11 +35,11 @@ def _head(c, f):
     xp = c.xp
     head, x, y = head_distance(c, f)
     round_ = xp.sqrt(xp.maximum(1.02 - xp.square(x) - xp.square(y), 0.0))
-    tone = 0.86 + 0.12 * round_ + 0.28 * f.key * x
-    tone = tone + f.light_strength * (0.20 * round_ - 0.16 - 0.13 * y)
+    tone = 0.84 + 0.12 * round_ + 0.28 * f.key * x
+    tone = (tone + f.lit * (0.16 * round_ - 0.10 - 0.12 * y)) * f.exposure
     skin = c.paint(head, f.skin, "skin", tone=tone)
     shine = blob(xp, x - 0.35 * f.light, y + 0.62, 0.55, 0.30) * (0.10 + 0.16 * f.bald)
-    c.blend(skin * shine * (0.4 + 0.6 * f.light_strength), f.white)
+    c.blend(skin * shine * (0.2 + 1.2 * f.lit), f.white)
 
 
 def _ears(c, f):
@@ -49,7 +50,7 @@ def _ears(c, f):
     ear = ellipse(xp, out, c.v - 0.03, 0.032 - 0.02 * f.turn * side, 0.050)
     head, _, _ = head_distance(c, f)
     ear = xp.maximum(ear, -head)
-    skin = c.paint(ear, f.skin, "skin", 0.92 + f.key * c.u, f.bare)
+    skin = c.paint(ear, f.skin, "skin", 0.92 * f.exposure + f.key * c.u, f.bare)
     c.shade(skin * blob(xp, out - 0.004, c.v - 0.03, 0.022, 0.036) * 0.45)
 
 
@@ -62,7 +63,7 @@ def _features(c, f):
     u = c.u - f.a * f.turn * 1.12
     bridge = c.u - f.a * f.turn
     dark = bridge + 0.020 * xp.clip(f.light * 4, -1.0, 1.0)  # the side away from the light
-    dim = 0.10 + 0.16 * f.light_strength
+    dim = 0.12 + 0.16 * f.lit
     c.shade(blob(xp, dark, c.v - 0.035, 0.020, 0.075) * dim)
     c.shade(blob(xp, u, c.v - 0.103, 0.042, 0.020) * 0.34)
     c.blend(blob(xp, u, c.v - 0.075, 0.034, 0.028) * 0.25, f.blush)
@@ -91,7 +92,7 @@ def _mouth(c, f):
     teeth = xp.maximum(xp.maximum(-v, v - gap), end)
     open_ = xp.clip(gap * (1 / c.pixel) * 3, 0.0, 1.0)
     c.paint(teeth, f.white, None, 0.97 - xp.abs(u), open_, line=0.0)
-    between = xp.maximum(xp.abs(v) - c.wide(0.0026, 0.34), end - 0.006)
+    between = xp.maximum(xp.abs(v) - c.wide(0.0026, 0.42), end - 0.006)
     c.paint(between, toned(f.lips, 0.42), alpha=0.85, line=0.0)
     c.stroke(xp.maximum(xp.abs(v), end), 1.0)
     corner = blob(xp, xp.abs(u) - half - 0.006, v, 0.012, 0.012)
@@ -102,8 +103,8 @@ def _eyes(c, f):
     xp = c.xp
     out, side = pair(c, f, 0.078)
     v = c.v - 0.018
-    wide = 0.038 + 0.005 * f.eye_size
-    up, down = 0.0220 + 0.0075 * f.eye_size, (0.0175 + 0.0045 * f.eye_size) * (1 - 0.25 * f.happy)
+    wide = 0.038 + 0.008 * f.eye_size
+    up, down = 0.0225 + 0.0095 * f.eye_size, (0.0180 + 0.0065 * f.eye_size) * (1 - 0.2 * f.happy)
     arch = 1 - xp.square(out * (1 / wide))
     lid = v + up * arch
     eye = xp.maximum(-lid, v - down * arch) * 0.8
@@ -111,10 +112,10 @@ def _eyes(c, f):
     c.paint(eye, f.white, "eyes", tone=0.80 + 9 * xp.minimum(lid, 0.022))
     gaze_u, gaze_v = out + 0.004 * f.yaw * side, v + 0.003
     away = xp.sqrt(xp.square(gaze_u) + xp.square(gaze_v))
-    iris = 0.0212 + 0.0040 * f.eye_size
+    iris = 0.0210 + 0.0055 * f.eye_size
     tone = 0.78 + 14 * xp.clip(gaze_v + 0.012, 0.0, 0.03)
     c.paint(xp.maximum(away - iris, eye), f.iris, tone=tone, line=0.7)
-    c.paint(xp.maximum(away - 0.0094, eye), f.dark, line=0.0)
+    c.paint(xp.maximum(away - 0.44 * iris, eye), f.dark, line=0.0)
     if c.fine:
         rim = xp.maximum(xp.abs(away - iris + 0.0015) - 0.0014, eye)
         c.paint(rim, toned(f.iris, 0.45), alpha=0.7, line=0.0)
@@ -134,31 +135,40 @@ def _brows(c, f):
     out, _ = pair(c, f, 0.078)
     wide = 0.050
     q = out * (1 / wide)
-    line = c.v + 0.049 + 0.018 * f.brows - 0.012 * xp.square(q - 0.25) - 0.003 * f.brows * q
+    line = c.v + 0.056 + 0.024 * f.brows - 0.012 * xp.square(q - 0.25) - 0.007 * f.brows * q
     thick = c.wide(0.0062, 0.42) + 0.0036 * f.man
     thick = thick * (1.05 - 0.3 * q) * (1 - xp.square(xp.square(q)))
     brow = xp.maximum(xp.abs(line) - thick, xp.abs(out) - wide)
-    c.paint(brow, toned(f.hair_colour, 0.84), "brows", alpha=0.95, soft=0.003)
+    c.paint(brow, f.brow_colour, "brows", alpha=0.95, soft=0.003)
 
 
 def _glasses(c, f):
     xp = c.xp
     out, _ = pair(c, f, 0.078)
     v = c.v - 0.022
-    ring = xp.sqrt(xp.square(out) + xp.square(v)) - 0.055
-    rect = box(xp, out, v, 0.061, 0.043, 0.012)
+    ring = xp.sqrt(xp.square(out - 0.005) + xp.square(v)) - 0.060
+    rect = box(xp, out - 0.007, v, 0.060, 0.047, 0.014)
     lens = f.round * ring + f.square * rect
     glare = xp.clip(1 - xp.abs(out + v * 0.8 + 0.012) * 90, 0.0, 1.0) * 0.25
     inside = xp.clip(0.5 - lens / c.pixel, 0.0, 1.0)
     c.blend(inside * f.some * (0.10 + glare), f.white)
-    thick = c.wide(0.0046, 0.5) + 0.0006 * f.square
-    frame = xp.abs(lens) - thick
-    head, _, _ = head_distance(c, f)
-    inner = xp.maximum(xp.abs(v + 0.012) - thick, xp.abs(out + 0.08) - 0.028)
-    temple = xp.maximum(xp.maximum(xp.abs(v + 0.014) - thick, 0.056 - out), head)
-    frame = xp.minimum(frame, xp.minimum(inner, temple))
+    thick = _frame_width(c) + 0.0006 * f.square
+    inner = xp.maximum(xp.abs(v + 0.012) - thick, xp.abs(out + 0.08) - 0.027)
+    frame = xp.minimum(xp.abs(lens) - thick, inner)
     solid = min(1.0, 0.5 + c.size / 64)  # or eyes would vanish behind a pixel's width
     c.paint(frame, f.frame, "glasses", alpha=f.some * solid, line=0.8)
+
+
+def _temples(c, f):
+    xp = c.xp
+    out, _ = pair(c, f, 0.078)
+    head, _, _ = head_distance(c, f)
+    temple = xp.maximum(xp.abs(c.v - 0.008) - _frame_width(c), 0.064 - out)
+    c.paint(xp.maximum(temple, head), f.frame, "glasses", alpha=f.some, line=0.8)
+
+
+def _frame_width(c):
+    return c.wide(0.0046, 0.46)
 
 
 LAYERS = (  # painters from back to front; where: top, bottom, left, right; for whom
@@ -171,7 +181,8 @@ LAYERS = (  # painters from back to front; where: top, bottom, left, right; for 
     (_mouth, (0.52, 0.76, 0.2, 0.8), "all"),
     (_eyes, (0.36, 0.58, 0.16, 0.84), "all"),
     (_brows, (0.32, 0.50, 0.16, 0.84), "all"),
-    (_glasses, (0.34, 0.62, 0.1, 0.9), "some"),
+    (_temples, (0.38, 0.60, 0.1, 0.9), "some"),
     (hair.in_front, (0.02, 1.0, 0.06, 0.94), "haired"),
     (_ears, (0.3, 0.7, 0.1, 0.9), "bare"),
+    (_glasses, (0.34, 0.62, 0.1, 0.9), "some"),
 )
