@@ -74,9 +74,10 @@ def main(argv=None):
     vae, history = train(run, images, test)
     draw(vae, history, test, run.output, run.seed)
     results = {f"test {name}": value for name, value in vae.evaluate(test, verbose=0).items()}
-    few = test.take(500).images()
-    results["test ELBO [nats]"] = float(vae.elbo(few, 10).mean())
-    results["test log p(x) >= [nats]"] = float(vae.log_likelihood(few, 100).mean())
+    results["test ELBO [nats]"] = float(vae.elbo(test.images()).mean())
+    few = test.images(500)
+    bound = f"test log p(x) >= [nats], {len(few)} images"
+    results[bound] = float(vae.log_likelihood(few, 100).mean())
     what = f"Variational autoencoder: {run.latent_dim} latents, {run.reconstruction} "
     what += f"reconstruction, KL weight {run.kl_weight:g}, {run.epochs} epochs."
     _run.report(run, vae, what, results)
