@@ -5,6 +5,8 @@ import math
 import keras
 from keras import layers
 
+from kgen.layers.convolutions import Conv2DTranspose
+
 __all__ = [
     "NETWORKS",
     "convolutional_decoder",
@@ -94,7 +96,7 @@ def convolutional_decoder(image_shape, latent_dim, *, filters=None, dtype=None):
     ):
         last = channels is None
         settings = {"dtype": "float32" if last else dtype}
-        x = layers.Conv2DTranspose(
+        x = Conv2DTranspose(
             image_shape[-1] if last else channels,
             4,
             2,

@@ -1,0 +1,140 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import kgen
+
+BACKEND = keras.config.backend()
+
+
+def gradients(layer, x, weight):
+    """Output of a layer, and gradients of `sum(weight * output)` by input and weights."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(tf.cast(y, "float32") * weight)
+        found = tape.gradient(loss, [x, *[v.value for v in layer.trainable_variables]])
+    elif BACKEND == "jax":
+        import jax
+
+        def loss(x, values):
+            y, _ = layer.stateless_call(values, [], x)
+            return ops.sum(ops.cast(y, "float32") * weight), y
+
+        values = [v.value for v in layer.trainable_variables]
+        of_input, of_weights = jax.grad(loss, (0, 1), has_aux=True)(x, values)[0]
+        y, found = layer(x), [of_input, *of_weights]
+    else:
+        import torch
+
+        x = torch.from_numpy(x).requires_grad_(True)
+        y = layer(x)
+        loss = (y.float() * torch.from_numpy(weight)).sum()
+        found = torch.autograd.grad(loss, [x, *[v.value for v in layer.trainable_variables]])
+    return [ops.convert_to_numpy(ops.cast(t, "float32")) for t in (y, *found)]
+
+
+def both(x, *arguments, **settings):
+    """Results of Keras's layer and of kgen's with the same weights."""
+    random = np.random.default_rng(1)
+    layers = [
+        c(*arguments, **settings)
+        for c in (kgen.layers.Conv2DTranspose, keras.layers.Conv2DTranspose)
+    ]
+    for layer in layers:
+        layer.build(x.shape)
+    values = [random.normal(size=w.shape).astype("float32") for w in layers[0].weights]
+    for layer in layers:
+        layer.set_weights(values)
+    weight = random.normal(size=layers[0].compute_output_shape(x.shape)).astype("float32")
+    return [gradients(layer, x, weight) for layer in layers]
+
+
+def images(height, width, channels):
+    random = np.random.default_rng(0)
+    return random.normal(size=(3, height, width, channels)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides"), [(4, 2), (3, 2), (5, 2), (2, 2), (3, 1), ((4, 3), (2, 1))]
+)
+@pytest.mark.parametrize("size", [(6, 6), (5, 5), (7, 4), (1, 1)], ids=str)
+def test_outputs_and_gradients_are_those_of_keras(kernel, strides, size):
+    own, its = both(images(*size, 3), 5, kernel, strides, "same")
+    for a, b in zip(own, its, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"padding": "valid"},
+        {"padding": "same", "activation": "tanh"},
+        {"padding": "same", "use_bias": False},
+        {"padding": "same", "output_padding": 1},
+    ],
+    ids=str,
+)
+def test_every_setting_is_that_of_keras(settings):
+    own, its = both(images(5, 6, 3), 4, 4, 2, **settings)
+    for a, b in zip(own, its, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(policy):
+    own, its = both(images(7, 6, 3), 5, 4, 2, "same", dtype=policy)
+    layer = kgen.layers.Conv2DTranspose(5, 4, 2, "same", dtype=policy)
+    assert policy.endswith(keras.backend.standardize_dtype(layer(images(4, 4, 3)).dtype))
+    for a, b in zip(own, its, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-2 * np.abs(b).max())
+
+
+def test_in_a_file_and_in_place_of_keras(tmp_path):
+    def network(layer):
+        inputs = keras.Input((5, 7, 2))
+        return keras.Model(inputs, layer(3, 4, 2, "same", activation="relu", name="up")(inputs))
+
+    ours, theirs = network(kgen.layers.Conv2DTranspose), network(keras.layers.Conv2DTranspose)
+    theirs.save_weights(tmp_path / "a.weights.h5")
+    ours.load_weights(tmp_path / "a.weights.h5")  # files of networks with Keras's layer
+    ours.save(tmp_path / "a.keras")
+    loaded = keras.saving.load_model(tmp_path / "a.keras")
+    assert type(loaded.get_layer("up")) is kgen.layers.Conv2DTranspose
+    assert loaded.output_shape == (None, 10, 14, 3)
+    x = images(5, 7, 2)
+    expected = theirs.predict(x, verbose=0)
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-5)
+
+
+def test_sides_may_be_unknown():
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, kgen.layers.Conv2DTranspose(3, 4, 2, "same")(inputs))
+    for size in (4, 7):
+        assert model(images(size, size, 2)).shape == (3, 2 * size, 2 * size, 3)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="the gradient is written out on JAX alone")
+def test_the_gradient_can_be_differentiated():
+    import jax
+
+    layers = [
+        c(4, 4, 2, "same") for c in (kgen.layers.Conv2DTranspose, keras.layers.Conv2DTranspose)
+    ]
+    x, results = images(5, 6, 3), []
+    for layer in layers:
+        layer.build(x.shape)
+        layer.set_weights(layers[0].get_weights())
+
+        def penalty(values, layer=layer):
+            of_input = jax.grad(lambda x: ops.sum(ops.tanh(layer.stateless_call(values, [], x)[0])))
+            return ops.sum(ops.square(of_input(x)))
+
+        results.append(jax.grad(penalty)([w.value for w in layer.weights]))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
