@@ -59,7 +59,7 @@ def measures(xp, factors):
     f.night, f.man = by("time", night=1), by("presentation", man=1)
     f.side = xp.sign(f.detail[0] - 0.5)  # of sun, moon and window
     f.day, f.all = 1 - f.night, 1 + 0 * f.night
-    f.key = f.light * f.light_strength
+    f.key = f.light * (0.15 + 0.85 * f.light_strength)
     f.lit = (f.light_strength - 0.3) * (1 / 0.7)
     f.exposure = 0.82 + 0.24 * f.lit
     for name, (day, night) in SCENERY.items():
@@ -83,22 +83,26 @@ def measures(xp, factors):
     f.frame, f.dark = rgb(38, 30, 36), rgb(44, 28, 28)
     for name in ("skin", "hair_colour", "cloth", "iris", "white", "rose", "frame", "dark"):
         setattr(f, name, times(getattr(f, name), light))
-    f.lips = mix(times(f.skin, (0.84, 0.62, 0.60)), f.rose, 0.67 - 0.37 * f.man)
+    f.lips = mix(times(f.skin, (0.84, 0.62, 0.60)), f.rose, 0.67 - 0.29 * f.man)
     f.blush = times(f.skin, (1.02, 0.66, 0.64))
     f.gloss = mix(f.hair_colour, f.white, 0.38)
     f.shadow = times(f.hair_colour, (0.62, 0.58, 0.60))
-    lighter = brightness(f.hair_colour) - brightness(f.skin)
-    f.brow_colour = toned(f.hair_colour, 0.58 + 0.42 * xp.clip(lighter * 12 - 1.2, 0.0, 1.0))
-    contrast = xp.clip(xp.abs(lighter) * 12 - 0.6, 0.0, 1.0)  # a beard stands out on its skin
-    f.beard_colour = toned(f.hair_colour, 0.62 + 0.28 * contrast)
+    # Brows and beards stand out on their skin: darker than the hair where that is no lighter.
+    bright = brightness(f.hair_colour)
+    lighter = bright / brightness(f.skin) - 1
+    contrast = xp.clip(xp.abs(lighter) * 5, 0.0, 1.0)
+    light_hair = xp.clip(bright * 4 - 1.8, 0.0, 0.7)
+    f.beard_colour = toned(f.hair_colour, 0.62 + 0.28 * xp.maximum(contrast, light_hair))
+    dark = 0.34 + 0.18 * contrast
+    f.brow_colour = toned(f.hair_colour, dark + 0.5 * xp.clip(lighter * 10 - 0.8, 0.0, 1.0))
 
     style = {
         "grow": (0, 0.018, 0.080, 0.046, 0.046, 0.012),
         "tall": (0.2, 0.266, 0.306, 0.278, 0.274, 0.252),
         "length": (0, 0.06, 0.10, 0.20, 0.46, 0.03),
         "blunt": (1, 1, 1, 4.5, 2.5, 1),
-        "open": (1, 0.90, 0.88, 0.84, 0.84, 0.95),
-        "line": (-0.1, -0.140, -0.124, -0.104, -0.150, -0.140),
+        "open": (1, 0.91, 0.90, 0.91, 0.88, 0.95),
+        "line": (-0.1, -0.144, -0.130, -0.108, -0.154, -0.140),
         "deep": (0.2, 0.15, 0.18, 0.13, 0.22, 0.19),
         "cut": (1, 0.05, 2, 2, 2, 0.03),
         "part": (0, 0.28, 0, 0, 0.10, 0.05),
@@ -142,7 +146,7 @@ def pair(canvas, f, x):
 def mouth_place(c, f):
     """Coordinates from the mouth's middle, curved as it smiles, and half its width."""
     xp = c.xp
-    half = 0.061 + 0.011 * f.smile
+    half = 0.064 + 0.010 * f.smile
     u = (c.u - f.a * f.turn * 0.92) / (0.4 + 0.6 * f.facing)
-    bend = 0.025 * f.smile + 0.017 * f.happy
+    bend = 0.030 * f.smile + 0.013 * f.happy
     return u, c.v - 0.150 + bend * (xp.square(u / half) - 0.4), half

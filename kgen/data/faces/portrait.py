@@ -82,8 +82,8 @@ def _mouth(c, f):
     q = xp.square(u * (1 / half))
     arch = 1 - q
     gap = 0.027 * xp.clip(f.smile * 1.25 - 0.25, 0.0, 1.0) * arch
-    upper = (0.0125 - 0.003 * f.man) * arch * (1 - 0.30 * xp.maximum(1 - 14 * q, 0.0))
-    lower = (0.0165 - 0.003 * f.man) * arch
+    upper = (0.0140 - 0.003 * f.man) * arch * (1 - 0.30 * xp.maximum(1 - 14 * q, 0.0))
+    lower = (0.0185 - 0.003 * f.man) * arch
     end = xp.abs(u) - half
     lips = xp.maximum(xp.maximum(-v - upper, v - gap - lower), end)
     c.shade(blob(xp, u, v - gap - 0.030, 0.045, 0.016) * 0.20)
@@ -92,7 +92,7 @@ def _mouth(c, f):
     teeth = xp.maximum(xp.maximum(-v, v - gap), end)
     open_ = xp.clip(gap * (1 / c.pixel) * 3, 0.0, 1.0)
     c.paint(teeth, f.white, None, 0.97 - xp.abs(u), open_, line=0.0)
-    between = xp.maximum(xp.abs(v) - c.wide(0.0026, 0.42), end - 0.006)
+    between = xp.maximum(xp.abs(v) - c.wide(0.0026, 0.52), end - 0.006)
     c.paint(between, toned(f.lips, 0.42), alpha=0.85, line=0.0)
     c.stroke(xp.maximum(xp.abs(v), end), 1.0)
     corner = blob(xp, xp.abs(u) - half - 0.006, v, 0.012, 0.012)
@@ -103,8 +103,9 @@ def _eyes(c, f):
     xp = c.xp
     out, side = pair(c, f, 0.078)
     v = c.v - 0.018
-    wide = 0.038 + 0.008 * f.eye_size
-    up, down = 0.0225 + 0.0095 * f.eye_size, (0.0180 + 0.0065 * f.eye_size) * (1 - 0.2 * f.happy)
+    wide = 0.038 + 0.009 * f.eye_size
+    up = 0.0228 + 0.0110 * f.eye_size
+    down = (0.0182 + 0.0075 * f.eye_size) * (1 - 0.2 * f.happy)
     arch = 1 - xp.square(out * (1 / wide))
     lid = v + up * arch
     eye = xp.maximum(-lid, v - down * arch) * 0.8
@@ -112,7 +113,7 @@ def _eyes(c, f):
     c.paint(eye, f.white, "eyes", tone=0.80 + 9 * xp.minimum(lid, 0.022))
     gaze_u, gaze_v = out + 0.004 * f.yaw * side, v + 0.003
     away = xp.sqrt(xp.square(gaze_u) + xp.square(gaze_v))
-    iris = 0.0210 + 0.0055 * f.eye_size
+    iris = 0.0210 + 0.0062 * f.eye_size
     tone = 0.78 + 14 * xp.clip(gaze_v + 0.012, 0.0, 0.03)
     c.paint(xp.maximum(away - iris, eye), f.iris, tone=tone, line=0.7)
     c.paint(xp.maximum(away - 0.44 * iris, eye), f.dark, line=0.0)
@@ -135,8 +136,8 @@ def _brows(c, f):
     out, _ = pair(c, f, 0.078)
     wide = 0.050
     q = out * (1 / wide)
-    line = c.v + 0.056 + 0.024 * f.brows - 0.012 * xp.square(q - 0.25) - 0.007 * f.brows * q
-    thick = c.wide(0.0062, 0.42) + 0.0036 * f.man
+    line = c.v + 0.058 + 0.025 * f.brows - 0.012 * xp.square(q - 0.25) - 0.007 * f.brows * q
+    thick = c.wide(0.0064, 0.46) + 0.0036 * f.man
     thick = thick * (1.05 - 0.3 * q) * (1 - xp.square(xp.square(q)))
     brow = xp.maximum(xp.abs(line) - thick, xp.abs(out) - wide)
     c.paint(brow, f.brow_colour, "brows", alpha=0.95, soft=0.003)
@@ -145,13 +146,13 @@ def _brows(c, f):
 def _glasses(c, f):
     xp = c.xp
     out, _ = pair(c, f, 0.078)
-    v = c.v - 0.022
-    ring = xp.sqrt(xp.square(out - 0.005) + xp.square(v)) - 0.060
-    rect = box(xp, out - 0.007, v, 0.060, 0.047, 0.014)
+    v = c.v - 0.025
+    ring = xp.sqrt(xp.square(out - 0.007) + xp.square(v)) - 0.063
+    rect = box(xp, out - 0.008, v, 0.062, 0.049, 0.014)
     lens = f.round * ring + f.square * rect
     glare = xp.clip(1 - xp.abs(out + v * 0.8 + 0.012) * 90, 0.0, 1.0) * 0.25
     inside = xp.clip(0.5 - lens / c.pixel, 0.0, 1.0)
-    c.blend(inside * f.some * (0.10 + glare), f.white)
+    c.blend(inside * f.some * (0.06 + glare), f.white)
     thick = _frame_width(c) + 0.0006 * f.square
     inner = xp.maximum(xp.abs(v + 0.012) - thick, xp.abs(out + 0.08) - 0.027)
     frame = xp.minimum(xp.abs(lens) - thick, inner)
@@ -163,12 +164,12 @@ def _temples(c, f):
     xp = c.xp
     out, _ = pair(c, f, 0.078)
     head, _, _ = head_distance(c, f)
-    temple = xp.maximum(xp.abs(c.v - 0.008) - _frame_width(c), 0.064 - out)
+    temple = xp.maximum(xp.abs(c.v - 0.011) - _frame_width(c), 0.067 - out)
     c.paint(xp.maximum(temple, head), f.frame, "glasses", alpha=f.some, line=0.8)
 
 
 def _frame_width(c):
-    return c.wide(0.0046, 0.46)
+    return c.wide(0.0046, 0.42)
 
 
 LAYERS = (  # painters from back to front; where: top, bottom, left, right; for whom
