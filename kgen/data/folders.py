@@ -120,8 +120,8 @@ def _kind(folder):
 
 
 def _images_in(folder, pattern="*"):
-    found = (str(p) for p in folder.glob(pattern) if p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in found if not pathlib.Path(p).name.startswith("."))
+    found = (p for p in folder.glob(pattern) if p.suffix.lower() in SUFFIXES and not p.is_dir())
+    return sorted(str(path) for path in found if not path.name.startswith("."))
 
 
 def _files(paths, options):

@@ -1,5 +1,6 @@
 """`load`: images by name."""
 
+import numbers
 import os
 import pathlib
 
@@ -78,8 +79,12 @@ def load(
     size = _size(image_size)
     if channels not in (None, 1, 3, 4):
         raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
+    if not name or not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name must be the name of a set or a path; got {name!r}.")
     if num_examples is not None:
         positive(num_examples, "num_examples")
+    if memory is not None and (not isinstance(memory, numbers.Real) or memory < 0):
+        raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
     options = Options(size, channels, memory, bool(skip_broken), num_examples)
     found = _find(name, split, size, data_dir, num_examples, kind, options)
     if len(found.images) == 0:

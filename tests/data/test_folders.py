@@ -41,7 +41,11 @@ def test_a_flat_folder(tmp_path):
     assert data.labels is None and data.image_shape == (12, 8, 3) and data.shuffle
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden.png").write_bytes(b"")
-    assert load(str(tmp_path)).num_examples == 10
+    write(tmp_path / "folder.png" / "inside.png", RGB[0])
+    assert load(str(tmp_path), kind="flat").num_examples == 10
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ValueError, match=r"gone\.png cannot be read"):
+        load(tmp_path, kind="flat")
 
 
 def test_a_folder_by_class(tmp_path):

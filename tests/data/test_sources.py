@@ -246,6 +246,11 @@ def test_unknown_names_list_what_there_is():
         load("sounds")
     with pytest.raises(ValueError, match=r"splits \['train', 'test', 'all'\]"):
         load("digits", split="validation")
+    for name in ("", None, 7):
+        with pytest.raises(TypeError, match="name must be the name of a set or a path"):
+            load(name)
+    with pytest.raises(ValueError, match=r"memory must be a number of bytes.*'1GB'"):
+        load("digits", memory="1GB")
     for size in (0, -8, (8,), (8, 8, 3), 8.5, "8"):
         with pytest.raises(ValueError, match="image_size"):
             load("digits", image_size=size)
