@@ -130,9 +130,13 @@ class Canvas:
             near = self.xp.clip(near, 0.0, 1.0) * (strength * self.ink)
             self.lines[i] = self.over(self.lines[i], self.xp.maximum(self.lines[i], near))
 
+    def clear(self, period):
+        """How well pixels show a wave of this period, in [0, 1]."""
+        return min(1.0, max(0.0, period / self.pixel / 3 - 1))
+
     def ripple(self, phase, period):
         """A wave in [-1, 1] for strands and knitting; it fades where pixels cannot show it."""
-        clear = min(1.0, max(0.0, period / self.pixel / 3 - 1))
+        clear = self.clear(period)
         return self.xp.sin(phase * (2 * np.pi / period)) * clear if clear else 0.0
 
 

@@ -36,8 +36,10 @@ def beard(c, f):
     head, x, y = head_distance(c, f)
     u, v, half = mouth_place(c, f)
     tone = 0.94 + 0.12 * f.lit + 0.2 * f.key * x - 0.12 * y
-    flow = c.u * (1.25 - 0.4 * y) + 0.003 * xp.sin(c.v * 40 + c.u * 25)
-    flow = flow + 0.0025 * xp.sin(flow * 310)
+    flow = 0.0
+    if c.clear(0.0135):
+        flow = c.u * (1.25 - 0.4 * y) + 0.003 * xp.sin(c.v * 40 + c.u * 25)
+        flow = flow + 0.0025 * xp.sin(flow * 310)
     for period in (0.0135, 0.0057):
         tone = tone + 0.06 * c.ripple(flow, period)
     if not c.none(f.full):
@@ -74,8 +76,11 @@ def in_front(c, f):
     c.shade(cast * xp.clip(0.5 - c.v * 8, 0.0, 1.0) * 0.30 * f.haired)
     tone = 0.94 + 0.10 * f.lit + 1.1 * f.key * c.u - 0.35 * xp.maximum(c.v, 0.0)
     tone = tone - 0.22 * xp.clip(1 - opening / 0.035, 0.0, 1.0)
-    flow = c.u / (0.50 + 0.9 * xp.sqrt(xp.square(c.v + 0.02) + 0.03)) + 0.012 * xp.sin(c.v * 19)
-    flow = flow + 0.011 * xp.sin(flow * 83) + 0.004 * xp.sin(flow * 211)
+    flow = 0.0
+    if c.clear(0.041):
+        flow = c.u / (0.50 + 0.9 * xp.sqrt(xp.square(c.v + 0.02) + 0.03))
+        flow = flow + 0.012 * xp.sin(c.v * 19)
+        flow = flow + 0.011 * xp.sin(flow * 83) + 0.004 * xp.sin(flow * 211)
     for period in (0.041, 0.013, 0.0057):
         tone = tone + (0.04 - 0.028 * f.curly) * c.ripple(flow, period)
     covered = c.paint(hair, f.hair_colour, "hair", tone, f.haired)

@@ -75,7 +75,7 @@ def measures(xp, factors):
     f.chin = 0.255 + 0.012 * f.man
     f.happy = xp.maximum(f.smile, 0.0)
 
-    light = mix([0.84, 0.83, 0.94], [0.93, 0.83, 0.75], f.room)  # of the moon, of the lamp
+    light = mix([0.86, 0.83, 0.91], [0.93, 0.83, 0.75], f.room)  # of the moon, of the lamp
     light = mix([1.0, 1.0, 1.0], light, f.night)
     f.skin, f.hair_colour = colour("skin", SKIN), colour("hair_colour", HAIR)
     f.cloth, f.iris = colour("outfit_colour", CLOTH), colour("eye_colour", EYES)
