@@ -95,7 +95,8 @@ def _store(data_dir):
 
 def _prepared(store):
     """Names of the image sets in the store, with their numbers of images."""
-    for path in sorted(store.glob("*/**/dataset_info.json")):
+    paths = {*store.glob("*/*/dataset_info.json"), *store.glob("*/*/*/dataset_info.json")}
+    for path in sorted(path for path in paths if not path.parent.name.startswith("incomplete.")):
         features = path.with_name("features.json")
         if "image_feature.Image" not in (features.read_text() if features.exists() else ""):
             continue

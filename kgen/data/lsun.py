@@ -1,5 +1,6 @@
 """Images in an LMDB, as LSUN publishes them: encoded images by key."""
 
+import importlib.util
 import io
 import pathlib
 import weakref
@@ -19,13 +20,9 @@ class Images:
     """
 
     def __init__(self, folder):
-        try:
-            import lmdb
-        except ImportError as error:
-            raise ImportError(
-                "Reading an LMDB needs the package lmdb: pip install 'kgen[lsun]', or pip install "
-                "lmdb."
-            ) from error
+        check_installed()
+        import lmdb
+
         self.folder = pathlib.Path(folder)
         if not (self.folder / "data.mdb").is_file():
             raise ValueError(f"{folder} is no LMDB: it has no data.mdb.")
@@ -51,6 +48,26 @@ class Images:
     def key(self, i):
         """The key of image `i`, as text."""
         return self._keys[i].decode("utf-8", "replace")
+
+
+def check_installed():
+    """Raise ImportError if the package `lmdb` is missing."""
+    if importlib.util.find_spec("lmdb") is None:
+        raise ImportError(
+            "Reading an LMDB needs the package lmdb: pip install 'kgen[lsun]', or pip install lmdb."
+        )
+
+
+def read_with_lmdb(builder):
+    """Let TensorFlow Datasets' `lsun` read its images with `lmdb`; all else of it stays.
+
+    By itself it needs tensorflow-io, which has to fit the version of TensorFlow: that is left to
+    read only where it is there and `lmdb` is not. If both are missing it is said now, not after
+    the archives were unpacked.
+    """
+    if importlib.util.find_spec("lmdb") or not importlib.util.find_spec("tensorflow_io"):
+        check_installed()
+        builder._generate_examples = examples
 
 
 def examples(extracted_dir, file_path):

@@ -2,15 +2,17 @@
 
 import contextlib
 import difflib
-import functools
+import errno
 import hashlib
-import importlib.util
 import os
 import pathlib
 import shutil
 import struct
 import tempfile
 import urllib.parse
+import zipfile
+
+import keras
 
 EMBEDDED = ("digits", "faces", "toy2d")
 
@@ -48,12 +50,11 @@ def prepare(name, originals=None, data_dir=None):
         ConnectionError: if no originals are given and fetching fails.
         OSError: if there is no room. Whatever happens, nothing half-made stays.
     """
+    if originals is None:
+        return pathlib.Path(prepared_builder(name, data_dir).data_dir)
     builder = _builder(name, data_dir)
     if not _is_prepared(builder):
-        if originals is None:
-            _fetch(builder, name)
-        else:
-            _make(builder, name, pathlib.Path(originals).expanduser())
+        _make(builder, name, pathlib.Path(originals).expanduser())
     return pathlib.Path(builder.data_dir)
 
 
@@ -63,6 +64,7 @@ def prepared_builder(name, data_dir=None):
     Raises:
         ValueError: if there is no such set.
         ConnectionError: if it is not in the store and cannot be fetched.
+        OSError: if there is no room for it.
     """
     builder = _builder(name, data_dir)
     if not _is_prepared(builder):
@@ -84,10 +86,10 @@ def _builder(name, data_dir):
             + (f", perhaps {' or '.join(map(repr, close))}" if close else "")
             + f". (TensorFlow Datasets says: {str(error).splitlines()[0]})"
         ) from error
-    if name.split("/")[0] == "lsun" and importlib.util.find_spec("tensorflow_io") is None:
-        from kgen.data.lsun import examples
+    if builder.name == "lsun" and not _is_prepared(builder):
+        from kgen.data.lsun import read_with_lmdb
 
-        builder._generate_examples = examples  # the same examples, read by another package
+        read_with_lmdb(builder)
     return builder
 
 
@@ -101,6 +103,8 @@ def _fetch(builder, name):
         with _few_retries(), _nothing_half_made(builder):
             builder.download_and_prepare()
     except Exception as error:  # TensorFlow Datasets raises whatever its downloaders raise
+        if _is_full(error):
+            raise _no_room(name, _store(builder), error=error) from error
         raise ConnectionError(
             f"The dataset {name!r} is not in the store {builder.data_dir} and fetching it failed: "
             f"{type(error).__name__}: {_first_line(error)}\n"
@@ -118,8 +122,10 @@ def _make(builder, name, folder):
         raise FileNotFoundError(f"originals is a folder of original files; there is no {folder}.")
     by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     config = tfds.download.DownloadConfig(manual_dir=folder if by_hand else None)
-    source = _Originals(folder, name, builder.url_infos)
-    store = _store(builder)
+    source, store = _Originals(folder, name, builder.url_infos), _store(builder)
+    unpacked = source.look_for_all(_builder(name, store))
+    source.complain()
+    _check_room(name, store, unpacked + int(builder.info.dataset_size))
     store.mkdir(parents=True, exist_ok=True)
     with _nothing_half_made(builder), source.instead_of_the_network():
         downloads = tempfile.mkdtemp(prefix=".originals-", dir=store)
@@ -127,12 +133,8 @@ def _make(builder, name, folder):
             builder.download_and_prepare(download_dir=downloads, download_config=config)
         except Exception as error:
             source.complain()
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-                raise OSError(
-                    error.errno,
-                    f"{name!r} could not be prepared in {store}: {_first_line(error)} Use another "
-                    "store with data_dir=, or make room.",
-                ) from error
+            if _is_full(error):
+                raise _no_room(name, store, error=error) from error
             raise ValueError(
                 f"{name!r} could not be prepared from {folder}: {type(error).__name__}: "
                 f"{_first_line(error)}" + (f"\nIt expects there: {by_hand}" if by_hand else "")
@@ -152,8 +154,21 @@ class _Originals:
 
         self.name, self.folder = name, folder
         self.infos = checksums.get_all_url_infos() | (infos or {})
-        self.files = sorted(path for path in folder.rglob("*") if path.is_file())
-        self.wrong, self.missing, self.restored = [], [], set()
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        self.sizes = {path: path.stat().st_size for path in files}
+        self.wrong, self.missing, self.restored = {}, {}, set()  # the first two by address
+        self._checksums = {}
+
+    def look_for_all(self, builder):
+        """Look for all that a builder asks for, before anything is made.
+
+        Returns:
+            Bytes that the archives take unpacked, at least.
+        """
+        asked = _Questions(self, builder.MANUAL_DOWNLOAD_INSTRUCTIONS and self.folder)
+        with contextlib.suppress(Exception):  # it may look into what is not unpacked yet
+            builder._split_generators(asked)
+        return sum(map(_unpacked_size, asked.archives))
 
     @contextlib.contextmanager
     def instead_of_the_network(self):
@@ -195,14 +210,14 @@ class _Originals:
         """The original of this address."""
         info = self.infos.get(url)
         names = self.names(url)
-        named = [path for path in self.files if path.name in names]
+        named = [path for path in self.sizes if path.name in names]
         if info is None:  # no checksum is on record
             if named:
                 return named[0]
         else:
-            alike = [path for path in self.files if path.stat().st_size == int(info.size)]
+            alike = [path for path, size in self.sizes.items() if size == int(info.size)]
             for path in sorted(alike, key=lambda path: path not in named):
-                if _sha256(path) == info.checksum:
+                if self.checksum(path) == info.checksum:
                     return path
             for path in named:
                 content = _with_header(path)
@@ -213,38 +228,124 @@ class _Originals:
         asked += f", {int(info.size):,} bytes, SHA-256 {info.checksum})" if info else ")"
         if named:
             path = named[0]
-            self.wrong.append(
-                f"{path} has {path.stat().st_size:,} bytes and SHA-256 {_sha256(path)}; expected "
-                f"{asked}"
+            self.wrong[url] = (
+                f"{path} has {self.sizes[path]:,} bytes and SHA-256 {self.checksum(path)}; "
+                f"expected {asked}"
             )
         else:
-            self.missing.append(asked)
+            self.missing[url] = asked
         raise FileNotFoundError(asked)
+
+    def checksum(self, path):
+        """SHA-256 of a file, computed once."""
+        if path not in self._checksums:
+            with open(path, "rb") as file:
+                self._checksums[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._checksums[path]
 
     def complain(self):
         """Raise for originals that are wrong or missing."""
-        if self.wrong:
+        wrong, missing = ("\n  ".join(found.values()) for found in (self.wrong, self.missing))
+        lacks = f"{self.folder} lacks originals of {self.name!r}:\n  {missing}"
+        if wrong:
             raise ValueError(
                 f"These are not the originals of {self.name!r} that TensorFlow Datasets has on "
-                "record:\n  " + "\n  ".join(self.wrong) + "\nFetch them again."
+                f"record:\n  {wrong}\nFetch them again." + (f"\n{lacks}" if missing else "")
             )
-        if self.missing:
+        if missing:
             raise FileNotFoundError(
-                f"{self.folder} lacks originals of {self.name!r}:\n  " + "\n  ".join(self.missing)
+                f"{lacks}\nFetch them elsewhere and put them into that folder, under any name."
             )
+
+
+class _Questions:
+    """Stands in for the download manager of TensorFlow Datasets: hears what is asked for."""
+
+    def __init__(self, source, manual_dir):
+        import tensorflow_datasets as tfds
+
+        self._source, self._path, self.archives = source, tfds.core.Path, set()
+        if manual_dir:
+            self.manual_dir = self._path(manual_dir)
+
+    def _find(self, resource):
+        try:
+            return self._path(self._source.find(getattr(resource, "url", resource)))
+        except FileNotFoundError:  # which the source has noted
+            return self._path(self._source.folder / "missing")
+
+    def _extracted(self, archive):
+        path = pathlib.Path(getattr(archive, "path", archive))
+        self.archives.add(path)
+        return self._path(path / "unpacked")  # which does not exist
+
+    def download(self, urls):
+        return keras.tree.map_structure(self._find, urls)
+
+    def extract(self, paths):
+        return keras.tree.map_structure(self._extracted, paths)
+
+    def download_and_extract(self, urls):
+        return self.extract(self.download(urls))
+
+    def iter_archive(self, archive):
+        return iter(())
+
+
+def _unpacked_size(path):
+    """Bytes that an archive takes unpacked, or a lower bound of them."""
+    if not path.is_file():
+        return 0
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    return path.stat().st_size
+
+
+def _check_room(name, store, needed):
+    if needed > _free(store):
+        raise _no_room(name, store, f" of at least {needed / 2**30:,.2f} GiB that it needs")
+
+
+def _no_room(name, store, needed="", error=None):
+    """What to raise instead of an error from the depths, or before one can happen."""
+    return OSError(
+        errno.ENOSPC,
+        f"There is no room for {name!r}: {store} has {_free(store) / 2**30:,.2f} GiB free{needed}. "
+        "Make room, or use another store with data_dir=."
+        + (f" ({type(error).__name__}: {_first_line(error)})" if error else ""),
+    )
+
+
+def _free(store):
+    """Bytes that are free where the store is, or will be."""
+    place = next(path for path in (store, *store.absolute().parents) if path.exists())
+    return shutil.disk_usage(place).free
+
+
+def _is_full(error):
+    """Whether a disk is full or a quota used up, as Python, TensorFlow or its Datasets says it."""
+    while error is not None:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        full |= type(error).__name__ == "ResourceExhaustedError"
+        if full or str(error).startswith("Not enough disk space"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager
 def _nothing_half_made(builder):
-    """Remove the empty folders that remain where TensorFlow Datasets has removed the rest."""
-    folder = pathlib.Path(builder.data_dir)
+    """Remove the folders that remain where TensorFlow Datasets has removed the rest."""
+    folder, store = pathlib.Path(builder.data_dir), _store(builder)
     try:
         yield
     except BaseException:
+        of_the_set = folder.parents[: folder.parents.index(store)]
         with contextlib.suppress(OSError):  # folders that are not empty stay
-            for parent in (folder.parent, *folder.parents[1:]):
-                if parent == _store(builder):
-                    break
+            for parent in of_the_set:
+                if [path.name for path in parent.iterdir()] == [".config"]:  # written beforehand
+                    shutil.rmtree(parent / ".config")
                 parent.rmdir()
         raise
 
@@ -284,12 +385,6 @@ def _with_header(path):
         return None
     header = struct.pack("<4sIBB", b"\x1f\x8b\x08\x08", GZIP_TIMES[name], 0, 3)  # a name, on Unix
     return header + name.encode() + b"\0" + content[10:]
-
-
-@functools.lru_cache
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error):

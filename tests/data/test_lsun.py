@@ -1,7 +1,9 @@
 """LSUN's LMDB, read without tensorflow-io: through TensorFlow Datasets, and directly."""
 
+import concurrent.futures
 import hashlib
 import io
+import sys
 import zipfile
 
 import lmdb
@@ -44,6 +46,34 @@ def test_an_lmdb_by_index(tmp_path):
     assert len(images) == 7 and len(images.key(0)) == 40
     assert images.key(0) < images.key(1)
     assert hashlib.sha1(images.read(3)).hexdigest() == images.key(3)
+
+
+def test_threads_read_at_once(tmp_path):
+    images = lsun.Images(write(tmp_path / "a", PIXELS))
+    numbers = np.random.default_rng(0).integers(0, 7, 400)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        for i, content in zip(numbers, threads.map(images.read, numbers), strict=True):
+            assert hashlib.sha1(content).hexdigest() == images.key(i)
+
+
+def test_without_lmdb(tmp_path, monkeypatch):
+    folder = write(tmp_path / "a", PIXELS)
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    for ask in (lambda: lsun.Images(folder), lambda: prepare("lsun/cat", folder, tmp_path / "s")):
+        with pytest.raises(ImportError, match="pip install lmdb"):
+            ask()
+
+
+def test_an_attempt_leaves_nothing_in_the_store(tmp_path, monkeypatch):
+    """Neither of the set nor of what all its configurations share."""
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tfds.builder_cls("lsun"), "_split_generators", full)
+    with pytest.raises(OSError, match="no room for 'lsun/cat'"):
+        prepare("lsun/cat", tmp_path, tmp_path / "store")
+    assert not list((tmp_path / "store").rglob("*"))
 
 
 @pytest.mark.parametrize("memory", [None, 0])

@@ -1,5 +1,7 @@
 """`python -m kgen.data`, its commands called in this process."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,9 +28,10 @@ def test_list_names_what_is_in_the_store_and_all_that_could_be(capsys, tmp_path)
         '{"name": "cycle_gan", "configName": "maps",'
         ' "splits": [{"name": "trainA", "shardLengths": ["1000", "96"]}]}'
     )
+    shutil.copytree(folder, folder.with_name("incomplete.A1B2C3_3.0.0"))  # of a killed process
     assert main(["list", "--all", "--data-dir", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "cycle_gan/maps" in text and "trainA 1,096 images" in text
+    assert text.count("cycle_gan/maps  ") == 1 and "trainA 1,096 images" in text
     lines = {line.strip() for line in text.splitlines()}
     assert {"mnist", "celeb_a", "lsun"} <= lines and "imdb_reviews" not in lines
 

@@ -1,14 +1,17 @@
 """Sets of TensorFlow Datasets made of original files: checked, complete, or not at all."""
 
+import errno
 import gzip
 import hashlib
 import os
 import pathlib
 import struct
+import types
 import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
@@ -122,11 +125,25 @@ def test_wrong_originals_are_named_with_both_checksums(folder, tmp_path):
     assert is_empty(tmp_path / "store")
 
 
+def test_a_wrong_original_that_was_fetched_again(folder, tmp_path):
+    path = folder / "deep" / "pictures.zip"
+    content = path.read_bytes()
+    path.write_bytes(bytes(reversed(content)))
+    with pytest.raises(ValueError, match="Fetch them again"):
+        prepare("pictures", folder, tmp_path / "store")
+    path.write_bytes(content)
+    prepare("pictures", folder, tmp_path / "store")
+
+
 def test_all_missing_originals_are_named(folder, tmp_path):
+    """Those that the builder would ask for only after it had the first, too."""
     (folder / "deep" / "pictures.zip").unlink()
+    (folder / "labels-of-pictures.bin").unlink()
     with pytest.raises(FileNotFoundError) as error:
         prepare("pictures", folder, tmp_path / "store")
-    assert f"{SITE}pictures.zip" in str(error.value) and "SHA-256" in str(error.value)
+    for url, info in Pictures.url_infos.items():
+        assert f"{url} (" in str(error.value)
+        assert f"{int(info.size)} bytes, SHA-256 {info.checksum}" in str(error.value)
     assert is_empty(tmp_path / "store")
     with pytest.raises(FileNotFoundError, match=r"no .*nowhere"):
         prepare("pictures", tmp_path / "nowhere", tmp_path / "store")
@@ -142,23 +159,42 @@ def test_originals_that_come_by_hand(folder, tmp_path):
     assert load("handmade", data_dir=tmp_path / "store").labels.tolist() == [2, 2]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_wrong_and_missing_originals_are_told_together(folder, tmp_path):
+    (folder / "deep" / "pictures.zip").write_bytes(b"something else")
+    (folder / "labels-of-pictures.bin").unlink()
+    with pytest.raises(ValueError, match=r"not the originals[\s\S]*lacks[\s\S]*id=7"):
+        prepare("pictures", folder, tmp_path / "store")
+
+
+FULL = OSError(28, "No space left on device")
+QUOTA = tf.errors.ResourceExhaustedError(None, None, "x.tfrecord; Disk quota exceeded")
+
+
+@pytest.mark.parametrize("error", [FULL, QUOTA, KeyboardInterrupt()])
 def test_what_is_interrupted_leaves_nothing(folder, tmp_path, monkeypatch, error):
     def examples(self, *args):
         yield 0, {"image": PIXELS[0], "label": 0}
         raise error
 
     monkeypatch.setattr(Pictures, "_generate_examples", examples)
-    with pytest.raises(type(error)) as raised:
+    interrupted = isinstance(error, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt if interrupted else OSError) as raised:
         prepare("pictures", folder, tmp_path / "store")
-    if isinstance(error, OSError):
-        assert "No space left" in str(raised.value) and "data_dir=" in str(raised.value)
+    if not interrupted:
+        assert raised.value.errno == errno.ENOSPC and "data_dir=" in str(raised.value)
+        assert "No space left" in str(raised.value) or "quota" in str(raised.value)
     assert is_empty(tmp_path / "store")
 
 
 def test_no_room_is_said_before_anything_is_written(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds.core.utils, "has_sufficient_disk_space", lambda *_, **__: False)
-    with pytest.raises(OSError, match=r"(?i)not enough disk space"):
+    free = types.SimpleNamespace(free=PIXELS.size - 1)  # one byte less than the archive unpacked
+    monkeypatch.setattr("shutil.disk_usage", lambda path: free)
+    with pytest.raises(OSError, match=r"store has 0\.00 GiB free of at least 0\.00 GiB") as error:
+        prepare("pictures", folder, tmp_path / "store")
+    assert error.value.errno == errno.ENOSPC and "data_dir=" in str(error.value)
+    free.free += 1
+    monkeypatch.setattr(Pictures, "_generate_examples", None)  # not what is looked at here
+    with pytest.raises(ValueError, match="could not be prepared"):
         prepare("pictures", folder, tmp_path / "store")
     assert is_empty(tmp_path / "store")
 
@@ -190,3 +226,13 @@ def test_without_originals_it_is_fetched(tmp_path, monkeypatch):
         prepare("pictures", data_dir=tmp_path / "store")
     with pytest.raises(ValueError, match="no dataset 'picturez'"):
         prepare("picturez", tmp_path)
+
+
+def test_a_full_disk_is_no_matter_of_the_connection(tmp_path, monkeypatch):
+    def full(self, *args, **options):
+        raise FULL
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", full)
+    with pytest.raises(OSError, match=r"no room for 'pictures'.*data_dir=") as error:
+        prepare("pictures", data_dir=tmp_path / "store")
+    assert not isinstance(error.value, ConnectionError)
