@@ -69,7 +69,8 @@ def in_front(c, f):
     if not c.none(f.curly):
         curls = 0.008 * xp.sin(c.u * 62 + 1) * xp.sin(c.v * 62 + 1)
         opening = opening + f.curly * (curls - 0.45 * xp.maximum(c.v - 0.10, 0.0))
-    hair = xp.maximum(xp.maximum(outer, -opening), c.v - f.cut)
+    cut = c.v - f.cut + 0.9 * xp.maximum(f.turn * c.u, 0.0)  # no sideburn on the far side
+    hair = xp.maximum(xp.maximum(outer, -opening), cut)
     head, _, _ = head_distance(c, f)
     cast = xp.clip(1 - xp.maximum(hair, 0.0) / 0.035, 0.0, 1.0)
     cast = xp.square(cast) * xp.clip(0.5 - head / c.pixel, 0.0, 1.0)

@@ -92,7 +92,7 @@ def _mouth(c, f):
     teeth = xp.maximum(xp.maximum(-v, v - gap), end)
     open_ = xp.clip(gap * (1 / c.pixel) * 3, 0.0, 1.0)
     c.paint(teeth, f.white, None, 0.97 - xp.abs(u), open_, line=0.0)
-    between = xp.maximum(xp.abs(v) - c.wide(0.0026, 0.52), end - 0.006)
+    between = xp.maximum(xp.abs(v) - c.wide(0.0026, 0.52) * (1.15 - 0.5 * q), end - 0.006)
     c.paint(between, toned(f.lips, 0.42), alpha=0.85, line=0.0)
     c.stroke(xp.maximum(xp.abs(v), end), 1.0)
     corner = blob(xp, xp.abs(u) - half - 0.006, v, 0.012, 0.012)
