@@ -103,9 +103,9 @@ def _eyes(c, f):
     xp = c.xp
     out, side = pair(c, f, 0.078)
     v = c.v - 0.018
-    wide = 0.038 + 0.009 * f.eye_size
-    up = 0.0228 + 0.0110 * f.eye_size
-    down = (0.0182 + 0.0075 * f.eye_size) * (1 - 0.2 * f.happy)
+    wide = 0.038 + 0.010 * f.eye_size
+    up = 0.0230 + 0.0120 * f.eye_size
+    down = (0.0184 + 0.0085 * f.eye_size) * (1 - 0.2 * f.happy)
     arch = 1 - xp.square(out * (1 / wide))
     lid = v + up * arch
     eye = xp.maximum(-lid, v - down * arch) * 0.8
@@ -113,7 +113,7 @@ def _eyes(c, f):
     c.paint(eye, f.white, "eyes", tone=0.80 + 9 * xp.minimum(lid, 0.022))
     gaze_u, gaze_v = out + 0.004 * f.yaw * side, v + 0.003
     away = xp.sqrt(xp.square(gaze_u) + xp.square(gaze_v))
-    iris = 0.0210 + 0.0062 * f.eye_size
+    iris = 0.0210 + 0.0070 * f.eye_size
     tone = 0.78 + 14 * xp.clip(gaze_v + 0.012, 0.0, 0.03)
     c.paint(xp.maximum(away - iris, eye), f.iris, tone=tone, line=0.7)
     c.paint(xp.maximum(away - 0.44 * iris, eye), f.dark, line=0.0)
