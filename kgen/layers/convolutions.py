@@ -49,7 +49,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         def convolve(inputs, kernel):
             def gradient(g):
                 of_inputs = ops.conv(g, kernel, strides, "same", last)
-                g = ops.transpose(ops.pad(g, pads), (3, 1, 2, 0))  # sums over images
+                g = ops.pad(ops.transpose(g, (3, 1, 2, 0)), pads)  # the other way round is slow
                 x = ops.transpose(inputs, (1, 2, 0, 3))
                 of_kernel = ops.conv(g, x, 1, "valid", last, dilation_rate=strides)
                 return of_inputs, ops.transpose(of_kernel, (1, 2, 0, 3))
