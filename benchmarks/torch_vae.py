@@ -174,14 +174,14 @@ def plain(settings, images, dtype):
     """A plain training loop, at its best.
 
     Images as float tensors on the device, a random permutation per epoch, no DataLoader, no value
-    fetched in any step; Adam in its fused form.
+    fetched in any step; Adam as it is by default, or (`fused`) as one kernel.
     """
     model = VAE(settings["network"], 10).to(DEVICE)
     images = images.to(DEVICE)
     if settings["channels_last"]:
         model = model.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=settings["fused"])
     scaler = torch.amp.GradScaler(DEVICE, enabled=dtype is torch.float16)
     loss_of = torch.compile(model) if settings["compile"] else model
 

@@ -7,7 +7,7 @@ Every contender is a process of its own, and all of them run by turns, on the sa
 of 128 random 28x28 images, a Bernoulli decoder and Adam. kgen is measured as a user runs it:
 `model.fit` on a uint8 array, one epoch a round, everything that `fit` does included. Plain PyTorch
 gets a bare loop at its best: float images on the device already, no DataLoader, no value fetched in
-any step, fused Adam, logits; with and without channels_last and torch.compile. pythae runs its own
+any step, logits; with and without fused Adam, channels_last and torch.compile. pythae runs its own
 trainer's steps, and, as "bare", its model in such a bare loop.
 
 Where there is a GPU, the same command uses it, adds mixed_float16, and leaves out what the
@@ -153,9 +153,11 @@ def contenders(network, precisions, python_peers, most_steps):
         found.append(harness.Contender(f"{name} {precision}", side, precision, command))
 
     layouts = [False, True] if network == "convolutional" else [False]
-    for precision, last, compiled in itertools.product(precisions, layouts, [False, True]):
-        name = "torch" + " channels_last" * last + " compiled" * compiled
-        peer(name, "torch", precision, library="torch", channels_last=last, compile=compiled)
+    ways = [(False, False), (True, False), (True, True)]
+    for precision, last, (fused, compiled) in itertools.product(precisions, layouts, ways):
+        name = "torch" + " channels_last" * last + " fused" * fused + " compiled" * compiled
+        settings = {"channels_last": last, "fused": fused, "compile": compiled}
+        peer(name, "torch", precision, library="torch", **settings)
     peer("pythae", "pythae", "float32", library="pythae", bare=False)
     peer("pythae bare", "pythae", "float32", library="pythae", bare=True)
     return found
