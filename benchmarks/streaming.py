@@ -50,6 +50,7 @@ def main(argv=None):
     parser.add_argument("--memory", type=int, default=256, help="MiB of decoded images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--epochs", type=int, default=1, help="whole ones; 0: only the share")
     parser.add_argument("--only-draw", action="store_true", help=argparse.SUPPRESS)
     run = parser.parse_args(argv)
     if run.only_draw:
@@ -73,14 +74,15 @@ def main(argv=None):
         model.fit(images, steps_per_epoch=run.steps, verbose=0)
         shares.append(bare / (time.perf_counter() - start))
     start = time.perf_counter()
-    model.fit(images, epochs=1, verbose=0)
-    seconds = time.perf_counter() - start
+    if run.epochs:
+        model.fit(images, epochs=run.epochs, verbose=0)
+    speed = run.epochs * images.num_examples / (time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{platform.machine()}, Keras {keras.__version__}, {keras.backend.backend()}: share of the "
         f"step: median {statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%}, "
-        f"{run.rounds} rounds of {run.steps} steps); a whole epoch "
-        f"{images.num_examples / seconds:,.0f} images/s; peak memory {peak:.2f} GiB"
+        f"{run.rounds} rounds of {run.steps} steps); {run.epochs} whole epochs at {speed:,.0f} "
+        f"images/s; peak memory {peak:.2f} GiB"
     )
 
 
