@@ -11,6 +11,7 @@ from kgen.data.faces import portrait, scenery
 from kgen.data.faces.canvas import SEGMENTS, Canvas
 from kgen.data.faces.factors import FACTORS, check_factors
 from kgen.data.faces.measures import measures
+from kgen.data.storage import progress
 
 RENDERINGS = ("photo", "sketch", "edges", "segmentation")
 
@@ -104,12 +105,9 @@ def _on_host(factors, size, rendering, threads, channels):
 
     jobs = [(first, top) for first in range(0, n, together) for top in range(0, size, rows)]
     threads = min(len(jobs), threads or min(8, os.cpu_count() or 1))
-    if threads <= 1:
-        for job in jobs:
-            piece(job)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(piece, jobs))
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        done = map(piece, jobs) if threads <= 1 else pool.map(piece, jobs)
+        list(progress(done, len(jobs), "Drawing faces"))
     return images
 
 
