@@ -1,6 +1,6 @@
 """The primitives that differ between backends, under the same names for each.
 
-`Steps` (a mixin: `train_step`, `test_step`), `value_and_grad`, `input_gradient`,
+`Steps` (a mixin: `train_step`, `test_step`), `batches`, `value_and_grad`, `input_gradient`,
 `apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `keeping_values`,
 `synchronize`, `random_state`, `set_random_state` and `accelerators`.
 """
@@ -13,6 +13,7 @@ match keras.backend.backend():
             Steps,
             accelerators,
             apply_gradients,
+            batches,
             compiled,
             fold_replica,
             input_gradient,
@@ -28,6 +29,7 @@ match keras.backend.backend():
             Steps,
             accelerators,
             apply_gradients,
+            batches,
             compiled,
             fold_replica,
             input_gradient,
@@ -43,6 +45,7 @@ match keras.backend.backend():
             Steps,
             accelerators,
             apply_gradients,
+            batches,
             compiled,
             fold_replica,
             input_gradient,
@@ -63,6 +66,7 @@ __all__ = [
     "Steps",
     "accelerators",
     "apply_gradients",
+    "batches",
     "compiled",
     "fold_replica",
     "input_gradient",

@@ -9,6 +9,7 @@ from keras import ops
 
 from kgen.data.dataset import ImageDataset, from_arrays
 from kgen.data.ranges import check_images
+from kgen.engine import backend
 
 
 def is_array(x):
@@ -32,6 +33,11 @@ def own_errors(*sources):
             if failure is not None and failure is not error:
                 raise failure from None
         raise
+
+
+def for_keras(source):
+    """What Keras iterates in place of a source: kgen's datasets as suits the backend."""
+    return backend.batches(source) if isinstance(source, ImageDataset) else source
 
 
 def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):

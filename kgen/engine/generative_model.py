@@ -586,7 +586,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         options = dict(
             verbose=verbose,
             callbacks=run,
-            validation_data=None if validation_data is None else (validation_data,),
+            validation_data=None if validation_data is None else (feed.for_keras(validation_data),),
             validation_steps=validation_steps,
             validation_freq=validation_freq,
             shuffle=False,
@@ -597,7 +597,8 @@ class GenerativeModel(backend.Steps, keras.Model):
                 for first, last in _spans(initial_epoch, run.batch, epochs):
                     if ours:
                         source.set_position(first, run.batch)
-                    super().fit(source, initial_epoch=first, epochs=last, **options)
+                    x = feed.for_keras(source)
+                    super().fit(x, initial_epoch=first, epochs=last, **options)
                     run.batch = 0
                     if self.stop_training:
                         break
@@ -620,7 +621,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
         kwargs["return_dict"] = True
         with feed.own_errors(x), backend.keeping_values(self):
-            return super().evaluate(x, verbose=verbose, steps=steps, **kwargs)
+            return super().evaluate(feed.for_keras(x), verbose=verbose, steps=steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """What `call` returns, as NumPy arrays, in stored order; images may be uint8."""
@@ -631,7 +632,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         elif isinstance(x, feed.ImageDataset):
             x, batch_size = feed.evaluation_source(self, x, None, batch_size), None
         with feed.own_errors(x), backend.keeping_values(self):
-            return super().predict(x, batch_size, verbose, steps, callbacks)
+            return super().predict(feed.for_keras(x), batch_size, verbose, steps, callbacks)
 
     # Saving.
 

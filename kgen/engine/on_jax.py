@@ -5,6 +5,9 @@ One scope spans a step. A differentiated function runs in a nested scope over ev
 """
 
 import contextlib
+import ctypes
+import functools
+import sys
 
 import jax
 import keras
@@ -19,6 +22,7 @@ class Steps:
 
     def train_step(self, state, data):
         """One update on one batch; returns the running means by name and the new state."""
+        _keep_freed_memory()
         groups = (
             self.trainable_variables,
             self.non_trainable_variables,
@@ -33,6 +37,20 @@ class Steps:
         return _stateless(self.run_measure, groups, state, data)
 
 
+@functools.cache
+def _keep_freed_memory():
+    """Let the C library keep the memory that a step on the CPU frees, for the next one.
+
+    XLA takes and frees all of a step's buffers as one block. Blocks beyond 32 MiB go back to Linux
+    each time, and taking their pages again can cost as much as the step.
+    """
+    if sys.platform == "linux" and jax.default_backend() == "cpu":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: None)
+        trim_threshold, mmap_max = -1, -4
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_max, 0)
+
+
 def _stateless(step, groups, state, data):
     variables = [v for group in groups for v in group]
     values = [value for group in state for value in group]
@@ -42,6 +60,11 @@ def _stateless(step, groups, state, data):
     ):
         logs = step(data)
     return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+
+def batches(source):
+    """An `ImageDataset` as Keras iterates it."""
+    return source
 
 
 def value_and_grad(fn, variables):

@@ -3,7 +3,7 @@
 import contextlib
 
 import tensorflow as tf
-from keras import ops
+from keras import ops, tree
 
 
 class Steps:
@@ -27,6 +27,29 @@ def _after(data):
     seeds, which do not depend on data, would have advanced by then, or not, as threads have it.
     """
     return tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None])
+
+
+def batches(source):
+    """An `ImageDataset` as Keras iterates it: every batch from the position on.
+
+    Not as the `PyDataset` that it is: Keras would let tf.data tune the prefetching, and the thread
+    that does so holds an epoch's end up, often by as long as the epoch took (TensorFlow 2.21).
+    """
+
+    def signature(array):
+        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+    def generator():
+        return (source[i] for i in range(len(source)))
+
+    first = source.batch(0, 0)
+    data = tf.data.Dataset.from_generator(
+        generator, output_signature=tree.map_structure(signature, first)
+    )
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    data = data.apply(tf.data.experimental.assert_cardinality(len(source)))
+    return data.prefetch(2).with_options(options)
 
 
 def value_and_grad(fn, variables):

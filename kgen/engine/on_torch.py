@@ -19,6 +19,11 @@ class Steps:
         return self.run_measure(data)
 
 
+def batches(source):
+    """An `ImageDataset` as Keras iterates it."""
+    return source
+
+
 def value_and_grad(fn, variables):
     """Return `fn()`, a pair `(loss, aux)`, and the gradients of the loss.
 

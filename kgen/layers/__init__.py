@@ -1,7 +1,16 @@
 """Reusable Keras layers."""
 
-from kgen.layers.convolutions import Conv2DTranspose
+from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
 from kgen.layers.sampling import Sampling
 
-__all__ = ["L1", "MSE", "Bernoulli", "Conv2DTranspose", "Gaussian", "Likelihood", "Sampling"]
+__all__ = [
+    "L1",
+    "MSE",
+    "Bernoulli",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Gaussian",
+    "Likelihood",
+    "Sampling",
+]

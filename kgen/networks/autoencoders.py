@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from kgen.layers.convolutions import Conv2DTranspose
+from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 
 __all__ = [
     "NETWORKS",
@@ -70,7 +70,7 @@ def convolutional_encoder(image_shape, latent_dim, *, gaussian=False, filters=No
     """
     inputs = x = keras.Input(image_shape)
     for channels in filters or _filters(image_shape):
-        x = layers.Conv2D(channels, 4, 2, "same", _LAST, activation="relu", dtype=dtype)(x)
+        x = Conv2D(channels, 4, 2, "same", _LAST, activation="relu", dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     return keras.Model(inputs, _latent(x, latent_dim, gaussian), name="encoder")
 

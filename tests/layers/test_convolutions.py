@@ -6,6 +6,9 @@ from keras import ops
 import kgen
 
 BACKEND = keras.config.backend()
+PACKAGES = (kgen.layers, keras.layers)
+
+every_kind = pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
 
 
 def gradients(layer, x, weight):
@@ -39,13 +42,10 @@ def gradients(layer, x, weight):
     return [ops.convert_to_numpy(ops.cast(t, "float32")) for t in (y, *found)]
 
 
-def both(x, *arguments, **settings):
-    """Results of Keras's layer and of kgen's with the same weights."""
+def both(kind, x, *arguments, **settings):
+    """Results of kgen's layer and of Keras's with the same weights."""
     random = np.random.default_rng(1)
-    layers = [
-        c(*arguments, **settings)
-        for c in (kgen.layers.Conv2DTranspose, keras.layers.Conv2DTranspose)
-    ]
+    layers = [getattr(package, kind)(*arguments, **settings) for package in PACKAGES]
     for layer in layers:
         layer.build(x.shape)
     values = [random.normal(size=w.shape).astype("float32") for w in layers[0].weights]
@@ -61,11 +61,17 @@ def images(height, width, channels):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "strides"), [(4, 2), (3, 2), (5, 2), (2, 2), (3, 1), ((4, 3), (2, 1))]
+    ("kernel", "strides", "size"),
+    [
+        *[(4, 2, size) for size in ((6, 6), (5, 5), (1, 1))],
+        *[(kernel, 2, (7, 4)) for kernel in (2, 3, 5)],
+        ((4, 3), (2, 1), (7, 4)),
+        (3, 1, (7, 4)),
+    ],
 )
-@pytest.mark.parametrize("size", [(6, 6), (5, 5), (7, 4), (1, 1)], ids=str)
-def test_outputs_and_gradients_are_those_of_keras(kernel, strides, size):
-    own, its = both(images(*size, 3), 5, kernel, strides, "same")
+@every_kind
+def test_outputs_and_gradients_are_those_of_keras(kind, kernel, strides, size):
+    own, its = both(kind, images(*size, 3), 5, kernel, strides, "same")
     for a, b in zip(own, its, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
 
@@ -77,55 +83,65 @@ def test_outputs_and_gradients_are_those_of_keras(kernel, strides, size):
         {"padding": "same", "activation": "tanh"},
         {"padding": "same", "use_bias": False},
         {"padding": "same", "output_padding": 1},
+        {"padding": "same", "groups": 2},
     ],
     ids=str,
 )
-def test_every_setting_is_that_of_keras(settings):
-    own, its = both(images(5, 6, 3), 4, 4, 2, **settings)
+@every_kind
+def test_every_setting_is_that_of_keras(kind, settings):
+    if {"output_padding": "Conv2D", "groups": "Conv2DTranspose"}.get([*settings][-1]) == kind:
+        with pytest.raises(ValueError, match="Unrecognized keyword"):
+            both(kind, images(5, 6, 4), 4, 4, 2, **settings)
+        return
+    own, its = both(kind, images(5, 6, 4), 4, 4, 2, **settings)
     for a, b in zip(own, its, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision(policy):
-    own, its = both(images(7, 6, 3), 5, 4, 2, "same", dtype=policy)
-    layer = kgen.layers.Conv2DTranspose(5, 4, 2, "same", dtype=policy)
+@every_kind
+def test_mixed_precision(kind, policy):
+    own, its = both(kind, images(7, 6, 3), 5, 4, 2, "same", dtype=policy)
+    layer = getattr(kgen.layers, kind)(5, 4, 2, "same", dtype=policy)
     assert policy.endswith(keras.backend.standardize_dtype(layer(images(4, 4, 3)).dtype))
     for a, b in zip(own, its, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-2 * np.abs(b).max())
 
 
-def test_in_a_file_and_in_place_of_keras(tmp_path):
-    def network(layer):
+@every_kind
+def test_in_a_file_and_in_place_of_keras(kind, tmp_path):
+    def network(package):
+        layer = getattr(package, kind)
         inputs = keras.Input((5, 7, 2))
         return keras.Model(inputs, layer(3, 4, 2, "same", activation="relu", name="up")(inputs))
 
-    ours, theirs = network(kgen.layers.Conv2DTranspose), network(keras.layers.Conv2DTranspose)
+    ours, theirs = map(network, PACKAGES)
     theirs.save_weights(tmp_path / "a.weights.h5")
     ours.load_weights(tmp_path / "a.weights.h5")  # files of networks with Keras's layer
     ours.save(tmp_path / "a.keras")
     loaded = keras.saving.load_model(tmp_path / "a.keras")
-    assert type(loaded.get_layer("up")) is kgen.layers.Conv2DTranspose
-    assert loaded.output_shape == (None, 10, 14, 3)
+    assert type(loaded.get_layer("up")) is getattr(kgen.layers, kind)
+    assert loaded.output_shape == theirs.output_shape
     x = images(5, 7, 2)
     expected = theirs.predict(x, verbose=0)
     np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-5)
 
 
-def test_sides_may_be_unknown():
+@every_kind
+def test_sides_may_be_unknown(kind):
     inputs = keras.Input((None, None, 2))
-    model = keras.Model(inputs, kgen.layers.Conv2DTranspose(3, 4, 2, "same")(inputs))
+    model = keras.Model(inputs, getattr(kgen.layers, kind)(3, 4, 2, "same")(inputs))
     for size in (4, 7):
-        assert model(images(size, size, 2)).shape == (3, 2 * size, 2 * size, 3)
+        side = 2 * size if kind == "Conv2DTranspose" else (size + 1) // 2
+        assert model(images(size, size, 2)).shape == (3, side, side, 3)
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="the gradient is written out on JAX alone")
-def test_the_gradient_can_be_differentiated():
+@every_kind
+def test_the_gradients_can_be_differentiated(kind):
     import jax
 
-    layers = [
-        c(4, 4, 2, "same") for c in (kgen.layers.Conv2DTranspose, keras.layers.Conv2DTranspose)
-    ]
+    layers = [getattr(package, kind)(4, 4, 2, "same") for package in PACKAGES]
     x, results = images(5, 6, 3), []
     for layer in layers:
         layer.build(x.shape)
@@ -135,6 +151,11 @@ def test_the_gradient_can_be_differentiated():
             of_input = jax.grad(lambda x: ops.sum(ops.tanh(layer.stateless_call(values, [], x)[0])))
             return ops.sum(ops.square(of_input(x)))
 
-        results.append(jax.grad(penalty)([w.value for w in layer.weights]))
+        def of_weights(x, layer=layer):
+            f = lambda values: ops.sum(ops.tanh(layer.stateless_call(values, [], x)[0]))  # noqa: E731
+            return ops.sum(ops.square(jax.grad(f)([w.value for w in layer.weights])[0]))
+
+        by_weights = jax.grad(penalty)([w.value for w in layer.weights])
+        results.append([*by_weights, jax.grad(of_weights)(x)])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
