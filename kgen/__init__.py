@@ -2,12 +2,15 @@
 
 from kgen import callbacks, data, engine, layers, losses, models, networks, plots, schedules, zoo
 from kgen.engine import GenerativeModel, MovingAverage, NonFiniteLoss
-from kgen.models import VAE
+from kgen.models import VAE, Autoencoder, Gaussian, GaussianMixture
 
 __version__ = "0.1.0"
 
 __all__ = [
     "VAE",
+    "Autoencoder",
+    "Gaussian",
+    "GaussianMixture",
     "GenerativeModel",
     "MovingAverage",
     "NonFiniteLoss",

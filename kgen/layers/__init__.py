@@ -1,6 +1,7 @@
 """Reusable Keras layers."""
 
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
+from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
 from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
 from kgen.layers.sampling import Sampling
 
@@ -10,7 +11,11 @@ __all__ = [
     "Bernoulli",
     "Conv2D",
     "Conv2DTranspose",
+    "Corruption",
     "Gaussian",
+    "GaussianNoise",
     "Likelihood",
+    "MaskingNoise",
+    "SaltAndPepper",
     "Sampling",
 ]

@@ -9,16 +9,15 @@ from keras import ops
 from kgen import schedules
 from kgen.arguments import positive
 from kgen.data.ranges import normalize_image_shape, to_uint8
-from kgen.engine.generative_model import GenerativeModel
 from kgen.engine.random import host_generator
 from kgen.layers import likelihoods
 from kgen.layers.sampling import Sampling
 from kgen.losses import kl_divergence
-from kgen.networks.autoencoders import NETWORKS
+from kgen.models.latent_model import LatentModel, check_shapes, default_networks
 
 
 @keras.saving.register_keras_serializable("kgen")
-class VAE(GenerativeModel):
+class VAE(LatentModel):
     r"""Variational autoencoder (Kingma and Welling, 2014; Rezende et al., 2014).
 
     Maximises the evidence lower bound, equation 7 of Kingma and Welling with one sample: minimises
@@ -72,7 +71,7 @@ class VAE(GenerativeModel):
     ):
         image_shape, dtype = normalize_image_shape(image_shape), kwargs.get("dtype")
         latent_dim = positive(latent_dim, "latent_dim")
-        make_encoder, make_decoder = _default_networks(network, image_shape)
+        make_encoder, make_decoder = default_networks(network, image_shape)
         super().__init__(
             image_shape,
             encoder=encoder or make_encoder(image_shape, latent_dim, gaussian=True, dtype=dtype),
@@ -85,7 +84,7 @@ class VAE(GenerativeModel):
         if not callable(self.kl_weight) and not self.kl_weight >= 0:
             raise ValueError(f"kl_weight must be at least 0; got {kl_weight!r}.")
         self.sampling = Sampling(seed=self.seed, name="sampling", dtype="float32")
-        _check_shapes(self)
+        check_shapes(self, gaussian=True)
         self.ensure_built()
 
     def get_config(self):
@@ -138,48 +137,6 @@ class VAE(GenerativeModel):
         """Mean and log-variance of q(z|x): two float32 arrays `(N, latent_dim)`."""
         return tuple(self.infer(self.q, self.images_in(images), batch_size=batch_size))
 
-    def decode(self, latents, batch_size=None):
-        """Images of latents `(N, latent_dim)`: float32 `(N, *image_shape)` in [-1, 1]."""
-        latents = np.asarray(ops.convert_to_numpy(latents), "float32")
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"latents must have shape (N, {self.latent_dim}); got {latents.shape}."
-            )
-        return self._in_range(self.infer(self._decode, latents, batch_size=batch_size))
-
-    def reconstruct(self, images, batch_size=None):
-        """Images after encoding and decoding: float32 `(N, *image_shape)` in [-1, 1]."""
-        return self.decode(self.encode(images, batch_size), batch_size)
-
-    def interpolate(self, a, b, steps=8, batch_size=None):
-        """Images along straight lines in latent space from images `a` to images `b`.
-
-        Args:
-            a, b: images `(N, *image_shape)`.
-            steps: images in each line, both ends included; at least 2.
-
-        Returns:
-            float32 `(N, steps, *image_shape)` in [-1, 1].
-        """
-        if positive(steps, "steps") < 2:
-            raise ValueError(f"steps counts both ends, so at least 2; got {steps!r}.")
-        start, end = self.encode(a, batch_size), self.encode(b, batch_size)
-        if start.shape != end.shape:
-            raise ValueError(f"a and b must pair up: got {len(start)} and {len(end)} images.")
-        t = np.linspace(0, 1, steps, dtype="float32")[None, :, None]
-        line = (1 - t) * start[:, None] + t * end[:, None]
-        images = self.decode(line.reshape(-1, self.latent_dim), batch_size)
-        return images.reshape(len(start), steps, *self.image_shape)
-
-    def generate(self, n, labels=None, seed=None, batch_size=None):
-        """Decode `n` latents from N(0, I): float32 `(n, *image_shape)` in [-1, 1].
-
-        The same seed gives the same latents on every backend; the first 8 of 16 are the 8.
-        """
-        if labels is not None:
-            raise ValueError("This VAE is not conditional: generate takes no labels.")
-        return self.decode(self.latents(n, self.latent_dim, seed), batch_size)
-
     # Likelihood.
 
     def elbo(self, images, samples=1, seed=0, batch_size=None):
@@ -191,6 +148,10 @@ class VAE(GenerativeModel):
         kl = self.infer(self._kl, images, batch_size=batch_size)
         conditional = self._over_samples(self._log_conditional, images, samples, seed, batch_size)
         return conditional.mean(axis=1) - kl
+
+    def anomaly_score(self, images, samples=8, seed=0, batch_size=None):
+        """How unlikely each image is: the negative `elbo` in nats, float32 `(N,)`."""
+        return -self.elbo(images, samples, seed, batch_size)
 
     def log_likelihood(self, images, samples=100, seed=0, batch_size=None):
         """Importance-weighted estimate of log p(x) in nats, float32 `(N,)`.
@@ -256,9 +217,6 @@ class VAE(GenerativeModel):
             results.append(np.concatenate(parts, axis=1)[:, :samples])
         return np.concatenate(results)
 
-    def _decode(self, latents):
-        return self.decoder(latents, training=False)
-
     def _kl(self, images):
         return kl_divergence(*self.q(images))
 
@@ -282,65 +240,7 @@ class VAE(GenerativeModel):
         log_q = -0.5 * ops.sum(ops.square(noise) + log_variance[:, None], axis=-1)
         return conditional + log_prior - log_q
 
-    def _in_range(self, images):
-        return np.clip(images, -1, 1) if len(self.image_shape) == 3 else images
-
 
 def _padded(noise, size):
     missing = size - noise.shape[1]
     return np.pad(noise, ((0, 0), (0, missing), (0, 0))) if missing else noise
-
-
-def _default_networks(name, image_shape):
-    if name == "auto":
-        name = "convolutional" if len(image_shape) == 3 else "dense"
-    if name not in NETWORKS:
-        raise ValueError(f"Unknown network {name!r}; known are {sorted([*NETWORKS, 'auto'])}.")
-    if name == "convolutional" and (len(image_shape) != 3 or min(image_shape[:2]) < 4):
-        raise ValueError(
-            f"The convolutional networks need images of at least 4x4 pixels; image_shape is "
-            f'{image_shape}. Use network="dense".'
-        )
-    return NETWORKS[name]
-
-
-def _check_shapes(vae):
-    shape, width = vae.image_shape, vae.latent_dim
-    outputs = _shapes(vae.encoder, shape, "encoder", f"image_shape is {shape}")
-    if outputs not in ([(None, width)] * 2, [(None, 2 * width)]):
-        raise ValueError(
-            f"The encoder must return mean and log-variance: two outputs of shape (N, {width}) or "
-            f"one of shape (N, {2 * width}), since latent_dim={width}. It returns {outputs}."
-        )
-    outputs = _shapes(vae.decoder, (width,), "decoder", f"latent_dim is {width}")
-    if outputs != [(None, *shape)]:
-        raise ValueError(
-            f"The decoder must return images of image_shape {shape}; it returns {outputs}."
-        )
-    layers = [
-        layer
-        for layer in getattr(vae.decoder, "layers", None) or [vae.decoder]
-        if not isinstance(layer, keras.layers.Reshape | keras.layers.Cropping2D)
-    ]
-    if len(shape) == 3 and getattr(layers[-1], "activation", None) is keras.activations.sigmoid:
-        raise ValueError(
-            "The decoder ends in a sigmoid, so its images lie in [0, 1]; here they lie in [-1, 1]. "
-            "End it in tanh."
-        )
-
-
-def _shapes(network, shape, name, reason):
-    """Shapes of a network's outputs for inputs of this shape, by a symbolic call."""
-    if not isinstance(network, keras.layers.Layer):
-        raise TypeError(f"The {name} must be a keras.Model; got {type(network).__name__}.")
-    try:
-        outputs = network(keras.KerasTensor((None, *shape)))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"The {name} does not take inputs of shape (N, {', '.join(map(str, shape))}), but "
-            f"{reason}. Keras says: {error}"
-        ) from error
-    if isinstance(outputs, dict):
-        return {key: tuple(o.shape) for key, o in outputs.items()}
-    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-    return [tuple(o.shape) for o in outputs]

@@ -1,0 +1,145 @@
+"""What models with a latent space share: decode, reconstruct, interpolate, generate."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgen.arguments import positive
+from kgen.engine.generative_model import GenerativeModel
+from kgen.networks.autoencoders import NETWORKS
+
+
+class LatentModel(GenerativeModel):
+    """A model that encodes images to latents `(N, latent_dim)` and decodes latents to images.
+
+    A subclass has `latent_dim` and `encode`; what it decodes with is its `decoder`, unless it
+    defines `_decode`, from a tensor of latents to one of images.
+    """
+
+    def encode(self, images, batch_size=None):
+        """Latents of images: float32 `(N, latent_dim)`."""
+        raise NotImplementedError(f"{type(self).__name__} has to define encode(images).")
+
+    def decode(self, latents, batch_size=None):
+        """Images of latents `(N, latent_dim)`: float32 `(N, *image_shape)` in [-1, 1]."""
+        latents = np.asarray(ops.convert_to_numpy(latents), "float32")
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"latents must have shape (N, {self.latent_dim}); got {latents.shape}."
+            )
+        return self._in_range(self.infer(self._decode, latents, batch_size=batch_size))
+
+    def reconstruct(self, images, batch_size=None):
+        """Images after encoding and decoding: float32 `(N, *image_shape)` in [-1, 1]."""
+        return self.decode(self.encode(images, batch_size), batch_size)
+
+    def interpolate(self, a, b, steps=8, batch_size=None):
+        """Images along straight lines in latent space from images `a` to images `b`.
+
+        Args:
+            a, b: images `(N, *image_shape)`.
+            steps: images in each line, both ends included; at least 2.
+
+        Returns:
+            float32 `(N, steps, *image_shape)` in [-1, 1].
+        """
+        if positive(steps, "steps") < 2:
+            raise ValueError(f"steps counts both ends, so at least 2; got {steps!r}.")
+        start, end = self.encode(a, batch_size), self.encode(b, batch_size)
+        if start.shape != end.shape:
+            raise ValueError(f"a and b must pair up: got {len(start)} and {len(end)} images.")
+        t = np.linspace(0, 1, steps, dtype="float32")[None, :, None]
+        line = (1 - t) * start[:, None] + t * end[:, None]
+        images = self.decode(line.reshape(-1, self.latent_dim), batch_size)
+        return images.reshape(len(start), steps, *self.image_shape)
+
+    def generate(self, n, labels=None, seed=None, batch_size=None):
+        """Decode `n` latents from N(0, I): float32 `(n, *image_shape)` in [-1, 1].
+
+        The same seed gives the same latents on every backend; the first 8 of 16 are the 8.
+        """
+        self._refuse_labels(labels)
+        return self.decode(self.latents(n, self.latent_dim, seed), batch_size)
+
+    def _refuse_labels(self, labels):
+        if labels is not None:
+            raise ValueError(
+                f"This {type(self).__name__} is not conditional: generate takes no labels."
+            )
+
+    def _decode(self, latents):
+        return self.decoder(latents, training=False)
+
+    def _in_range(self, images):
+        return np.clip(images, -1, 1) if len(self.image_shape) == 3 else images
+
+
+def default_networks(name, image_shape):
+    """The functions that make encoder and decoder, by the name of the network.
+
+    Raises:
+        ValueError: for an unknown name, or images that the network cannot take.
+    """
+    if name == "auto":
+        name = "convolutional" if len(image_shape) == 3 else "dense"
+    if name not in NETWORKS:
+        raise ValueError(f"Unknown network {name!r}; known are {sorted([*NETWORKS, 'auto'])}.")
+    if name == "convolutional" and (len(image_shape) != 3 or min(image_shape[:2]) < 4):
+        raise ValueError(
+            f"The convolutional networks need images of at least 4x4 pixels; image_shape is "
+            f'{image_shape}. Use network="dense".'
+        )
+    return NETWORKS[name]
+
+
+def check_shapes(model, gaussian):
+    """Raise a `ValueError` unless encoder and decoder fit each other and the images.
+
+    Args:
+        model: with `encoder`, `decoder`, `image_shape` and `latent_dim`.
+        gaussian: whether the encoder returns mean and log-variance.
+    """
+    shape, width = model.image_shape, model.latent_dim
+    outputs = _shapes(model.encoder, shape, "encoder", f"image_shape is {shape}")
+    if gaussian and outputs not in ([(None, width)] * 2, [(None, 2 * width)]):
+        raise ValueError(
+            f"The encoder must return mean and log-variance: two outputs of shape (N, {width}) or "
+            f"one of shape (N, {2 * width}), since latent_dim={width}. It returns {outputs}."
+        )
+    if not gaussian and outputs != [(None, width)]:
+        raise ValueError(
+            f"The encoder must return latents of shape (N, {width}), since latent_dim={width}; it "
+            f"returns {outputs}."
+        )
+    outputs = _shapes(model.decoder, (width,), "decoder", f"latent_dim is {width}")
+    if outputs != [(None, *shape)]:
+        raise ValueError(
+            f"The decoder must return images of image_shape {shape}; it returns {outputs}."
+        )
+    layers = [
+        layer
+        for layer in getattr(model.decoder, "layers", None) or [model.decoder]
+        if not isinstance(layer, keras.layers.Reshape | keras.layers.Cropping2D)
+    ]
+    if len(shape) == 3 and getattr(layers[-1], "activation", None) is keras.activations.sigmoid:
+        raise ValueError(
+            "The decoder ends in a sigmoid, so its images lie in [0, 1]; here they lie in [-1, 1]. "
+            "End it in tanh."
+        )
+
+
+def _shapes(network, shape, name, reason):
+    """Shapes of a network's outputs for inputs of this shape, by a symbolic call."""
+    if not isinstance(network, keras.layers.Layer):
+        raise TypeError(f"The {name} must be a keras.Model; got {type(network).__name__}.")
+    try:
+        outputs = network(keras.KerasTensor((None, *shape)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The {name} does not take inputs of shape (N, {', '.join(map(str, shape))}), but "
+            f"{reason}. Keras says: {error}"
+        ) from error
+    if isinstance(outputs, dict):
+        return {key: tuple(o.shape) for key, o in outputs.items()}
+    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return [tuple(o.shape) for o in outputs]
