@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 from keras import ops
+from scipy import stats
 from toy import ToyGAN, points
 
 import kgen
@@ -22,7 +23,7 @@ class Case:
         data: training images.
         by_hand: `evaluate` in NumPy: from model and images to losses by name.
         wrong: images that the model must refuse, with the words that the error must hold.
-        noise: whether `update` and `measure` draw random numbers.
+        takes_steps: whether `fit` takes steps down a loss, which `compile` prepares.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Case:
     wrong: tuple
     head: bool = False
     batch_size: int = 32
+    takes_steps: bool = True
 
 
 def digits(n=160):
@@ -54,25 +56,29 @@ def numpy(network, *inputs):
     return [ops.convert_to_numpy(o) for o in outputs] if many else ops.convert_to_numpy(outputs)
 
 
+def reconstruction_by_hand(model, x, decoded):
+    squares = ((x - decoded) ** 2).sum((1, 2, 3))
+    match model.reconstruction:
+        case "mse":
+            return squares
+        case "l1":
+            return np.abs(x - decoded).sum((1, 2, 3))
+        case "bernoulli":
+            p, on = (decoded + 1) / 2, (x + 1) / 2
+            return -(on * np.log(p) + (1 - on) * np.log(1 - p)).sum((1, 2, 3))
+        case "gaussian":
+            sigma = np.exp(float(ops.convert_to_numpy(model.likelihood.log_sigma)))
+            d = math.prod(model.image_shape)
+            return squares / (2 * sigma**2) + d / 2 * np.log(2 * np.pi * sigma**2)
+
+
 def vae_by_hand(model, images):
     x = images[..., None].astype("float64") / 127.5 - 1
     mean, log_variance = numpy(model.encoder, x.astype("float32"))
     (noise,) = evaluation_noise(model, lambda seed: [keras.random.normal(mean.shape, seed=seed)])
     z = mean + np.exp(log_variance / 2) * noise
     decoded = numpy(model.decoder, z.astype("float32")).astype("float64")
-    d = math.prod(model.image_shape)
-    match model.reconstruction:
-        case "mse":
-            terms = ((x - decoded) ** 2).sum((1, 2, 3))
-        case "l1":
-            terms = np.abs(x - decoded).sum((1, 2, 3))
-        case "bernoulli":
-            p, on = (decoded + 1) / 2, (x + 1) / 2
-            terms = -(on * np.log(p) + (1 - on) * np.log(1 - p)).sum((1, 2, 3))
-        case "gaussian":
-            sigma = np.exp(float(ops.convert_to_numpy(model.likelihood.log_sigma)))
-            squares = ((x - decoded) ** 2).sum((1, 2, 3))
-            terms = squares / (2 * sigma**2) + d / 2 * np.log(2 * np.pi * sigma**2)
+    terms = reconstruction_by_hand(model, x, decoded)
     kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).sum(1)
     weight = kgen.schedules.value(model.kl_weight, int(model.step))
     weight = float(ops.convert_to_numpy(weight))
@@ -81,6 +87,40 @@ def vae_by_hand(model, images):
         "reconstruction": terms.mean(),
         "kl": kl.mean(),
     }
+
+
+def autoencoder_by_hand(model, images):
+    inputs = x = images[..., None].astype("float32") / 127.5 - 1
+    match model.corruption:
+        case kgen.layers.GaussianNoise(amount=amount):
+            (noise,) = evaluation_noise(model, lambda s: [keras.random.normal(x.shape, seed=s)])
+            inputs = x + amount * noise
+        case kgen.layers.MaskingNoise(amount=amount):
+            (chance,) = evaluation_noise(model, lambda s: [keras.random.uniform(x.shape, seed=s)])
+            inputs = np.where(chance < amount, -1, x)
+    decoded = numpy(model.decoder, numpy(model.encoder, inputs)).astype("float64")
+    return {"loss": reconstruction_by_hand(model, x, decoded).mean()}
+
+
+def gaussian_by_hand(model, images):
+    x = images.reshape(len(images), -1) / 127.5 - 1
+    mean = model.mean_image.ravel().astype("float64")
+    axes = model.axes.reshape(model.components, -1).astype("float64")
+    least = model.min_variance * model.eigenvalues[0]
+    along, noise = np.maximum(model.eigenvalues, least), max(model.noise, least)
+    covariance = (axes.T * (along - noise)) @ axes + noise * np.eye(len(mean))
+    if type(model) is kgen.Gaussian:
+        truth = stats.multivariate_normal(mean, covariance)
+        return {"log_likelihood": truth.logpdf(x).mean()}
+    weights, means, factors = model._mixture()
+    density = 0
+    for weight, z, factor in zip(weights, means, factors, strict=True):
+        basis = axes.T * np.sqrt(along)
+        within = basis @ factor
+        rest = noise * (np.eye(len(mean)) - axes.T @ axes)
+        truth = stats.multivariate_normal(mean + basis @ z, within @ within.T + rest)
+        density = density + weight * truth.pdf(x)
+    return {"log_likelihood": np.log(density).mean()}
 
 
 def toy_by_hand(model, real):
@@ -114,8 +154,8 @@ WRONG_IMAGES = (
 )
 
 
-def vae(**arguments):
-    return lambda **more: kgen.VAE((8, 8), **{**arguments, **more})
+def of_digits(model, **arguments):
+    return lambda **more: model((8, 8), **{**arguments, **more})
 
 
 CASES = [
@@ -127,20 +167,67 @@ CASES = [
         ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),
         head=True,
     ),
-    Case("vae", vae(), digits(), vae_by_hand, WRONG_IMAGES, head=True),
+    Case("vae", of_digits(kgen.VAE), digits(), vae_by_hand, WRONG_IMAGES, head=True),
     Case(
         "vae-bernoulli-dense",
-        vae(reconstruction="bernoulli", network="dense", latent_dim=3),
+        of_digits(kgen.VAE, reconstruction="bernoulli", network="dense", latent_dim=3),
         digits(),
         vae_by_hand,
         WRONG_IMAGES,
     ),
     Case(
         "vae-gaussian-warmup",
-        vae(reconstruction="gaussian", kl_weight=kgen.schedules.LinearWarmup(1.0, 20)),
+        of_digits(
+            kgen.VAE, reconstruction="gaussian", kl_weight=kgen.schedules.LinearWarmup(1.0, 20)
+        ),
         digits(),
         vae_by_hand,
         WRONG_IMAGES,
     ),
-    Case("vae-l1", vae(reconstruction="l1", kl_weight=0.5), digits(), vae_by_hand, WRONG_IMAGES),
+    Case(
+        "vae-l1",
+        of_digits(kgen.VAE, reconstruction="l1", kl_weight=0.5),
+        digits(),
+        vae_by_hand,
+        WRONG_IMAGES,
+    ),
+    Case(
+        "autoencoder",
+        of_digits(kgen.Autoencoder),
+        digits(),
+        autoencoder_by_hand,
+        WRONG_IMAGES,
+        head=True,
+    ),
+    Case(
+        "autoencoder-denoising",
+        of_digits(kgen.Autoencoder, reconstruction="mse", corruption="gaussian", latent_dim=5),
+        digits(),
+        autoencoder_by_hand,
+        WRONG_IMAGES,
+    ),
+    Case(
+        "autoencoder-masking-dense",
+        of_digits(kgen.Autoencoder, network="dense", corruption="masking"),
+        digits(),
+        autoencoder_by_hand,
+        WRONG_IMAGES,
+    ),
+    Case(
+        "gaussian",
+        of_digits(kgen.Gaussian, components=6),
+        digits(),
+        gaussian_by_hand,
+        WRONG_IMAGES,
+        head=True,
+        takes_steps=False,
+    ),
+    Case(
+        "gaussian-mixture",
+        of_digits(kgen.GaussianMixture, components=5, clusters=3),
+        digits(),
+        gaussian_by_hand,
+        WRONG_IMAGES,
+        takes_steps=False,
+    ),
 ]

@@ -50,9 +50,10 @@ def restore(model, arrays):
 
 
 def _variables(model):
+    optimizer = getattr(model, "optimizer", None)  # none before compile
     groups = {
         "model": model.variables,
-        "optimizer": model.optimizer.variables if model.optimizer is not None else [],
+        "optimizer": optimizer.variables if optimizer is not None else [],
         "metrics": model.metrics_variables,
     }
     return {

@@ -70,7 +70,12 @@ class Gaussian(LatentModel):
 
         def variable(name, *shape, dtype="float32"):
             return self.add_weight(
-                name=name, shape=shape, dtype=dtype, trainable=False, initializer="zeros"
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                trainable=False,
+                autocast=False,
+                initializer="zeros",
             )
 
         self._mean, self._axes = variable("mean", d), variable("axes", q, d)
@@ -389,8 +394,10 @@ class GaussianMixture(Gaussian):
         super()._make_variables(q)
         k = self.clusters
         shapes = {"weights": (k,), "means": (k, q), "factors": (k, q, q)}
-        self._weights, self._means, self._factors = (
-            self.add_weight(name=name, shape=shape, trainable=False, initializer="zeros")
+        self._shares, self._centres, self._factors = (
+            self.add_weight(
+                name=name, shape=shape, trainable=False, autocast=False, initializer="zeros"
+            )
             for name, shape in shapes.items()
         )
 
@@ -410,8 +417,8 @@ class GaussianMixture(Gaussian):
             )
         found = mixture.GaussianMixture(self.clusters, random_state=self.seed, reg_covar=1e-4)
         found.fit(coordinates)
-        self._weights.assign(found.weights_.astype("float32"))
-        self._means.assign(found.means_.astype("float32"))
+        self._shares.assign(found.weights_.astype("float32"))
+        self._centres.assign(found.means_.astype("float32"))
         self._factors.assign(np.linalg.cholesky(found.covariances_).astype("float32"))
         return float((self._mixed(coordinates) - 0.5 * outside).mean())
 
@@ -424,7 +431,7 @@ class GaussianMixture(Gaussian):
         return latents.astype("float32")
 
     def _mixture(self):
-        values = (self._weights, self._means, self._factors)
+        values = (self._shares, self._centres, self._factors)
         return tuple(ops.convert_to_numpy(v).astype("float64") for v in values)
 
     def _log_density(self, rows):
