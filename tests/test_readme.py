@@ -153,6 +153,8 @@ def test_imports_run_one_way():
         "networks": ["networks", "layers"],
         "engine": ["engine", "data", "schedules"],
         "models": ["models", "networks", "engine", "losses", "schedules", "layers", "data"],
+        "latent": ["latent", "engine"],
+        "metrics": ["metrics", "data", "engine"],
         "plots": ["plots", "data"],
         "callbacks": ["callbacks", "plots", "engine"],
         "zoo": ["zoo", "models", "engine", "data", "plots"],

@@ -55,12 +55,9 @@ def _is_written_out(layer):
     The one place outside the engine that asks for the backend: TensorFlow, torch and GPUs have fast
     code for it, and JAX pays with the loss of forward-mode differentiation.
     """
-    if keras.config.backend() != "jax":
-        return False
-    import jax
-
     return (
-        jax.default_backend() == "cpu"
+        keras.config.backend() == "jax"
+        and all(device.startswith("cpu") for device in keras.distribution.list_devices())
         and layer.data_format == "channels_last"
         and layer.padding == "same"
         and max(layer.strides) > 1
