@@ -86,7 +86,20 @@ def choose_fastest(run, model, arguments, data):
     print(f"{run.data}, {keras.backend.backend()}, {run.precision}, XLA {run.jit}")
 
 
-def report(run, model, what, results):
+def train(run, model, arguments, images, test, name, callbacks=()):
+    """Fit a model with checkpoints on the way, save it; returns it and its history."""
+    arguments = {"image_shape": images.image_shape, "seed": run.seed, **arguments}
+    choose_fastest(run, model, arguments, images)
+    made = model(**arguments, dtype=run.precision)
+    made.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=run.jit == "on")
+    callbacks = [kgen.callbacks.TrainingCheckpoint(run.output / "run", every="30s"), *callbacks]
+    settings = {"epochs": run.epochs, "verbose": 2, "callbacks": callbacks}
+    history = made.fit(images, validation_data=test, **settings)
+    made.save(run.output / f"{name}.keras")
+    return made, history
+
+
+def report(run, model, what, results, samples=None):
     """Print a table of results and what is in the output folder; write results.json; publish."""
     shown = results | {"seconds": time.monotonic() - run.started}
     (run.output / "results.json").write_text(json.dumps(shown, indent=2) + "\n")
@@ -94,7 +107,8 @@ def report(run, model, what, results):
         print(f"  {name:<{max(map(len, shown))}}  {value:.5g}")
     print(f"In {run.output}: " + ", ".join(sorted(p.name for p in run.output.iterdir())))
     if run.publish:
-        card = dict(what=what, data=run.data, seed=run.seed, seconds=shown["seconds"])
+        card = dict(what=what, data=run.data, seed=run.seed, samples=samples)
+        card["seconds"] = shown["seconds"]
         card["device"] = f"{kgen.zoo.this_device()}, {run.precision}, XLA {run.jit}"
         path = kgen.zoo.save(model, run.publish.name, run.publish.parent, metrics=results, **card)
         print(f"Published: {path}")

@@ -11,8 +11,6 @@ manifold, interpolations, the loss curves, and the model, which loads again in o
 
 from pathlib import Path
 
-import keras
-
 import kgen
 from kgen import plots
 from recipes import _run
@@ -27,25 +25,6 @@ DEFAULTS = {
     "kl_weight": 3.0,  # the slide's lambda
     "learning_rate": 2e-3,
 }
-
-
-def train(run, images, test):
-    """Fit the model, with checkpoints and pictures on the way, and save it."""
-    arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "kl_weight")}
-    arguments |= {"image_shape": images.image_shape, "seed": run.seed}
-    _run.choose_fastest(run, kgen.VAE, arguments, images)
-    vae = kgen.VAE(**arguments, dtype=run.precision)
-    vae.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=run.jit == "on")
-    every = max(1, run.epochs // 30)
-    callbacks = [
-        kgen.callbacks.TrainingCheckpoint(run.output / "run", every="30s"),
-        kgen.callbacks.SampleGrid(run.output / "samples", every=every),
-    ]
-    history = vae.fit(
-        images, epochs=run.epochs, validation_data=test, verbose=2, callbacks=callbacks
-    )
-    vae.save(run.output / "vae.keras")
-    return vae, history
 
 
 def draw(vae, history, test, folder, seed):
@@ -71,7 +50,9 @@ def main(argv=None):
     """Train, draw, measure; returns the model."""
     run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
-    vae, history = train(run, images, test)
+    arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "kl_weight")}
+    samples = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 30))
+    vae, history = _run.train(run, kgen.VAE, arguments, images, test, "vae", [samples])
     draw(vae, history, test, run.output, run.seed)
     results = {f"test {name}": value for name, value in vae.evaluate(test, verbose=0).items()}
     results["test ELBO [nats]"] = float(vae.elbo(test.images()).mean())

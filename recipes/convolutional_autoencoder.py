@@ -1,0 +1,74 @@
+r"""The convolutional autoencoder of the lecture: the same latent width, far fewer weights.
+
+    python -m recipes.convolutional_autoencoder
+    python -m recipes.convolutional_autoencoder --dataset fashion_mnist --epochs 20 --batch-size 128
+
+Trains the convolutional autoencoder, and the fully connected one beside it. Writes test images with
+both reconstructions, both loss curves, and the convolutional model.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import kgen
+from kgen import plots
+from recipes import _run
+from recipes.autoencoder import one_of_each
+
+DEFAULTS = {
+    "output": Path("outputs/convolutional_autoencoder"),
+    "image_size": 28,
+    "epochs": 40,
+    "batch_size": 64,
+    "latent_dim": 16,
+    "reconstruction": "mse",
+    "learning_rate": 2e-3,
+}
+
+
+def draw(models, histories, test, folder):
+    """Write the figures of the lecture."""
+    images, names = one_of_each(test)
+    rows = [images, *[model.reconstruct(images) for model in models.values()]]
+    labels = ["original", *[f"{name},\n{weights(m):,} weights" for name, m in models.items()]]
+    title = f"Test images through {models['convolutional'].latent_dim} numbers"
+    path = folder / "reconstructions.png"
+    plots.strips(np.stack(rows), labels, names, title=title, path=path)
+    curves = {
+        f"val_{name}" if key.startswith("val_") else name: values
+        for name, history in histories.items()
+        for key, values in history.history.items()
+    }
+    plots.losses(curves, title="Training and validation", path=folder / "losses.png")
+
+
+def weights(model):
+    """Number of weights of encoder and decoder."""
+    return model.encoder.count_params() + model.decoder.count_params()
+
+
+def main(argv=None):
+    """Train both, draw, measure; returns the convolutional model."""
+    run = _run.parse(__doc__, argv, **DEFAULTS)
+    images, test = _run.load(run)
+    arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction")}
+    output, models, histories, results = run.output, {}, {}, {}
+    for network in ("dense", "convolutional"):  # each run in a folder of its own
+        run.output = output / network
+        models[network], histories[network] = _run.train(
+            run, kgen.Autoencoder, {**arguments, "network": network}, images, test, "autoencoder"
+        )
+        error = models[network].evaluate(test, verbose=0)["loss"]
+        results |= {f"test loss, {network}": error, f"weights, {network}": weights(models[network])}
+    run.output, model = output, models["convolutional"]
+    model.save(output / "convolutional_autoencoder.keras")
+    draw(models, histories, test, output)
+    what = f"Convolutional autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, "
+    samples = model.reconstruct(test.images(64))
+    _run.report(run, model, what + f"{run.epochs} epochs.", results, samples)
+    return model
+
+
+if __name__ == "__main__":
+    main()
