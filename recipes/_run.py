@@ -37,7 +37,7 @@ def parse(description, argv=None, **defaults):
     if run.publish:
         kgen.zoo.check_name(run.publish.name)
     results, settings, saved = map(run.output.joinpath, ("results.json", "settings.json", "run"))
-    if not run.resume and any(saved.glob("*.npz")) and not results.exists():
+    if not run.resume and any(saved.rglob("*.*")) and not results.exists():
         parser.error(f"{run.output} holds an unfinished run: --resume it, or delete {saved}.")
     began = settings.read_text() if run.resume and settings.exists() else "{}"
     for name, value in json.loads(began).items():  # a run keeps what was chosen when it began
@@ -87,12 +87,14 @@ def choose_fastest(run, model, arguments, data):
 
 
 def train(run, model, arguments, images, test, name, callbacks=()):
-    """Fit a model with checkpoints on the way, save it; returns it and its history."""
+    """Fit a model with checkpoints on the way, save it as NAME; returns it and its history."""
+    run.output.mkdir(parents=True, exist_ok=True)
     arguments = {"image_shape": images.image_shape, "seed": run.seed, **arguments}
     choose_fastest(run, model, arguments, images)
     made = model(**arguments, dtype=run.precision)
     made.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=run.jit == "on")
-    callbacks = [kgen.callbacks.TrainingCheckpoint(run.output / "run", every="30s"), *callbacks]
+    checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")
+    callbacks = [checkpoint, *callbacks]
     settings = {"epochs": run.epochs, "verbose": 2, "callbacks": callbacks}
     history = made.fit(images, validation_data=test, **settings)
     made.save(run.output / f"{name}.keras")

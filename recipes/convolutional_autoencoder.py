@@ -53,17 +53,14 @@ def main(argv=None):
     run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction")}
-    output, models, histories, results = run.output, {}, {}, {}
-    for network in ("dense", "convolutional"):  # each run in a folder of its own
-        run.output = output / network
-        models[network], histories[network] = _run.train(
-            run, kgen.Autoencoder, {**arguments, "network": network}, images, test, "autoencoder"
-        )
+    models, histories, results = {}, {}, {}
+    for network in ("dense", "convolutional"):
+        kind, name = {**arguments, "network": network}, f"{network}_autoencoder"
+        model, history = _run.train(run, kgen.Autoencoder, kind, images, test, name)
+        models[network], histories[network] = model, history
         error = models[network].evaluate(test, verbose=0)["loss"]
         results |= {f"test loss, {network}": error, f"weights, {network}": weights(models[network])}
-    run.output, model = output, models["convolutional"]
-    model.save(output / "convolutional_autoencoder.keras")
-    draw(models, histories, test, output)
+    draw(models, histories, test, run.output)
     what = f"Convolutional autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, "
     samples = model.reconstruct(test.images(64))
     _run.report(run, model, what + f"{run.epochs} epochs.", results, samples)

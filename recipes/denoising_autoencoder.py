@@ -11,6 +11,7 @@ beyond the amount of training; the loss curves, and the model.
 
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import kgen
@@ -36,13 +37,11 @@ SHARES = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9]
 
 def errors(model, images, corruption):
     """Squared error per pixel before and after denoising, for each of `SHARES`; and the images."""
-    found, kept = [], model.corruption
+    found = []
     for share in SHARES:
-        model.corruption = corruption(share)
-        corrupted = model.corrupt(images, seed=0)
+        corrupted = keras.ops.convert_to_numpy(corruption(share, seed=0)(images)).clip(-1, 1)
         both = corrupted, model.reconstruct(corrupted)
         found.append([np.square(x - images).mean() for x in both])
-    model.corruption = kept
     return np.array(found).T
 
 

@@ -73,7 +73,7 @@ def test_an_interrupted_run_is_resumed_and_never_overwritten(tmp_path, monkeypat
         patch.setattr(kgen.callbacks.SampleGrid, "on_epoch_end", cut)
         with pytest.raises(Cut):
             main(command)
-    kept = sorted(p.name for p in (tmp_path / "out" / "run").iterdir())
+    kept = sorted(p.name for p in (tmp_path / "out" / "run" / "vae").iterdir())
     assert kept
     with pytest.raises(SystemExit):
         main(command)
@@ -81,7 +81,7 @@ def test_an_interrupted_run_is_resumed_and_never_overwritten(tmp_path, monkeypat
     with pytest.raises(SystemExit):
         main([*command, "--resume", "--precision", "mixed_bfloat16"])
     assert "began with --precision float32" in capsys.readouterr().err
-    assert sorted(p.name for p in (tmp_path / "out" / "run").iterdir()) == kept
+    assert sorted(p.name for p in (tmp_path / "out" / "run" / "vae").iterdir()) == kept
     resumed = main([*command, "--resume"])
     for a, b in zip(weights(resumed), weights(whole), strict=True):
         np.testing.assert_array_equal(a, b)
