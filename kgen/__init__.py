@@ -1,6 +1,19 @@
 """kgen: deep generative models of images in Keras 3."""
 
-from kgen import callbacks, data, engine, layers, losses, models, networks, plots, schedules, zoo
+from kgen import (
+    callbacks,
+    data,
+    engine,
+    latent,
+    layers,
+    losses,
+    metrics,
+    models,
+    networks,
+    plots,
+    schedules,
+    zoo,
+)
 from kgen.engine import GenerativeModel, MovingAverage, NonFiniteLoss
 from kgen.models import VAE, Autoencoder, Gaussian, GaussianMixture
 
@@ -17,8 +30,10 @@ __all__ = [
     "callbacks",
     "data",
     "engine",
+    "latent",
     "layers",
     "losses",
+    "metrics",
     "models",
     "networks",
     "plots",

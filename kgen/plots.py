@@ -381,7 +381,8 @@ def bands(
     if xlabel:  # a chart may have given the axes one already
         axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.legend(frameon=False, title="mean, and 90 % of the repeats", alignment="left")
+    what = "mean, and 90 % of the repeats" if curves.shape[1] > 1 else None
+    axes.legend(frameon=False, title=what, alignment="left")
     if alone:
         _headline(axes.figure, title)
     elif title is not None:

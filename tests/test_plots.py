@@ -430,6 +430,11 @@ def test_bad_losses(history, options, message):
 # --- bands
 
 
+def test_bands_without_repeats_speak_of_none():
+    axes = plots.bands([1, 2, 3], np.ones((2, 1, 3)), ["a", "b"]).axes[0]
+    assert axes.get_legend().get_title().get_text() == ""
+
+
 def test_bands_show_the_mean_and_90_percent_of_the_repeats():
     x, curves = np.arange(5), np.random.default_rng(0).normal(size=(2, 50, 5))
     figure = plots.bands(x, curves, ["a", "b"], 0.5, "step", "value")

@@ -1,0 +1,210 @@
+"""Judges: small classifiers that come with kgen, to measure images by what they show.
+
+`python -m recipes.feature_net` trains them. All are float32, whatever the dtype policy, and give
+the same answers on every backend, up to rounding.
+"""
+
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from kgen.arguments import positive
+from kgen.data import faces
+from kgen.data.pixels import resize, with_channels
+from kgen.data.ranges import check_images, to_uint8
+from kgen.engine import backend, feed
+
+WEIGHTS = Path(__file__).with_name("weights")
+
+CLASS_NAMES = {
+    "digits": tuple("0123456789"),
+    "faces": {name: kind for name, kind in faces.FACTORS.items() if isinstance(kind[0], str)},
+    "fashion": (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+}
+"""The judges, and the classes that each tells apart; of faces by factor."""
+
+
+@functools.cache
+def judge(name):
+    """Load a judge; a second call returns the same one.
+
+    Args:
+        name: `"digits"` (handwritten digits, grey, 28x28), `"fashion"` (Fashion-MNIST, grey,
+            28x28) or `"faces"` (the factors of `kgen.data.faces`, colour, 32x32).
+
+    Returns:
+        A `Judge`.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in CLASS_NAMES:
+        raise ValueError(f"There is no judge {name!r}; the judges are {list(CLASS_NAMES)}.")
+    model = keras.saving.load_model(WEIGHTS / f"{name}.keras", compile=False)
+    return Judge(model, CLASS_NAMES[name], name=name)
+
+
+class Judge:
+    """A classifier that looks at images of any size, grey or colour.
+
+    Images are uint8 in [0, 255] or floats in [-1, 1], `(N, H, W, C)` or `(N, H, W)`. Floats are
+    rounded to the 256 levels, so both give the same; then they are converted to the classifier's
+    channels and resized to its size (bicubic and antialiased, on the host). They are judged in
+    padded chunks of `batch_size`, so a new N compiles nothing anew.
+
+    Attributes:
+        name: what messages call it.
+        class_names: names of the classes 0, 1, ...; a dictionary of these by factor, if there are
+            several.
+        image_shape: `(H, W, C)` of the images that the classifier sees.
+        image_size: `(H, W)`.
+
+    Args:
+        model: functional `keras.Model` from uint8 `(H, W, C)` to logits `(classes,)`, or to a
+            dictionary of outputs by factor: logits for those that `class_names` has, `(1,)` for
+            continuous ones. Its layer `"features"` has the features.
+        class_names: as above.
+        name: as above.
+
+    Example:
+
+    ```python
+    judge = kgen.metrics.judge("fashion")
+    judge.labels(vae.generate(64, seed=0))
+    ```
+    """
+
+    def __init__(self, model, class_names, name="judge"):
+        self.name, self.class_names = name, class_names
+        self.image_shape = tuple(model.input_shape[1:])
+        self.image_size = self.image_shape[:2]
+        features = model.get_layer("features").output
+        self._model = keras.Model(model.input, {"features": features, "answers": model.output})
+        self._model.jit_compile = False  # convolutions on CPUs are slower with XLA
+        self._compiled = backend.compiled(self._judge, self._model)
+
+    def features(self, images, batch_size=256):
+        """Features of the last layer but one, of mean 0 and variance 1 on the training images.
+
+        Args:
+            images: as the class takes them.
+            batch_size: images that are judged at once.
+
+        Returns:
+            float32 `(N, F)`.
+
+        Raises:
+            TypeError, ValueError: if the images are not as above (the message says what to do).
+        """
+        return self._run(images, batch_size)["features"]
+
+    def probabilities(self, images, batch_size=256):
+        """Probabilities of the classes.
+
+        Args:
+            images, batch_size: as in `features`.
+
+        Returns:
+            float32 `(N, classes)`, or a dictionary of these by factor.
+        """
+        return self._run(images, batch_size)["probabilities"]
+
+    def labels(self, images, batch_size=256):
+        """The most probable classes.
+
+        Args:
+            images, batch_size: as in `features`.
+
+        Returns:
+            int32 `(N,)`, or a dictionary of these by factor.
+        """
+        probabilities = self.probabilities(images, batch_size)
+        return tree.map_structure(lambda p: p.argmax(axis=-1).astype("int32"), probabilities)
+
+    def values(self, images, batch_size=256):
+        """Continuous factors.
+
+        Args:
+            images, batch_size: as in `features`.
+
+        Returns:
+            Dictionary from factor to float32 `(N,)`; empty if the judge knows classes only.
+        """
+        return self._run(images, batch_size)["values"]
+
+    def __repr__(self):
+        return f"<Judge {self.name!r}: {self.image_shape}, classes {self.class_names}>"
+
+    def _judge(self, pixels):
+        outputs = self._model(pixels, training=False)
+        answers, values = outputs["answers"], {}
+        if isinstance(answers, dict):
+            names = sorted(answers)
+            values = {n: answers[n][:, 0] for n in names if n not in self.class_names}
+            answers = {n: answers[n] for n in self.class_names}
+        probabilities = tree.map_structure(lambda logits: ops.softmax(logits, axis=-1), answers)
+        return {
+            "features": outputs["features"],
+            "probabilities": probabilities,
+            "values": values,
+        }
+
+    def _run(self, images, batch_size):
+        images, size = self._checked(images), positive(batch_size, "batch_size")
+        chunks = []
+        for start in range(0, len(images), size):
+            pixels = to_uint8(images[start : start + size])
+            pixels = resize(with_channels(pixels, self.image_shape[-1]), self.image_size)
+            count = len(pixels)
+            if count < size:
+                pixels = np.concatenate([pixels, np.repeat(pixels[-1:], size - count, axis=0)])
+            outputs = self._compiled(pixels)
+            chunks.append(tree.map_structure(lambda output, n=count: output[:n], outputs))
+        return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
+
+    def _checked(self, images):
+        images = feed.to_numpy(images)
+        shape, hint = images.shape, ""
+        single = images.ndim == 2 or (images.ndim == 3 and shape[-1] in (1, 3))
+        wanted = images.ndim == 3 or (images.ndim == 4 and shape[-1] in (1, 3))
+        if single or not wanted or 0 in shape:
+            if single:
+                hint = " A single image needs a batch axis: images[None]."
+            elif images.ndim == 4 and shape[1] in (1, 3):
+                hint = " These look channels first: use numpy.moveaxis(images, 1, -1)."
+            raise ValueError(
+                f"The judge {self.name!r} takes one or more images, (N, height, width), (N, height,"
+                f" width, 1) or (N, height, width, 3); got shape {shape}.{hint}"
+            )
+        check_images(images, check_range=False)  # dtype, and what is not finite
+        if images.dtype == np.uint8:
+            return images
+        low, high = float(images.min()), float(images.max())
+        if low < -1.001 or high > 1.001:
+            raise ValueError(
+                f"images has floats in [{low:.4g}, {high:.4g}]; the judge {self.name!r} expects "
+                "floats in [-1, 1] or uint8 in [0, 255]. Pixels of 0 to 255: pass "
+                "images.astype('uint8'). Otherwise scale or clip to [-1, 1]."
+            )
+        if low >= 0:
+            raise ValueError(
+                f"images has floats in [{low:.4g}, {high:.4g}], none negative: divided by 255? The "
+                f"judge {self.name!r} expects floats in [-1, 1]. Pass the uint8 images as they "
+                "are, or 2 * images - 1. If they really have no value below 0, pass "
+                "kgen.data.to_uint8(images)."
+            )
+        return images

@@ -1,0 +1,222 @@
+"""Train the judges of `kgen.metrics`: small classifiers whose features and answers are measured.
+
+    python -m recipes.feature_net --dataset fashion_mnist
+    python -m recipes.feature_net --dataset digits
+    python -m recipes.feature_net --dataset faces
+
+Writes the classifier (`fashion.keras`, `digits.keras` or `faces.keras`) and figures of what it
+tells of test images: the confusion of the classes and the hardest images; for faces, a bar for each
+factor. `--install kgen/metrics/weights` also puts it where `kgen.metrics.judge` finds it.
+"""
+
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from kgen import plots
+from kgen.data import faces
+from kgen.data.dataset import resize
+from kgen.metrics.judges import CLASS_NAMES, Judge
+from recipes import _run
+
+DEFAULTS = {
+    "dataset": "fashion_mnist",
+    "output": Path("outputs/feature_net"),
+    "learning_rate": 3e-3,
+    "weight_decay": 0.05,
+    "install": "",  # a folder
+}
+JUDGES = {
+    "fashion_mnist": {"name": "fashion", "image_size": 28, "epochs": 14, "dropout": 0.2},
+    "digits": {"name": "digits", "image_size": 28, "epochs": 40, "dropout": 0.2},
+    "faces": {"name": "faces", "image_size": 32, "epochs": 10, "dropout": 0.0},
+}
+AUGMENT = {"fashion_mnist": {"flip": True, "shift": 2}, "digits": {"crop": 0.85, "shift": 2}}
+SMOOTHING = 0.1  # of the labels of real images; those of faces are exact
+FEATURES = 64
+FACES = {32: 26_000, 64: 13_000, 16: 5_000}  # to train on, by the size at which they are drawn
+TEST_FACES = 2_000  # of each size
+FACE_SEEDS = 2, 3  # training and test: neither split of kgen.data.load("faces")
+
+
+def network(image_shape, outputs, dropout):
+    """Six convolutions, then 64 features of mean 0 and variance 1.
+
+    Args:
+        image_shape: `(H, W, C)`; the input is uint8.
+        outputs: number of classes, or a dictionary of numbers of outputs by factor.
+        dropout: rate at which features are left out.
+    """
+    inputs = keras.Input(image_shape, dtype="uint8", name="pixels")
+    x = layers.Rescaling(1 / 127.5, -1)(inputs)
+    for filters, strides in ((32, 1), (48, 2), (48, 1), (96, 2), (96, 1), (128, 2)):
+        x = layers.Conv2D(filters, 3, strides, "same", use_bias=False)(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.Activation("relu")(x)
+    x = layers.Dense(FEATURES, use_bias=False)(layers.Flatten()(x))
+    x = layers.BatchNormalization(center=False, scale=False, name="features")(x)
+    x = layers.Dropout(dropout)(x)
+    if isinstance(outputs, int):
+        return keras.Model(inputs, layers.Dense(outputs, name="classes")(x))
+    return keras.Model(inputs, {name: layers.Dense(n, name=name)(x) for name, n in outputs.items()})
+
+
+def cross_entropy(labels, logits):
+    """Cross entropy with smoothed labels."""
+    classes = logits.shape[-1]
+    labels = ops.one_hot(ops.reshape(labels, (-1,)), classes)
+    labels = (1 - SMOOTHING) * labels + SMOOTHING / classes
+    return keras.losses.categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def fit(run, model, steps, x, y=None, **settings):
+    """Fit the model by AdamW; the learning rate rises and falls, and the weights are averaged."""
+    total, warmup = run.epochs * steps, run.epochs * steps // 10
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, total - warmup), warmup_target=run.learning_rate, warmup_steps=warmup
+    )
+    averaged = {"use_ema": True, "ema_momentum": 0.99}
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=run.weight_decay, **averaged)
+    compiled = run.jit == "on" or (run.jit == "auto" and keras.backend.backend() == "jax")
+    model.compile(optimizer, jit_compile=compiled, **settings)
+    shuffle = y is not None  # an ImageDataset has its own order
+    options = {"batch_size": run.batch_size, "epochs": run.epochs, "shuffle": shuffle}
+    model.fit(x, y, **options, verbose=2)
+
+
+# Classes.
+
+
+def train_classes(run):
+    """Fit a classifier of labelled images; returns it and the test images."""
+    images, test = _run.load(run)
+    run.batch_size = min(run.batch_size, images.num_examples)
+    options = {"batch_size": run.batch_size, "drop_last": True, "augment": AUGMENT[run.dataset]}
+    images = images.with_options(**options)
+    model = network(images.image_shape, images.num_classes, JUDGES[run.dataset]["dropout"])
+    fit(run, model, len(images), images, loss=cross_entropy, metrics=["accuracy"])
+    return model, test
+
+
+def draw_classes(run, judge, test):
+    """Measure on test images; write their confusion, and those that the judge finds hardest."""
+    pixels = test.fetch(np.arange(test.num_examples))
+    probabilities, truth = judge.probabilities(pixels), np.asarray(test.labels)
+    answers, names = probabilities.argmax(-1), judge.class_names
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (truth, answers), 1)
+    figure, axes = plots.chart(7.5, 6.5)
+    axes.imshow(np.sqrt(counts), cmap="Reds")
+    axes.grid(False)
+    for i, j in np.argwhere(counts):
+        colour = "white" if counts[i, j] > counts.max() / 2 else plots.DARK
+        axes.text(j, i, counts[i, j], ha="center", va="center", size=8, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("truth")
+    accuracy = float((answers == truth).mean())
+    axes.set_title(f"{len(truth)} test images, {100 * accuracy:.2f} % right")
+    plots.save(figure, run.output / f"{judge.name}_confusion.png")
+    hardest = probabilities[np.arange(len(truth)), truth].argsort()[:36]
+    pairs = [(names[truth[i]], names[answers[i]]) for i in hardest]
+    labels = [a if a == b else f"{a}, not {b}" for a, b in pairs]
+    title = "The test images with the least probable truth"
+    path = run.output / f"{judge.name}_hardest.png"
+    plots.grid(pixels[hardest], labels=labels, title=title, path=path)
+    return {"test accuracy": accuracy}
+
+
+# Faces.
+
+
+def draw_faces(n, size, seed, start=0):
+    """Draw `n` faces; returns pixels and factors."""
+    factors = faces.sample_factors(n, seed, start)
+    return faces.draw(factors, size), {name: factors[name] for name in faces.FACTORS}
+
+
+def train_factors(run):
+    """Fit a classifier of all factors; returns it, and test faces with their factors by size."""
+    pixels, truths, start = [], [], 0
+    for size, n in FACES.items():
+        n = min(n, run.limit or n)
+        drawn, factors = draw_faces(n, size, FACE_SEEDS[0], start)
+        pixels.append(resize(drawn, (run.image_size, run.image_size)))
+        truths.append(factors)
+        start += n
+    pixels = np.concatenate(pixels)
+    labels = {name: np.concatenate([t[name] for t in truths]) for name in faces.FACTORS}
+    classes = CLASS_NAMES["faces"]
+    outputs = {name: len(classes.get(name, [0])) for name in faces.FACTORS}
+    losses, weights = {}, {}
+    for name, kind in faces.FACTORS.items():
+        exact = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        losses[name] = exact if name in classes else "mse"
+        weights[name] = 1.0 if name in classes else 12 / (kind[1] - kind[0]) ** 2  # by variance
+    model = network(pixels.shape[1:], outputs, JUDGES["faces"]["dropout"])
+    run.batch_size = min(run.batch_size, len(pixels))
+    steps = len(pixels) // run.batch_size
+    fit(run, model, steps, pixels, labels, loss=losses, loss_weights=weights)
+    n = min(TEST_FACES, run.limit or TEST_FACES)
+    return model, {size: draw_faces(n, size, FACE_SEEDS[1]) for size in FACES}
+
+
+def draw_factors(run, judge, tests):
+    """Measure on faces drawn at each size: accuracies, and R^2 of what is continuous; draw bars."""
+    results = {}
+    for size, (pixels, factors) in sorted(tests.items()):
+        labels, values = judge.labels(pixels), judge.values(pixels)
+        for name, truth in factors.items():
+            if name in labels:
+                results[name, size] = float((labels[name] == truth).mean())
+            else:
+                error = ((values[name] - truth) ** 2).mean()
+                results[name, size] = float(1 - error / truth.var())
+    figure, axes = plots.chart(8, 7)
+    names, sizes = list(faces.FACTORS), sorted(tests)
+    for i, size in enumerate(sizes):
+        places = np.arange(len(names)) + (i - 1) * 0.27
+        axes.barh(places, [results[n, size] for n in names], 0.25, label=f"{size} pixels")
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.invert_yaxis()
+    axes.set_xlim(np.clip(min(results.values()) - 0.02, 0, 0.8), 1)
+    axes.set_xlabel("accuracy; from smile on, $R^2$")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="drawn at")
+    plots.save(figure, run.output / f"{judge.name}_factors.png")
+    return {f"{name}, {size} pixels": value for (name, size), value in results.items()}
+
+
+def main(argv=None):
+    """Train, measure, draw, save; returns the judge."""
+    run = _run.parse(__doc__, argv, **DEFAULTS)
+    if run.dataset not in JUDGES:
+        raise SystemExit(f"--dataset must be one of {list(JUDGES)}; got {run.dataset!r}.")
+    if run.publish or run.resume or run.precision not in ("auto", "float32"):
+        raise SystemExit(
+            "Judges are float32, are trained from beginning to end and are no models of the zoo: "
+            "leave out --publish (there is --install), --resume and --precision."
+        )
+    settings = JUDGES[run.dataset]
+    run.epochs = run.epochs or settings["epochs"]
+    run.image_size = run.image_size or settings["image_size"]
+    of_faces = run.dataset == "faces"
+    model, test = train_factors(run) if of_faces else train_classes(run)
+    path = run.output / f"{settings['name']}.keras"
+    keras.Model(model.input, model.output).save(path)  # without optimizer
+    loaded = keras.saving.load_model(path)
+    judge = Judge(loaded, CLASS_NAMES[settings["name"]], settings["name"])
+    results = draw_factors(run, judge, test) if of_faces else draw_classes(run, judge, test)
+    results |= {"parameters": loaded.count_params(), "kB": path.stat().st_size / 1000}
+    if run.install:
+        Path(run.install).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, run.install)
+    _run.report(run, loaded, "", results)
+    return judge
+
+
+if __name__ == "__main__":
+    main()
