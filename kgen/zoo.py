@@ -236,8 +236,7 @@ def save(
         stem.with_suffix(".md").write_text(markdown(content), encoding="utf-8")
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         stem.with_suffix(".json").write_text(text, encoding="utf-8")
-        for suffix in FILES:
-            os.replace(stem.with_suffix(suffix), (folder / name).with_suffix(suffix))
+        _put_in_place(stem, folder / name)
     return (folder / name).with_suffix(".keras")
 
 
@@ -302,7 +301,7 @@ def check_name(name):
 def _places(folder):
     """Where to look, in this order: what each place is called, and its path."""
     if folder is not None:
-        return [(f"{folder}", Path(folder))]
+        return [(f"{folder}", Path(folder).expanduser())]
     places, chosen = [], os.environ.get("KGEN_MODELS")
     if chosen:
         places.append((f"$KGEN_MODELS ({chosen})", Path(chosen).expanduser()))
@@ -332,15 +331,16 @@ def _find(name, folder):
     """Path of a model's files without their suffix."""
     check_name(name)
     places = _places(folder)
-    for _, place in places:
-        stem = place / name
-        if stem.with_suffix(".keras").is_file():
-            if stem.with_suffix(".json").is_file():
-                return stem
-            raise FileNotFoundError(
-                f"{stem}.keras has no card {name}.json beside it, so it is not a model of the zoo. "
-                f"keras.saving.load_model({str(stem) + '.keras'!r}) loads it."
-            )
+    stems = [place / name for _, place in places]
+    stems = [stem for stem in stems if stem.with_suffix(".keras").is_file()]
+    for stem in stems:
+        if stem.with_suffix(".json").is_file():
+            return stem
+    if stems:
+        raise FileNotFoundError(
+            f"{stems[0]}.keras has no card {name}.json beside it, so it is not a model of the zoo. "
+            f"keras.saving.load_model({str(stems[0]) + '.keras'!r}) loads it."
+        )
     near = difflib.get_close_matches(name, list(folder), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     found = "; ".join(f"in {label}: {_shown(place)}" for label, place in places)
@@ -540,3 +540,26 @@ def _beside(folder):
             yield Path(temporary)
     except OSError as error:
         raise OSError(f"Cannot write to {folder}: {error}. What was there stays.") from error
+
+
+def _put_in_place(stem, target):
+    """Rename a model's files; where one cannot be, what was there comes back."""
+    aside = stem.parent / "before"
+    aside.mkdir()
+    files = [
+        (stem.with_suffix(suffix), target.with_suffix(suffix), aside / f"{target.name}{suffix}")
+        for suffix in FILES
+    ]
+    try:
+        for _, path, before in files:
+            if path.is_file():
+                os.replace(path, before)
+        for new, path, _ in files:
+            os.replace(new, path)
+    except BaseException:
+        for new, path, before in files:
+            if not new.exists():
+                path.unlink()
+            if before.exists():
+                os.replace(before, path)
+        raise

@@ -380,6 +380,17 @@ def test_a_failing_save_leaves_what_was_there(store, full_disk):
         kgen.zoo.save(kgen.VAE((8, 8)), "vae", store / "vae.png" / "below", **CARD)
 
 
+def test_a_file_that_cannot_be_replaced_brings_the_others_back(store):
+    (store / "vae.md").unlink()
+    (store / "vae.md").mkdir()  # where no file can be renamed to
+    before = {path.name: path.read_bytes() for path in store.iterdir() if path.is_file()}
+    with pytest.raises(OSError, match=r"Cannot write to .* What was there stays"):
+        kgen.zoo.save(trained_vae(), "vae", store, **CARD)
+    after = {path.name: path.read_bytes() for path in store.iterdir() if path.is_file()}
+    assert after == before and (store / "vae.md").is_dir()
+    kgen.zoo.load("vae", store)
+
+
 # Where models are found.
 
 
@@ -406,6 +417,17 @@ def test_the_folders_in_their_order(store, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("KGEN_MODELS", str(empty))
     path = kgen.zoo.save(kgen.VAE((8, 8)), "another", **CARD)
     assert path.parent == empty and "another" in kgen.zoo.list()
+    monkeypatch.setenv("HOME", str(empty.parent))
+    assert kgen.zoo.card("another", f"~/{empty.name}") == kgen.zoo.card("another")
+
+
+def test_a_file_without_card_hides_no_model(store, tmp_path_factory, monkeypatch):
+    first = tmp_path_factory.mktemp("first")
+    (first / "vae.keras").write_bytes(b"another file")
+    monkeypatch.setattr(kgen.zoo, "__file__", str(first / "kgen" / "zoo.py"))
+    monkeypatch.setenv("KGEN_MODELS", str(first))
+    store.rename(first / "saved_models")
+    assert kgen.zoo.list() == ["vae"] and kgen.zoo.load("vae").image_shape == (8, 8, 1)
 
 
 def test_a_name_that_is_not_there(store, monkeypatch):

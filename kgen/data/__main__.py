@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from kgen import data, plots
+from kgen.data.embedded import EMBEDDED
 
 
 def parse(argv):
@@ -46,8 +47,8 @@ def parse(argv):
 def show_list(run):
     """Print what there is: embedded, of one's own, in the store, to be fetched."""
     print("Embedded")
-    for name, what in EMBEDDED.items():
-        _line(name, what, data.licence(name))
+    for name, embedded in EMBEDDED.items():
+        _line(name, embedded.what, data.licence(name))
     print("\nYour own, by path")
     for name, what in PATHS.items():
         _line(name, what)
@@ -67,12 +68,6 @@ def show_list(run):
         print("  (all of them: python -m kgen.data list --all)")
 
 
-EMBEDDED = {
-    "digits": "1,797 real handwritten digits of scikit-learn, 8x8",
-    "faces": "portraits drawn from known factors, 8 to 1,024 pixels: faces/glasses, "
-    "faces/edges2photo",
-    "toy2d": "points: toy2d/ring, toy2d/grid, toy2d/moons, toy2d/swiss_roll",
-}
 PATHS = {
     "a folder": "images, or a folder of images for each class; each also below train, test, ...",
     'with kind="pairs"': "images that hold a pair side by side",

@@ -53,7 +53,7 @@ def augment(images, drawn, flip=False, crop=1.0, shift=0):
     """Mirror, shift and crop each image by its own chances.
 
     Args:
-        images: `(N, H, W, C)`, uint8 or float32.
+        images: `(N, H, W, C)`, uint8 or floats.
         drawn: `chances` of these images, `(N, CHANCES)`.
         flip: whether half of them are mirrored, left to right.
         crop: a part of the image, of at least this share of its sides and anywhere in it, is
@@ -82,5 +82,7 @@ def _cropped(image, drawn, smallest):
     share = smallest + (1 - smallest) * float(drawn[3])
     top, left = (1 - share) * height * float(drawn[4]), (1 - share) * width * float(drawn[5])
     box = (left, top, left + share * width, top + share * height)
-    cropped = resize_one(image, (height, width), box)
-    return cropped if image.dtype == np.uint8 else np.clip(cropped, -1, 1)
+    if image.dtype == np.uint8:
+        return resize_one(image, (height, width), box)
+    cropped = resize_one(image.astype("float32"), (height, width), box)
+    return np.clip(cropped, -1, 1).astype(image.dtype)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import math
+import os
 
 import keras
 import numpy as np
@@ -40,7 +41,8 @@ class ImageDataset(keras.utils.PyDataset):
             (the smallest share of the sides that stays; resized to the same size) and `"shift"`
             (pixels at most, the border repeats). `evaluate` and `images` do without.
         identity: what stands for the images in `fingerprint`, where they come from files: a string
-            that differs where they differ. By default it is they themselves.
+            that differs where they differ, or a function that returns it. By default it is they
+            themselves.
 
     Raises:
         TypeError, ValueError: if the images are not as above (the message says what to do), if
@@ -87,7 +89,6 @@ class ImageDataset(keras.utils.PyDataset):
         self.augment = check_augmentation(augment, self.image_shape)
         self._identity = identity
         self._forget()
-        self._last_served = False
         self.steps_per_epoch = None
         self.set_position(0)
 
@@ -130,14 +131,20 @@ class ImageDataset(keras.utils.PyDataset):
         """Hexadecimal digest of content, labels and order: equal only for equal training data."""
         if self._fingerprint is None:
             digest = hashlib.blake2b(digest_size=16)
+            identity = self.identity
             for array in (self._images, self._labels):
                 if array is not None:
                     digest.update(f"{array.dtype}{array.shape}".encode())
-                    named = self._identity is not None and array.ndim == 4
-                    digest.update(repr(self._identity).encode() if named else _bytes(array))
+                    named = identity is not None and array.ndim == 4
+                    digest.update(repr(identity).encode() if named else _bytes(array))
             digest.update(repr(self._settings).encode())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
+
+    @property
+    def identity(self):
+        """What stands for the images in `fingerprint`, or None."""
+        return self._identity() if callable(self._identity) else self._identity
 
     def images(self, n=None):
         """The first `n` images (all by default) in stored order, float32 in [-1, 1]."""
@@ -159,12 +166,14 @@ class ImageDataset(keras.utils.PyDataset):
         Bicubic and antialiased, on the host, so every backend trains on the same pixels; a square
         target of images that are no squares distorts them.
         """
-        size = (size, size) if isinstance(size, int) else tuple(size)
+        return self._at_size((size, size) if isinstance(size, int) else tuple(size))
+
+    def _at_size(self, size, crop=False):
         if len(self.image_shape) != 3:
             raise ValueError(f"Points of shape {self.image_shape} have no resolution to change.")
         if size == self.image_shape[:2]:
             return self
-        return self._with_arrays(resized(self._images, size), self._labels)
+        return self._with_arrays(resized(self._images, size, crop), self._labels)
 
     def with_options(self, **options):
         """A view of the same images with another batch_size, shuffle, seed, drop_last or augment.
@@ -172,16 +181,21 @@ class ImageDataset(keras.utils.PyDataset):
         With `steps_per_epoch`, an epoch is that many batches, and the next one continues the pass
         over the images where it stopped.
         """
-        allowed = {"batch_size", "shuffle", "seed", "drop_last", "augment", "steps_per_epoch"}
-        if unknown := sorted(set(options) - allowed):
-            raise TypeError(f"Unknown options {unknown}; those of a view are {sorted(allowed)}.")
+        checks = {
+            "batch_size": lambda value: positive(value, "batch_size"),
+            "shuffle": bool,
+            "seed": int,
+            "drop_last": bool,
+            "augment": lambda value: check_augmentation(value, self.image_shape),
+            "steps_per_epoch": lambda value: (
+                None if value is None else positive(value, "steps_per_epoch")
+            ),
+        }
+        if unknown := sorted(set(options) - set(checks)):
+            raise TypeError(f"Unknown options {unknown}; those of a view are {sorted(checks)}.")
         view = copy.copy(self)
         for key, value in options.items():
-            if key == "batch_size":
-                value = positive(value, key)
-            if key == "augment":
-                value = check_augmentation(value, self.image_shape)
-            setattr(view, key, value)
+            setattr(view, key, checks[key](value))
         view._forget()
         view.set_position(0)
         return view
@@ -193,7 +207,12 @@ class ImageDataset(keras.utils.PyDataset):
                 f"There is no batch {batch} in epoch {epoch}: an epoch has "
                 f"{self.batches_per_epoch} batches."
             )
-        self._epoch, self._first_batch = int(epoch), int(batch)
+        if self.steps_per_epoch and not self._batches_per_pass:
+            raise ValueError(
+                f"batch_size={self.batch_size} is more than the {self.num_examples} images of "
+                f"{self.name!r}, and drop_last leaves incomplete batches out: there is no batch."
+            )
+        self._epoch, self._first_batch, self._served = int(epoch), int(batch), set()
 
     def order(self, epoch):
         """Indices of the examples in the order in which pass `epoch` over the data visits them."""
@@ -232,7 +251,7 @@ class ImageDataset(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of {len(self)}.")
         batch = self._epoch * self.batches_per_epoch + self._first_batch + index
-        self._last_served = index == len(self) - 1
+        self._served.add(index)  # in any order: Keras may shuffle them
         try:
             return self._made_or_ahead(batch, end=batch + len(self) - index)
         except Exception as error:
@@ -243,16 +262,18 @@ class ImageDataset(keras.utils.PyDataset):
         stored = isinstance(self._images, Storage) or isinstance(self._labels, Storage)
         if not (stored or self.augment):
             return self._numbered(batch)
-        if self._ahead is None:
+        if self._ahead is None or self._ahead.process != os.getpid():
             size = self._images.nbytes // self.num_examples * self.batch_size
             self._ahead = ReadAhead(self._numbered, min(2 * WORKERS, 1 + AHEAD // max(size, 1)))
         return self._ahead.get(batch, end)
 
     def on_epoch_end(self):
         """Move on to the next epoch, if this one was read to its end (Keras calls this)."""
-        if self._last_served:
-            self._last_served = False
+        if len(self._served) == len(self):
             self.set_position(self._epoch + 1)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_ahead": None, "failure": None}
 
     def __repr__(self):
         classes = f", {self.num_classes} classes" if self.num_classes else ""
@@ -310,11 +331,11 @@ def first(images, n):
     return images.at(np.arange(n)) if isinstance(images, Storage) else images[:n]
 
 
-def resized(images, size):
+def resized(images, size, crop=False):
     """Images of an array or a `Storage` at another size, uint8."""
     if isinstance(images, Storage):
-        return Resized(images, size)
-    return resize(to_uint8(images), size)
+        return Resized(images, size, crop)
+    return resize(to_uint8(images), size, crop)
 
 
 def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):

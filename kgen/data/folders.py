@@ -1,9 +1,12 @@
 """Images in folders and files of one's own: where they are, and what belongs together."""
 
+import functools
 import gzip
 import math
+import os
 import pathlib
 import re
+import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +17,9 @@ from kgen.data.storage import (
     Encoded,
     Files,
     Half,
+    PairFiles,
     Storage,
+    both_into_memory,
     into_memory,
     shapes_of,
     spare_memory,
@@ -34,7 +39,8 @@ class Found(NamedTuple):
     second: Any = None
     aligned: bool = True
     domain_names: tuple = ("a", "b")
-    identity: Any = None  # a string that stands for the images, where reading them takes long
+    # What stands for the images, where reading them takes long: a string, or a function of it.
+    identity: Any = None
 
 
 class Options(NamedTuple):
@@ -66,18 +72,19 @@ def from_path(path, split, kind, options):
         raise ValueError(f"There is no file or folder {path}.")
     if path.is_file():
         return _from_file(path, split, options)
+    below = _splits(path, kind)
+    if below:
+        wanted = split or below[0]
+        if wanted not in below:
+            raise ValueError(f"{path} has the splits {below}; got {split!r}.")
+        path, split = path / wanted, "all"
+        if kind is None and (again := _splits(path, None)):
+            raise ValueError(f"{path} has the splits {again} again: load one of these folders.")
     kind = kind or _kind(path)
     if kind == "idx":
         return _from_idx(path, split)
     if kind == "domains":
         return _from_domains(path, split, options)
-    folders = [name for name in SPLITS if (path / name).is_dir()]
-    if folders:
-        wanted = split or folders[0]
-        if wanted not in folders:
-            raise ValueError(f"{path} has the splits {folders}; got {split!r}.")
-        path, split = path / wanted, "all"
-        kind = kind if kind in ("pairs", "flat", "classes") else _kind(path)
     if kind == "lmdb":
         return _from_lmdb(path, split, options)
     if kind == "classes":
@@ -91,53 +98,109 @@ def from_path(path, split, kind, options):
     files = _part(files, split, path)
     if kind == "pairs":
         return _from_pairs(files, options)
-    images, _, identity = _files(files, options)
-    return Found(images, identity=identity)
+    images, _ = _files(files, options)
+    return Found(into_memory(images, options.memory), identity=images.identity)
+
+
+def _splits(folder, kind):
+    """Names of the folders of splits in a folder, in the order of `SPLITS`.
+
+    Raises:
+        ValueError: if such a name may as well be that of a class.
+    """
+    splits = [name for name in SPLITS if (folder / name).is_dir()]
+    if not splits:
+        return []
+    own = _kind_of_names(folder)
+    if own and kind in (own, None):
+        return []
+    others = [name for name in _folders(folder) if name not in SPLITS]
+    others = [name for name in others if any(_each_image(folder / name, "**/*"))]
+    if not others or kind not in ("classes", "domains", None):
+        return splits
+    if kind is None:
+        raise ValueError(
+            f"{folder} has folders named by splits ({', '.join(splits)}) and others with images "
+            f'({_some(others)}). If all of them are classes, pass kind="classes"; otherwise load '
+            f"the folder of a split, such as {folder / splits[0]}."
+        )
+    return []
 
 
 def _kind(folder):
     """What kind of folder this is, from the names in it."""
-    inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    names = {entry.name for entry in inside if entry.is_dir()}
-    if any(IDX.match(entry.name) for entry in inside):
-        return "idx"
-    if (folder / "data.mdb").exists():
-        return "lmdb"
-    if {"trainA", "trainB"} <= names:
-        return "domains"
-    if names & set(SPLITS):
-        return "splits"
-    beside = [entry for entry in inside if entry.suffix.lower() in SUFFIXES]
-    if names and beside:
+    if own := _kind_of_names(folder):
+        return own
+    names = _folders(folder)
+    if names and (beside := next(_each_image(folder), None)):
         raise ValueError(
-            f"{folder} holds images ({beside[0].name}, ...) and folders ({min(names)}, ...): are "
+            f"{folder} holds images ({beside.name}, ...) and folders ({names[0]}, ...): are "
             'these classes? Pass kind="classes" for the folders, kind="flat" for the images.'
         )
     return "classes" if names else "flat"
 
 
+def _kind_of_names(folder):
+    """What the names in a folder say beyond doubt, or None."""
+    if _idx_files(folder):
+        return "idx"
+    if (folder / "data.mdb").exists():
+        return "lmdb"
+    return "domains" if {"trainA", "trainB"} <= set(_folders(folder)) else None
+
+
+def _folders(folder):
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
 # Files of images
 
 
+def _each_image(folder, pattern="*"):
+    """Paths of the images in a folder; what is hidden, or in a hidden folder, is left out."""
+    depth = len(folder.parts)
+    for path in folder.glob(pattern):
+        hidden = any(part.startswith(".") for part in path.parts[depth:])
+        if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
+            yield path
+
+
 def _images_in(folder, pattern="*"):
-    found = (p for p in folder.glob(pattern) if p.suffix.lower() in SUFFIXES and not p.is_dir())
-    return sorted(str(path) for path in found if not path.name.startswith("."))
+    return sorted(map(str, _each_image(folder, pattern)))
 
 
-def _files(paths, options):
-    """The images of these files, in memory where they fit; which files they are; identity."""
+def _files(paths, options, pairs=False):
+    """The images of these files, and which files they are."""
     paths = paths[: options.limit]
-    shapes = shapes_of(paths, options.skip_broken)
+    kept, shapes = _readable(paths, options.skip_broken)
+    paths = [paths[i] for i in kept]
+    size = options.size
+    if pairs:
+        _refuse_odd(paths, shapes)
+        size = size and (size[0], 2 * size[1])
+    shape = (*_one_size(paths, shapes, size), _one_depth(paths, shapes, options.channels))
+    return (PairFiles if pairs else Files)(paths, shape), kept
+
+
+def _readable(items, skip_broken, source=None, name=str):
+    """Indices and shapes of the images that can be read, all if not `skip_broken`."""
+    shapes = shapes_of(items, skip_broken, source, name)
     kept = [i for i, shape in enumerate(shapes) if shape is not None]
-    if left_out := len(paths) - len(kept):
-        broken = [path for path, shape in zip(paths, shapes, strict=True) if shape is None]
+    if left_out := len(items) - len(kept):
+        broken = [name(item) for item, shape in zip(items, shapes, strict=True) if shape is None]
         print(f"Left out {left_out} images that cannot be read: {_some(broken)}")
         if not kept:
-            raise ValueError(f"None of the {len(paths)} images can be read: {_some(broken)}")
-    paths, shapes = [paths[i] for i in kept], [shapes[i] for i in kept]
-    shape = (*_one_size(paths, shapes, options.size), _one_depth(paths, shapes, options.channels))
-    files = Files(paths, shape)
-    return into_memory(files, options.memory), np.array(kept), files.identity
+            raise ValueError(f"None of the {left_out} images can be read: {_some(broken)}")
+    return np.array(kept, int), [shapes[i] for i in kept]
+
+
+def _refuse_odd(paths, shapes):
+    for path, shape in zip(paths, shapes, strict=True):
+        if shape[1] % 2:
+            raise ValueError(
+                f"{path} is {shape[1]} pixels wide (and {shape[0]} high): an image that holds a "
+                "pair side by side has an even width, half for each."
+            )
 
 
 def _one_size(paths, shapes, size):
@@ -169,13 +232,14 @@ def _by(shape):
     return f"{shape[0]}x{shape[1]}"
 
 
-def _some(paths):
-    return ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+def _some(names):
+    some = ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
+    return os.fsencode(some).decode("utf-8", "replace")  # what can be printed
 
 
 def _from_classes(folder, split, options):
     """Images by class; the classes take turns."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = _folders(folder)
     if not names:
         raise ValueError(f'{folder} has no folders: kind="classes" expects one for each class.')
     files, labels, places = [], [], []
@@ -192,28 +256,30 @@ def _from_classes(folder, split, options):
     turns = np.lexsort((labels, places))  # so that the first images are of all classes
     files, labels = [files[i] for i in turns], np.array(labels, "int64")[turns]
     files, labels = _part(files, split, folder, labels), _part(labels, split, folder, labels)
-    images, kept, identity = _files(files, options)
-    return Found(images, labels[kept], names, identity=identity)
+    images, kept = _files(files, options)
+    gone = set(labels[: options.limit]) - set(labels[kept])
+    if gone and options.limit is None:
+        name = names[min(gone)]
+        raise ValueError(
+            f"The class {name!r} is empty: none of the images of {folder / name} can be read. "
+            "Replace them or delete the folder."
+        )
+    whole = into_memory(images, options.memory)
+    return Found(whole, labels[kept], names, identity=images.identity)
 
 
 def _from_pairs(files, options):
-    files = files[: options.limit]
-    for path, shape in zip(files, shapes_of(files), strict=True):
-        if shape[1] % 2:
-            raise ValueError(
-                f"{path} is {shape[1]} pixels wide (and {shape[0]} high): an image that holds a "
-                "pair side by side has an even width, half for each."
-            )
-    size = options.size and (options.size[0], 2 * options.size[1])
-    whole, _, identity = _files(files, options._replace(size=size))
-    halves = (Half(whole, side) for side in ("left", "right"))
-    a, b = (half[:] if isinstance(whole, np.ndarray) else half for half in halves)
-    return Found(a, second=b, domain_names=("left", "right"), identity=identity)
+    images, _ = _files(files, options, pairs=True)
+    whole = into_memory(images, options.memory)
+    a, b = (Half(whole, side) for side in ("left", "right"))
+    if isinstance(whole, np.ndarray):
+        a, b = a.of(whole), b.of(whole)
+    return Found(a, second=b, domain_names=("left", "right"), identity=images.identity)
 
 
 def _from_domains(folder, split, options):
     """`trainA` and `trainB`, `testA` and `testB`, ...; or exactly two folders."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = _folders(folder)
     splits = [name[:-1] for name in names if name.endswith("A") and f"{name[:-1]}B" in names]
     if splits:
         wanted = split or ("train" if "train" in splits else splits[0])
@@ -230,9 +296,9 @@ def _from_domains(folder, split, options):
         files = _images_in(folder / name, "**/*")
         if not files:
             raise ValueError(f"The domain {name!r} is empty: {folder / name} holds no images.")
-        parts.append(_files(_part(files, split, folder), options))
-    (a, _, identity), (b, _, other) = parts
-    names, identity = tuple(names), identity + other
+        parts.append(_files(_part(files, split, folder), options)[0])
+    a, b = both_into_memory(parts, options.memory)
+    names, identity = tuple(names), "".join(part.identity for part in parts)
     return Found(a, second=b, aligned=False, domain_names=names, identity=identity)
 
 
@@ -243,9 +309,10 @@ def _from_lmdb(folder, split, options):
         raise ValueError(f"The images of {folder} may have several sizes: pass image_size=.")
     images = Images(folder)
     shape = (*options.size, options.channels or 3)
-    storage = Encoded(images.read, len(images), shape, name=lambda i: f"{i} of {folder}")
-    storage = _part(storage, split, folder)
-    storage = storage.at(np.arange(min(options.limit or len(storage), len(storage))))
+    chosen = _part(np.arange(len(images)), split, folder)[: options.limit]
+    if options.skip_broken:
+        chosen = chosen[_readable(chosen, True, images.read, images.name)[0]]
+    storage = Encoded(images.read, len(images), shape, images.name).at(chosen)
     return Found(into_memory(storage, options.memory), identity=storage.identity)
 
 
@@ -296,10 +363,15 @@ def _from_file(path, split, options):
             raise ValueError(f"{path} cannot be read as an array: {error}") from error
         memory = spare_memory() if options.memory is None else options.memory
         images = stored if stored.nbytes > memory else stored[:]
-        return Found(_part(images, split, path), identity=stored.identity)
+        identity = functools.partial(_content, stored, split)
+        return Found(_part(images, split, path), identity=identity)
     if path.suffix.lower() in SUFFIXES:
         raise ValueError(f"{path} is one image; a dataset is a folder of images.")
     raise ValueError(f"Expected a folder, an .npy, .npz or IDX file; got {path}.")
+
+
+def _content(stored, split):
+    return f"{stored.identity} {split}"
 
 
 def _from_npz(path, split):
@@ -335,8 +407,19 @@ def _flat(labels):
 
 def _from_idx(folder, split):
     """IDX files as MNIST and its like have them: images by split, their labels beside."""
-    files = sorted(p for p in folder.iterdir() if IDX.match(p.name))
-    splits = {_split_of(path.name): path for path in files}
+    splits = {}
+    for path in _idx_files(folder):
+        other = splits.setdefault(_split_of(path.name), path)
+        if other.name.removesuffix(".gz") != path.name.removesuffix(".gz"):
+            raise ValueError(
+                f"{folder} holds several sets: {other.name}, {path.name}. Load one of these files, "
+                "or give each set its own folder."
+            )
+    if not splits:
+        raise ValueError(
+            f"{folder} holds no IDX files: expected train-images-idx3-ubyte and the like, gzipped "
+            "or not, each with its labels (train-labels-idx1-ubyte) beside it."
+        )
     wanted = split or ("train" if "train" in splits else next(iter(splits)))
     if wanted == "all":
         images, labels = zip(*map(_idx_pair, splits.values()), strict=True)
@@ -345,6 +428,10 @@ def _from_idx(folder, split):
     if wanted not in splits:
         raise ValueError(f"{folder} has the splits {sorted(splits)}; got {split!r}.")
     return Found(*_idx_pair(splits[wanted]))
+
+
+def _idx_files(folder):
+    return sorted(p for p in folder.iterdir() if IDX.match(p.name) and p.name[0] != ".")
 
 
 def _split_of(name):
@@ -380,7 +467,7 @@ def read_idx(path):
     path = pathlib.Path(path)
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or len(raw) < 4 + 4 * raw[3]:
         raise ValueError(

@@ -45,6 +45,13 @@ class Images:
         with self._database.begin() as reading:
             return reading.get(self._keys[i])
 
+    def __reduce__(self):
+        return type(self), (self.folder,)  # another process opens it for itself
+
+    def name(self, i):
+        """What messages call image `i`."""
+        return f"{i} of {self.folder}"
+
     def key(self, i):
         """The key of image `i`, as text."""
         return self._keys[i].decode("utf-8", "replace")

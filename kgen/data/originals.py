@@ -14,7 +14,7 @@ import zipfile
 
 import keras
 
-EMBEDDED = ("digits", "faces", "toy2d")
+from kgen.data.embedded import EMBEDDED
 
 # When the files within these archives were written. Distributions strip name and time from the
 # headers of gzip files (Debian's dataset-fashion-mnist does); with both back, they are the

@@ -22,15 +22,15 @@ class ImagePairs(ImageDataset):
             aligned. They may differ in channels.
         aligned: whether image i of `a` belongs to image i of `b`.
         domain_names: names of the two.
-        **options: `batch_size`, `shuffle`, `seed`, `drop_last`, `name`, `augment`, as in
-            `ImageDataset`.
+        **options: `batch_size`, `shuffle`, `seed`, `drop_last`, `name`, `augment`, `check_range`,
+            as in `ImageDataset`.
 
     Raises:
         ValueError: for aligned domains of different numbers or sizes.
     """
 
     def __init__(self, a, b, *, aligned=True, domain_names=("a", "b"), **options):
-        a, b = checked(a), checked(b)
+        a, b = (checked(images, options.get("check_range", True)) for images in (a, b))
         if aligned and (len(a), *a.shape[1:3]) != (len(b), *b.shape[1:3]):
             raise ValueError(
                 "Aligned pairs need as many images of the same size on both sides; got "
@@ -86,8 +86,8 @@ class ImagePairs(ImageDataset):
         """One domain by itself, 0 or 1, as an `ImageDataset`."""
         names = ("batch_size", "shuffle", "seed", "drop_last", "augment", "check_range")
         options = {name: getattr(self, name) for name in names}
-        if self._identity is not None:
-            options["identity"] = f"{self.domain_names[which]} of {self._identity}"
+        if (identity := self.identity) is not None:
+            options["identity"] = f"{self.domain_names[which]} of {identity}"
         name = f"{self.name} {self.domain_names[which]}"
         alone = ImageDataset(self.domains[which], name=name, **options)
         return alone.with_options(steps_per_epoch=self.steps_per_epoch)
@@ -98,12 +98,11 @@ class ImagePairs(ImageDataset):
         other._images, other._labels = self._labels, self._images
         other.domain_names = self.domain_names[::-1]
         other._forget()
+        other.set_position(self._epoch, self._first_batch)
         return other
 
-    def at_resolution(self, size):
-        """Both domains resized, as `ImageDataset.at_resolution` does."""
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        a, b = (x if x.shape[1:3] == size else resized(x, size) for x in self.domains)
+    def _at_size(self, size, crop=False):
+        a, b = (x if x.shape[1:3] == size else resized(x, size, crop) for x in self.domains)
         return self._with_arrays(a, b)
 
     def take(self, n):

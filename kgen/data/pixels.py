@@ -5,7 +5,7 @@ import io
 import struct
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -21,12 +21,26 @@ UNREADABLE = (
 )
 
 
+# How EXIF's orientations are turned upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+CHUNK, CHUNK_BYTES = 256, 2**26  # what is worked on at once, where all images are
+
+
 class BrokenImage(ValueError):
     """An image that cannot be decoded; the message names it."""
 
 
 def probe(source, name, whole=False):
-    """Height, width and channels of an encoded image, from its header.
+    """Height, width and channels of an encoded image, upright, from its header.
 
     Args:
         source: path, or the encoded bytes.
@@ -37,13 +51,15 @@ def probe(source, name, whole=False):
         BrokenImage: if it cannot be read.
     """
     with _opened(source, name) as image:
+        sides = (image.height, image.width)
+        sides = sides[::-1] if 5 <= _orientation(image) <= 8 else sides
         if whole:
             image.load()
-        return image.height, image.width, _channels(image)
+        return *sides, _channels(image)
 
 
 def decode(source, name, size=None, channels=None):
-    """Decode one image: uint8 `(H, W, C)`.
+    """Decode one image: uint8 `(H, W, C)`, upright as its EXIF says.
 
     Args:
         source: path, or the encoded bytes.
@@ -56,8 +72,10 @@ def decode(source, name, size=None, channels=None):
         BrokenImage: if it cannot be decoded.
     """
     with _opened(source, name) as image:
+        turn = TURNS.get(_orientation(image))
         image = _with_channels(image, channels or _channels(image))
         image.load()
+        image = image if turn is None else image.transpose(turn)
         pixels = np.asarray(image)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     return pixels if size is None else crop_and_resize(pixels, size)
@@ -74,12 +92,26 @@ def crop_and_resize(image, size):
     return resize_one(image[top : top + crop[0], left : left + crop[1]], size)
 
 
-def resize(images, size):
-    """Resize images `(N, H, W, C)` to `size = (height, width)`, bicubic, antialiased."""
+def resize(images, size, crop=False):
+    """Resize images `(N, H, W, C)` to `size = (height, width)`, bicubic, antialiased.
+
+    With `crop`, the largest centred crop of that aspect; otherwise another aspect distorts them.
+    """
     resized = np.empty((len(images), *size, images.shape[-1]), images.dtype)
     for image, target in zip(images, resized, strict=True):
-        target[...] = resize_one(image, size)
+        target[...] = (crop_and_resize if crop else resize_one)(image, size)
     return resized
+
+
+def chunk_size(nbytes):
+    """How many images of so many bytes are worked on at once."""
+    return int(np.clip(CHUNK_BYTES // max(nbytes, 1), 1, CHUNK))
+
+
+def chunks(count, nbytes):
+    """Slices of `count` images, each of a chunk."""
+    size = chunk_size(nbytes)
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def resize_one(image, size, box=None):
@@ -108,8 +140,11 @@ def with_channels(images, channels):
     if images.shape[-1] == 1 and channels == 3:
         return np.repeat(images, 3, axis=-1)
     if images.shape[-1] == 3 and channels == 1 and images.dtype == np.uint8:
-        weights = np.array([19595, 38470, 7471], "int64")  # ITU-R 601, in 65,536ths
-        return ((images @ weights + 0x8000) >> 16).astype("uint8")[..., None]
+        weights = np.array([19595, 38470, 7471], "int32")  # ITU-R 601, in 65,536ths
+        grey = np.empty((*images.shape[:-1], 1), "uint8")
+        for some in chunks(len(images), 8 * images[:1].nbytes):  # the products take more
+            grey[some, ..., 0] = (images[some] @ weights + 0x8000) >> 16
+        return grey
     raise ValueError(
         f"Images of {images.shape[-1]} channels ({images.dtype}) cannot be converted to channels="
         f"{channels}; uint8 goes from 3 to 1, anything from 1 to 3."
@@ -118,20 +153,36 @@ def with_channels(images, channels):
 
 @contextlib.contextmanager
 def _opened(source, name):
+    encoded = isinstance(source, bytes)
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with Image.open(io.BytesIO(source) if encoded else source) as image:
+            if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+                raise ValueError("its pixels are signed or of 32 bits; kgen reads 8 and 16 bits")
             yield image
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "its content is no image"
+        advice = "P" if encoded else "Replace or delete it, or p"
         raise BrokenImage(
-            f"The image {name} cannot be read: {reason} Replace or delete it, or pass "
-            "skip_broken=True to leave out what cannot be read."
+            f"The image {name} cannot be read: {reason.rstrip('.')}. {advice}ass skip_broken=True "
+            "to leave out what cannot be read."
         ) from error
+
+
+def _orientation(image):
+    """How a Pillow image lies, 1 (upright) to 8, as EXIF numbers it."""
+    # Pillow turns TIFFs itself, and would decode a PNG to look for EXIF at its end.
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    with contextlib.suppress(Exception):  # damaged metadata do not make a damaged image
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
 
 
 def _channels(image):
     """Channels of a Pillow image: 1, 3 or 4 (with transparency)."""
-    if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
         return 1
     transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
     return 4 if transparent or "transparency" in image.info else 3

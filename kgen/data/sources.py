@@ -1,17 +1,17 @@
 """`load`: images by name."""
 
+import functools
 import numbers
 import os
 import pathlib
 
-import numpy as np
-
 from kgen.arguments import positive
-from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
-from kgen.data.folders import Found, Options, fifths, from_path
+from kgen.data.embedded import EMBEDDED
+from kgen.data.folders import Found, Options, from_path
 from kgen.data.pairs import ImagePairs
-from kgen.data.pixels import with_channels
+from kgen.data.pixels import SUFFIXES, with_channels
+from kgen.data.storage import Converted, Storage
 
 
 def load(
@@ -65,7 +65,7 @@ def load(
         channels: 1 or 3 (or 4, with transparency), to convert images to; their own by default.
         memory: bytes of pixels to keep in memory, by default a quarter of what is free. What does
             not fit is read from disk again in each epoch.
-        skip_broken: leave out images of a folder that cannot be decoded, instead of refusing.
+        skip_broken: leave out images that cannot be decoded, instead of refusing.
 
     Returns:
         An `ImageDataset`, with labels where there are some; an `ImagePairs` for two domains.
@@ -91,10 +91,10 @@ def load(
         raise ValueError(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
         )
-    if channels is not None and isinstance(found.images, np.ndarray) and found.images.ndim > 2:
-        found = found._replace(images=with_channels(found.images, channels))
-    elif channels is not None and found.images.shape[-1] != channels:
-        raise ValueError(f"channels={channels} cannot be had from images of {found.images.shape}.")
+    if channels is not None:
+        found = found._replace(images=_converted(found.images, channels))
+        if found.second is not None:
+            found = found._replace(second=_converted(found.second, channels))
     training = split is None or str(split).startswith("train")
     settings = dict(
         batch_size=batch_size,
@@ -103,7 +103,7 @@ def load(
         name=str(name),
     )
     if found.identity is not None:  # with what decides on the pixels that are read
-        settings["identity"] = repr((found.identity, channels, size))
+        settings["identity"] = functools.partial(_identity, found.identity, channels, size)
     if found.second is not None:
         pair = {"aligned": found.aligned, "domain_names": found.domain_names}
         dataset = ImagePairs(found.images, found.second, **pair, **settings)
@@ -114,8 +114,21 @@ def load(
     if num_examples is not None:
         dataset = dataset.take(num_examples)
     if size is not None:
-        dataset = dataset.at_resolution(size)
+        dataset = dataset._at_size(size, crop=True)
     return dataset.with_options(augment=augment) if augment else dataset
+
+
+def _converted(images, channels):
+    """Images of an array or a storage in as many channels."""
+    if images.ndim < 3:
+        raise ValueError(f"channels={channels} cannot be had from images of {images.shape}.")
+    if isinstance(images, Storage):
+        return images if images.shape[-1] == channels else Converted(images, channels)
+    return with_channels(images, channels)
+
+
+def _identity(found, channels, size):
+    return repr((found() if callable(found) else found, channels, size))
 
 
 def _find(name, split, size, data_dir, num_examples, kind, options):
@@ -124,10 +137,11 @@ def _find(name, split, size, data_dir, num_examples, kind, options):
     if embedded in EMBEDDED and isinstance(name, str):
         if kind is not None:
             raise ValueError(f"kind={kind!r} is for folders; {name!r} is embedded.")
-        return Found(*EMBEDDED[embedded](variant, split or "train", num_examples, size))
+        return Found(*EMBEDDED[embedded].find(variant, split or "train", num_examples, size))
     path = pathlib.Path(name).expanduser()
     means_path = not isinstance(name, str) or name.startswith((".", "~", os.sep))
-    if means_path or path.exists() or path.suffix in (".npy", ".npz"):
+    means_path |= str(name).endswith(("/", os.sep, ".npy", ".npz", *SUFFIXES))
+    if means_path or path.exists():
         return from_path(path, split, kind, options)
     if kind is not None:
         raise ValueError(f"kind={kind!r} is for folders; there is no folder {name!r}.")
@@ -146,58 +160,3 @@ def _size(image_size):
             f"image_size must be a positive integer or (height, width); got {image_size!r}."
         )
     return tuple(size)
-
-
-def _digits(variant, split, num_examples, size):
-    """The digits of scikit-learn: a fifth of each class, evenly spaced, is the test set."""
-    from sklearn.datasets import load_digits
-
-    if variant:
-        raise ValueError(f"digits has no variants; got 'digits/{variant}'.")
-    raw = load_digits()
-    images = np.round(raw.images * (255 / 16)).astype("uint8")
-    labels = raw.target.astype("int64")
-    test = fifths(labels, len(labels))
-    chosen = {"train": ~test, "test": test, "all": np.ones(len(labels), bool)}
-    _check_split("digits", split, chosen)
-    return images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)]
-
-
-DRAWN, STREAMS = 10_000, {"train": 0, "test": 1}  # examples by default; seeds of the splits
-
-
-def _toy2d(variant, split, num_examples, size):
-    _check_split("toy2d", split, STREAMS)
-    n = DRAWN if num_examples is None else num_examples
-    return *toy2d.draw(variant or "ring", n, seed=STREAMS[split]), None
-
-
-def _faces(variant, split, num_examples, size):
-    _check_split("faces", split, STREAMS)
-    renderings = tuple(variant.split("2")) if "2" in variant else None
-    if renderings and not (len(renderings) == 2 and set(renderings) <= set(faces.RENDERINGS)):
-        raise ValueError(
-            f"A pair of renderings is two of {faces.RENDERINGS}, such as 'faces/edges2photo'; got "
-            f"'faces/{variant}'."
-        )
-    if variant and not renderings and variant not in faces.FACTORS:
-        raise ValueError(f"Unknown factor {variant!r} of faces; known are {list(faces.FACTORS)}.")
-    height, width = size or (64, 64)
-    if height != width:
-        raise ValueError(f"Faces are squares: image_size must be one number; got {size}.")
-    n = DRAWN if num_examples is None else num_examples
-    factors = faces.sample_factors(n, seed=STREAMS[split])
-    if renderings:
-        a, b = (faces.draw(factors, height, rendering) for rendering in renderings)
-        return a, None, None, b, True, renderings
-    names = faces.FACTORS[variant] if variant else (None,)
-    named = isinstance(names[0], str)
-    return faces.draw(factors, height), factors.get(variant), list(names) if named else None
-
-
-def _check_split(name, split, known):
-    if split not in known:
-        raise ValueError(f"{name} has the splits {list(known)}; got {split!r}.")
-
-
-EMBEDDED = {"digits": _digits, "toy2d": _toy2d, "faces": _faces}

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import hashlib
 import itertools
 import math
@@ -14,15 +15,25 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from kgen.data.pixels import BrokenImage, decode, probe, resize
+from kgen.data.pixels import (
+    CHUNK,
+    BrokenImage,
+    chunks,
+    crop_and_resize,
+    decode,
+    probe,
+    resize,
+    with_channels,
+)
 from kgen.data.ranges import to_uint8
 
 WORKERS = min(8, os.cpu_count() or 1)
-CHUNK = 256  # images read at once, where all are read
 
 
 class Storage:
     """Images read when they are asked for: `storage[indices]` is an array of them.
+
+    Indices are a slice, one integer, several, or a mask, as of an array.
 
     A subclass sets `shape`, `(N, H, W, C)`, and `dtype`, and writes `read(indices)`; several
     threads may call that at once.
@@ -59,7 +70,13 @@ class Storage:
     def __getitem__(self, chosen):
         if isinstance(chosen, slice):
             return self.read(np.arange(*chosen.indices(len(self))))
-        return self.read(np.asarray(chosen))
+        indices = np.asarray(chosen)
+        if indices.dtype == bool or not indices.size:
+            indices = np.arange(len(self))[chosen]
+        indices = np.where(indices < 0, indices + len(self), indices)
+        if ((indices < 0) | (indices >= len(self))).any():
+            raise IndexError(f"Index {chosen} of {len(self)} images.")
+        return self.read(indices) if indices.ndim else self.read(indices[None])[0]
 
 
 class Encoded(Storage):
@@ -96,10 +113,30 @@ class Files(Encoded):
 
     @property
     def identity(self):
-        """Names within the folder and sizes of the files."""
+        """Names within the folder and sizes of the files, and how they are decoded."""
         root = os.path.commonpath(self.paths)
-        names = "".join(f"{p[len(root) :]}:{os.path.getsize(p)}\n" for p in self.paths)
-        return _digest(names.encode())
+        names = (f"{p[len(root) :]}:{os.path.getsize(p)}\n" for p in self.paths)
+        return _digest(os.fsencode("".join(names)) + b"upright")
+
+
+class PairFiles(Files):
+    """Image files that hold a pair side by side: each half is cropped and resized by itself."""
+
+    def read(self, indices):
+        """Decode these images, halves side by side."""
+        images = np.empty((len(indices), *self.shape[1:]), "uint8")
+        half = self.shape[1], self.shape[2] // 2
+        for image, i in zip(images, indices, strict=True):
+            pair = decode(self.source(i), self.name(i), channels=self.shape[3])
+            middle = pair.shape[1] // 2
+            image[:, : half[1]] = crop_and_resize(pair[:, :middle], half)
+            image[:, half[1] :] = crop_and_resize(pair[:, middle:], half)
+        return images
+
+    @property
+    def identity(self):
+        """As of other files, but other pixels."""
+        return f"{super().identity} by halves"
 
 
 class ArrayFile(Storage):
@@ -108,6 +145,8 @@ class ArrayFile(Storage):
     def __init__(self, path):
         self.path = path
         stored = np.load(path, mmap_mode="r")
+        if not stored.ndim:
+            raise ValueError("it holds a single number.")
         self.grey = stored.ndim == 3
         self.shape = (*stored.shape, 1) if self.grey else stored.shape
         self.dtype = stored.dtype
@@ -116,6 +155,12 @@ class ArrayFile(Storage):
         """Copy these images from the file, which is mapped for this moment only."""
         images = np.load(self.path, mmap_mode="r")[indices]
         return images[..., None] if self.grey else images
+
+    @functools.cached_property
+    def identity(self):
+        """A digest of the whole file."""
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 class Chosen(Storage):
@@ -133,13 +178,26 @@ class Chosen(Storage):
 class Resized(Storage):
     """The images of another storage at another size, `(height, width)`; uint8."""
 
-    def __init__(self, storage, size):
-        self.storage = storage
+    def __init__(self, storage, size, crop=False):
+        self.storage, self.crop = storage, crop
         self.shape = (len(storage), *size, storage.shape[-1])
 
     def read(self, indices):
         """Read and resize these images."""
-        return resize(to_uint8(self.storage.read(indices)), self.shape[1:3])
+        return resize(to_uint8(self.storage.read(indices)), self.shape[1:3], self.crop)
+
+
+class Converted(Storage):
+    """The images of another storage in grey or colour."""
+
+    def __init__(self, storage, channels):
+        self.storage, self.dtype = storage, storage.dtype
+        self.shape = (*storage.shape[:3], channels)
+        self.read([0])  # raises where that is not possible
+
+    def read(self, indices):
+        """Read and convert these images."""
+        return with_channels(self.storage.read(indices), self.shape[-1])
 
 
 class Half(Storage):
@@ -165,10 +223,14 @@ class Kept(Storage):
 
     def __init__(self, storage, memory):
         self.storage, self.shape, self.dtype = storage, storage.shape, storage.dtype
+        self._memory = memory
         room = int(memory // max(1, storage.nbytes // max(1, len(storage))))
         self._rows = np.empty((min(room, len(storage)), *self.shape[1:]), self.dtype)
         self._row_of = np.full(len(storage), -1, "int64")
         self._used, self._lock = itertools.count(), threading.Lock()
+
+    def __reduce__(self):
+        return type(self), (self.storage, self._memory)  # a copy begins with nothing
 
     def read(self, indices):
         """Copy what is kept, read what is not."""
@@ -194,13 +256,36 @@ class Kept(Storage):
                 self._row_of[i] = row  # last: other threads read without the lock
 
 
-def spare_memory():
+def spare_memory(root="/"):
     """A quarter of the memory that this process may still take, in bytes."""
     free = psutil.virtual_memory().available
-    with contextlib.suppress(OSError, ValueError):  # a container's limit, where there is one
-        limit, used = (pathlib.Path(f"/sys/fs/cgroup/memory.{n}") for n in ("max", "current"))
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    for group in _groups(pathlib.Path(root)):  # a container's limits, where there are some
+        for limit, used in (("max", "current"), ("limit_in_bytes", "usage_in_bytes")):
+            with contextlib.suppress(OSError, ValueError):
+                limit, used = (int((group / f"memory.{n}").read_text()) for n in (limit, used))
+                free = min(free, limit - used + _reclaimable(group))
     return max(free, 0) // 4
+
+
+def _groups(root):
+    """Folders of the control groups that this process is in, of both versions."""
+    lines = ["0::/", "0:memory:/"]  # as a container sees its own
+    with contextlib.suppress(OSError):
+        lines += (root / "proc/self/cgroup").read_text().splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "memory" in controllers.split(","):
+            top = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+            names = path.strip("/").split("/")
+            yield from (top.joinpath(*names[:depth]) for depth in range(len(names) + 1))
+
+
+def _reclaimable(group):
+    """Bytes of files that the system keeps only while nobody needs the memory."""
+    with contextlib.suppress(OSError, ValueError):
+        known = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return int(known.get("total_inactive_file", known.get("inactive_file", 0)))
+    return 0
 
 
 def into_memory(storage, memory=None, what="Reading images"):
@@ -216,11 +301,18 @@ def into_memory(storage, memory=None, what="Reading images"):
         return Kept(storage, memory)
     images = np.empty(storage.shape, storage.dtype)
 
-    def fill(start):
-        images[start : start + CHUNK] = storage[start : start + CHUNK]
+    def fill(some):
+        images[some] = storage[some]
 
-    for_all(fill, range(0, len(storage), CHUNK), what)
+    for_all(fill, chunks(len(storage), storage.nbytes // max(1, len(storage))), what)
     return images
+
+
+def both_into_memory(storages, memory=None):
+    """`into_memory` of several storages, which share the memory by their sizes."""
+    memory = int(spare_memory() if memory is None else memory)
+    whole = sum(storage.nbytes for storage in storages)
+    return [into_memory(storage, memory * storage.nbytes // whole) for storage in storages]
 
 
 def for_all(function, items, what):
@@ -248,26 +340,31 @@ def progress(items, total, what):
     return tqdm(items, what, total, delay=2, leave=False, disable=None)  # not in log files
 
 
-def shapes_of(paths, skip_broken=False):
-    """Height, width and channels of each image file; those that are left out are None.
+def shapes_of(items, skip_broken=False, source=None, name=str):
+    """Height, width and channels of each encoded image; those that are left out are None.
+
+    Args:
+        items: what stands for the images: their paths.
+        skip_broken: leave out what cannot be read; all of them are decoded to be sure.
+        source: function of an item that returns a path or bytes; by default the item.
+        name: function of an item: what messages call the image.
 
     Raises:
-        BrokenImage: for the first that cannot be read, unless `skip_broken`, which decodes all of
-            them to be sure.
+        BrokenImage: for the first that cannot be read, unless `skip_broken`.
     """
 
-    def shape(path):
+    def shape(item):
         try:
-            return probe(path, path, whole=skip_broken)
+            return probe(source(item) if source else item, name(item), whole=skip_broken)
         except BrokenImage:
             if not skip_broken:
                 raise
             return None
 
     def shapes(start):
-        return [shape(path) for path in paths[start : start + CHUNK]]
+        return [shape(item) for item in items[start : start + CHUNK]]
 
-    found = for_all(shapes, range(0, len(paths), CHUNK), "Looking at images")
+    found = for_all(shapes, range(0, len(items), CHUNK), "Looking at images")
     return list(itertools.chain.from_iterable(found))
 
 

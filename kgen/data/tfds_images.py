@@ -11,8 +11,8 @@ import numpy as np
 
 from kgen.data.folders import Found
 from kgen.data.originals import prepared_builder
-from kgen.data.pixels import decode
-from kgen.data.storage import CHUNK, ArrayFile, in_order, progress, spare_memory
+from kgen.data.pixels import BrokenImage, chunk_size, decode
+from kgen.data.storage import ArrayFile, in_order, progress, spare_memory
 
 
 def from_tfds(name, split, data_dir, options):
@@ -25,7 +25,11 @@ def from_tfds(name, split, data_dir, options):
     splits = list(builder.info.splits)
     domains = [s[:-1] for s in splits if s.endswith("A") and f"{s[:-1]}B" in splits]
     if domains and (split or "train") in domains:
-        a, b = (_read(builder, name, f"{split or 'train'}{side}", options)[0] for side in "AB")
+        both = [f"{split or 'train'}{side}" for side in "AB"]
+        counts = [builder.info.splits[one].num_examples for one in both]
+        memory = spare_memory() if options.memory is None else options.memory
+        shares = [options._replace(memory=memory * count / sum(counts)) for count in counts]
+        a, b = (_read(builder, name, *one)[0] for one in zip(both, shares, strict=True))
         identity = f"{builder.info.full_name} {split or 'train'}"
         return Found(a, second=b, aligned=False, domain_names=("A", "B"), identity=identity)
     if split is None:
@@ -58,54 +62,67 @@ def _read(builder, name, split, options):
         dict.fromkeys(keys, True), decoders={image_key: tfds.decode.SkipDecoding()}
     )
     try:
-        examples = builder.as_dataset(
-            split=split, shuffle_files=False, decoders=encoded, batch_size=CHUNK
-        )
+        examples = builder.as_dataset(split=split, shuffle_files=False, decoders=encoded)
         splits = builder.info.splits  # none where the builder is mocked
         count = splits[split].num_examples if splits else 0
     except ValueError as error:  # "corresponds to no data"
         raise ValueError(f"The split {split!r} of {name!r} is empty: {error}") from error
     channels = options.channels or features[image_key].shape[-1] or 3
 
+    def readable(raw):
+        try:
+            return decode(raw, f"of {name!r}", options.size, channels)
+        except BrokenImage:
+            if not options.skip_broken:
+                raise
+            return None
+
     def decoded(batch):
-        images = [decode(raw, f"of {name!r}", options.size, channels) for raw in batch[image_key]]
-        return images, batch.get(label_key)
+        images = [readable(raw) for raw in batch[image_key]]
+        kept = [i for i, image in enumerate(images) if image is not None]
+        labels = batch[label_key][kept] if label_key else None
+        return [images[i] for i in kept], labels, len(images) - len(kept)
 
     def batches():
-        total = math.ceil(count / CHUNK)
-        read = in_order(decoded, tfds.as_numpy(examples))
-        for images, labels in progress(read, total, f"Reading {name}"):
+        size, left_out = chunk_size(math.prod(shape)), 0
+        read = in_order(decoded, tfds.as_numpy(examples.batch(size)))
+        for images, labels, broken in progress(read, math.ceil(count / size), f"Reading {name}"):
             for image in images:
                 if image.shape != shape:
                     raise ValueError(
                         f"{name!r} has images of several sizes, such as {shape} and "
                         f"{image.shape}: pass image_size=, which crops and resizes them."
                     )
-            yield np.stack(images), labels
+            left_out += broken
+            if images:
+                yield np.stack(images), labels
+        if left_out:
+            print(f"Left out {left_out} images of {name!r} that cannot be read.")
 
-    some, _ = decoded(next(iter(tfds.as_numpy(examples.take(1))), {image_key: []}))
     names = None if label_key is None else features[label_key].names
-    if not some:
+    one_by_one = (decoded(batch)[0] for batch in tfds.as_numpy(examples.batch(1)))
+    shape = next((images[0].shape for images in one_by_one if images), None)
+    if shape is None:
         return np.zeros((0, 1, 1, 1), "uint8"), None, names
-    shape = some[0].shape
     memory = spare_memory() if options.memory is None else options.memory
     if count * math.prod(shape) <= memory:
         images, labels = zip(*batches(), strict=True)
         images = np.concatenate(images)
     else:
-        images, labels = _in_store(builder, split, count, shape, batches)
+        kind = "-readable" if options.skip_broken else ""
+        images, labels = _in_store(builder, f"{split}{kind}", count, shape, label_key, batches)
     labels = None if label_key is None else np.concatenate(labels).astype("int64")
     return images, labels, names
 
 
-def _in_store(builder, split, count, shape, batches):
-    """The pixels as a file in the store, written if it is not there."""
+def _in_store(builder, split, count, shape, label_key, batches):
+    """The pixels as a file in the store, written if it is not there with its labels."""
     version = pathlib.Path(builder.data_dir)
     store = version.parents[builder.info.full_name.count("/")]
     folder = store / "kgen" / builder.info.full_name
     pixels = folder / f"{urllib.parse.quote(str(split), safe='')}-{'x'.join(map(str, shape))}.npy"
-    labels = pixels.with_suffix(".labels.npy")
-    if not pixels.exists():
+    labels = pixels.with_suffix(".labels.npy") if label_key else None
+    if not all(path.exists() for path in (pixels, labels) if path):
         folder.mkdir(parents=True, exist_ok=True)
         needed, free = count * math.prod(shape), shutil.disk_usage(folder).free
         if free < needed:
@@ -116,28 +133,35 @@ def _in_store(builder, split, count, shape, batches):
                 "image_size=, or more memory=."
             )
         _write(pixels, labels, count, shape, batches)
-    stored = ArrayFile(pixels)
-    return stored, [np.load(labels)] if labels.exists() else None
+    return ArrayFile(pixels), [np.load(labels)] if labels else None
 
 
 def _write(pixels, labels, count, shape, batches):
-    """Write both files beside and rename them: nothing half-made stays."""
-    beside = pixels.with_suffix(f".{os.getpid()}.part")
-    known = []
+    """Write both files beside and rename them: nothing half-made stays, nor goes of another's."""
+    beside = {path: path.with_suffix(f".{os.getpid()}.part") for path in (pixels, labels) if path}
+    known, written = [], 0
     try:
-        with open(beside, "wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-            np.lib.format.write_array_header_1_0(file, header)
+        with open(beside[pixels], "wb") as file:
+
+            def write_header(n):  # which is padded to one length
+                header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+
+            write_header(count)
             for images, own in batches():
                 file.write(images.tobytes())
                 known.append(own)
-        if known and known[0] is not None:
-            np.save(labels, np.concatenate(known))
-        os.replace(beside, pixels)
-    except BaseException:
-        for path in (beside, labels):
+                written += len(images)
+            file.seek(0)
+            write_header(written)  # without those that were left out
+        if labels:
+            with open(beside[labels], "wb") as file:
+                np.save(file, np.concatenate(known))
+            os.replace(beside[labels], labels)
+        os.replace(beside[pixels], pixels)
+    finally:
+        for path in beside.values():
             path.unlink(missing_ok=True)
-        raise
 
 
 def _only(features, kind, preferred):

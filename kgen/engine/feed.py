@@ -73,7 +73,8 @@ def evaluation_source(model, x, y, batch_size):
         _check_shape(model, x)
         x = x if model.takes_labels else x.without_labels()
         options = {} if batch_size is None else {"batch_size": batch_size}
-        return x.with_options(shuffle=False, drop_last=False, augment=None, **options)
+        options |= {"shuffle": False, "drop_last": False, "augment": None, "steps_per_epoch": None}
+        return x.with_options(**options)
     return _checked(model, x, 1)
 
 
@@ -124,7 +125,8 @@ def _whole_batches(model, dataset, batch_size, steps_per_epoch):
             else f"batch_size={m} is more than the {dataset.num_examples} images of "
             f"{dataset.name!r}. Use batch_size={dataset.num_examples} or less."
         )
-    return dataset.with_options(batch_size=k * m, drop_last=True, steps_per_epoch=steps_per_epoch)
+    steps = dataset.steps_per_epoch if steps_per_epoch is None else steps_per_epoch
+    return dataset.with_options(batch_size=k * m, drop_last=True, steps_per_epoch=steps)
 
 
 def _wrong_type(x):

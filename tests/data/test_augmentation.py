@@ -113,3 +113,13 @@ def test_settings_that_are_refused(settings, message):
 def test_points_are_refused():
     with pytest.raises(ValueError, match="Points"):
         ImageDataset(np.zeros((5, 2), "float32"), augment={"flip": True})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_any_floats_keep_their_dtype(dtype):
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1))
+    settings = {"flip": True, "crop": 0.8, "shift": 1}
+    (augmented,) = ImageDataset(images.astype(dtype), augment=settings)[0]
+    (expected,) = ImageDataset(images.astype("float32"), augment=settings)[0]
+    assert augmented.dtype == dtype
+    np.testing.assert_allclose(augmented, expected, atol=2e-3)

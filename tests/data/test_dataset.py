@@ -1,3 +1,5 @@
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -190,6 +192,37 @@ def test_any_keras_model_takes_it():
         expected.set_position(epoch)
         orders = {index: labels for e, index, labels in seen if e == epoch}
         assert [list(orders[i]) for i in range(4)] == read(expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 2}])
+def test_an_ordinary_fit_sees_each_epoch(options):
+    """Though it reads the batches of an epoch in any order."""
+    dataset = numbered(drop_last=True, **options)
+    dataset.set_position(0, 1)
+    for index in (2, 0):
+        dataset[index]
+        dataset.on_epoch_end()
+        assert dataset._epoch == 0
+    dataset[1]
+    dataset.on_epoch_end()
+    assert dataset._epoch == 1 and len(dataset) == 4
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    random.seed(3)
+    model.fit(dataset, epochs=3, verbose=0)
+    assert dataset._epoch >= 4  # with workers, Keras may read one more, which it does not use
+
+
+def test_options_of_a_view_are_checked():
+    view = numbered().with_options(seed=np.int64(3), shuffle=np.True_)
+    assert view.fingerprint == numbered(seed=3).fingerprint
+    for steps in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="steps_per_epoch must be a positive integer"):
+            numbered().with_options(steps_per_epoch=steps)
+    with pytest.raises(TypeError):
+        numbered().with_options(seed=None)
+    with pytest.raises(ValueError, match="batch_size=64 is more than the 23 images of 'arrays'"):
+        numbered().with_options(batch_size=64, drop_last=True, steps_per_epoch=2)
 
 
 def test_points():

@@ -1,6 +1,7 @@
 """Folders and files of one's own: what is found in them, and what is refused."""
 
 import gzip
+import os
 import struct
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from kgen.data import ImagePairs, load
 from kgen.data.folders import read_idx
+from kgen.data.storage import Files, Kept, PairFiles, Storage
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (10, 12, 8, 3), "uint8")
@@ -78,6 +80,76 @@ def test_folders_named_by_splits(tmp_path):
         load(tmp_path, "all")
 
 
+def test_kinds_below_folders_named_by_splits(tmp_path):
+    for split in ("train", "test"):
+        for i, domain in enumerate(("photo", "sketch")):
+            write_flat(tmp_path / "domains" / split / domain, RGB[i : i + 2])
+        (tmp_path / "idx" / split).mkdir(parents=True)
+        (tmp_path / "idx" / split / f"{split}-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    for split in (None, "test"):
+        data = load(tmp_path / "domains", split, kind="domains")
+        assert data.domain_names == ("photo", "sketch")
+        np.testing.assert_array_equal(data.domains[1], RGB[1:3])
+        assert load(tmp_path / "idx", split, kind="idx").num_examples == 10
+    with pytest.raises(ValueError, match=r"holds no IDX files: expected train-images-idx3-ubyte"):
+        load(tmp_path / "domains" / "train", kind="idx")
+    write_classes(tmp_path / "twice" / "train" / "train")
+    with pytest.raises(ValueError, match=r"has the splits \['train'\] again"):
+        load(tmp_path / "twice")
+
+
+def test_a_class_named_as_a_split_is(tmp_path):
+    for i, name in enumerate(("bus", "car", "train")):
+        write_flat(tmp_path / name, RGB[i : i + 1])
+    for split in (None, "train"):
+        with pytest.raises(ValueError, match=r'\(train\) and others.*\(bus, car\).*kind="classes"'):
+            load(tmp_path, split)
+    data = load(tmp_path, kind="classes")
+    assert data.class_names == ["bus", "car", "train"] and data.num_examples == 3
+    (tmp_path / "splits" / "notes").mkdir(parents=True)  # without images
+    write_classes(tmp_path / "splits" / "train")
+    for kind in (None, "classes"):
+        assert load(tmp_path / "splits", kind=kind).class_names == ["cat", "dog"]
+
+
+def test_hidden_folders_are_left_out(tmp_path):
+    write(write_classes(tmp_path) / "cat" / ".ipynb_checkpoints" / "00-checkpoint.png", RGB[0])
+    assert load(tmp_path).num_examples == 10
+
+
+def test_photos_stand_upright(tmp_path):
+    expected = np.kron(RGB[0, :4, :2], np.ones((8, 8, 1), "uint8"))  # blocks, for JPEG
+    for orientation, stored in {
+        2: expected[:, ::-1],
+        3: expected[::-1, ::-1],
+        6: np.rot90(expected),
+        8: np.rot90(expected, -1),
+    }.items():
+        for suffix in (".jpg", ".png", ".tif"):
+            image = Image.fromarray(np.ascontiguousarray(stored))
+            exif = image.getexif()
+            exif[0x112] = orientation
+            image.save(tmp_path / f"{orientation}{suffix}", exif=exif, quality=100, subsampling=0)
+    data = load(tmp_path)
+    assert data.image_shape == (32, 16, 3) and data.num_examples == 12
+    assert np.abs(everything(data).astype(int) - expected).max() < 12
+
+
+def test_depths_of_grey_images(tmp_path):
+    """16 bits are scaled, whatever Pillow calls them; of 32 bits nobody knows the range."""
+    deep = RGB[0, ..., 0].astype("uint16") * 257
+    (tmp_path / "16").mkdir()
+    for name in ("a.png", "b.pgm", "c.tif"):
+        Image.fromarray(deep).save(tmp_path / "16" / name)
+    for image in everything(load(tmp_path / "16")):
+        np.testing.assert_array_equal(image, RGB[0, ..., :1])
+    for dtype in ("float32", "int32"):
+        (tmp_path / dtype).mkdir()
+        Image.fromarray(RGB[0, ..., 0].astype(dtype)).save(tmp_path / dtype / "deep.tif")
+        with pytest.raises(ValueError, match=r"deep\.tif cannot be read.*32 bits"):
+            load(tmp_path / dtype)
+
+
 def test_formats_and_modes(tmp_path):
     write(tmp_path / "grey" / "a.png", RGB[0, ..., :1])
     Image.fromarray(RGB[0, ..., 0]).convert("1").save(tmp_path / "grey" / "b.png")
@@ -128,6 +200,32 @@ def test_side_by_side_pairs(tmp_path):
         np.testing.assert_array_equal(kept, read)
 
 
+@pytest.mark.parametrize("memory", [None, 0])
+def test_each_half_of_a_pair_is_cropped_and_resized_by_itself(tmp_path, memory):
+    half = np.broadcast_to(np.arange(48, dtype="uint8")[:, None] * 5, (32, 48, 3))
+    write(tmp_path / "same" / "a.png", np.concatenate([half, half], axis=1))
+    write(tmp_path / "apart" / "a.png", np.concatenate([half * 0, half * 0 + 255], axis=1))
+    options = {"kind": "pairs", "image_size": 16, "memory": memory}
+    ((a, b),) = load(tmp_path / "same", **options)
+    np.testing.assert_array_equal(a, b)
+    write(tmp_path / "half" / "a.png", half)
+    np.testing.assert_array_equal(a, everything(load(tmp_path / "half", image_size=16)))
+    ((a, b),) = load(tmp_path / "apart", **options)
+    assert (a == 0).all() and (b == 255).all()
+    paths = [str(tmp_path / "same" / "a.png")]
+    assert PairFiles(paths, (16, 32, 3)).identity != Files(paths, (16, 32, 3)).identity
+
+
+def test_two_domains_share_the_memory(tmp_path):
+    for name, n in {"trainA": 6, "trainB": 2}.items():
+        write_flat(tmp_path / name, RGB[:n])
+    size = RGB[0].nbytes
+    for memory, kept in ((8 * size, np.ndarray), (4 * size, Kept)):
+        domains = load(tmp_path, memory=memory).domains
+        assert all(isinstance(images, kept) for images in domains)
+    assert [len(images._rows) for images in domains] == [3, 1]
+
+
 def test_two_domains(tmp_path):
     for name, n in {"trainA": 5, "trainB": 3, "testA": 2, "testB": 1}.items():
         write_flat(tmp_path / "apple2orange" / name, RGB[:n])
@@ -160,11 +258,20 @@ def test_idx_files(tmp_path):
     np.testing.assert_array_equal(data.labels, labels)
     np.testing.assert_array_equal(everything(load(tmp_path, "test"))[..., 0], RGB[:2, ..., 1])
     assert load(tmp_path, "all").num_examples == 12
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"the same, zipped: not looked at")
+    assert load(tmp_path).num_examples == 10
     alone = load(tmp_path / "train-images-idx3-ubyte", "test")
     np.testing.assert_array_equal(everything(alone)[..., 0], RGB[8:, ..., 0])
 
 
-@pytest.mark.parametrize("broken", ["short", "long", "magic", "gzip"])
+def test_several_sets_of_idx_files(tmp_path):
+    for name in ("letters", "digits"):
+        (tmp_path / f"emnist-{name}-train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    with pytest.raises(ValueError, match=r"several sets: emnist-digits-.*, emnist-letters-"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("broken", ["short", "long", "magic", "gzip", "deflate"])
 def test_an_idx_file_of_the_wrong_length(tmp_path, broken):
     path, whole = tmp_path / "train-images-idx3-ubyte", idx(RGB[..., 0])
     contents = {
@@ -172,9 +279,10 @@ def test_an_idx_file_of_the_wrong_length(tmp_path, broken):
         "long": (whole + b"\0", r"977 bytes.*\(10, 12, 8\).*976"),
         "magic": (b"PK" + whole, "no IDX file.*50 4b 00 00"),
         "gzip": (gzip.compress(whole)[:-20], "cannot be read"),
+        "deflate": (gzip.compress(whole)[:10] + b"\xff" * 500, "cannot be read"),
     }
     content, message = contents[broken]
-    path = path.with_suffix(".gz") if broken == "gzip" else path
+    path = path.with_suffix(".gz") if broken in ("gzip", "deflate") else path
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as error:
         load(tmp_path)
@@ -207,7 +315,8 @@ def test_npz_and_npy(tmp_path):
         load(tmp_path / "odd.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "keras.npz").read_bytes()[:200])
     (tmp_path / "cut.npy").write_bytes((tmp_path / "grey.npy").read_bytes()[:100])
-    for name in ("cut.npz", "cut.npy"):
+    np.save(tmp_path / "number.npy", np.float32(1))
+    for name in ("cut.npz", "cut.npy", "number.npy"):
         with pytest.raises(ValueError, match=f"{name} cannot be read"):
             load(tmp_path / name)
 
@@ -228,9 +337,59 @@ def test_a_broken_image_is_named_and_left_out_only_when_asked(tmp_path, memory, 
     assert load(tmp_path, memory=memory, skip_broken=True).num_examples == 9
 
 
+def test_broken_pairs_and_classes(tmp_path, capsys):
+    write(tmp_path / "pairs" / "a.png", np.concatenate([RGB[0], RGB[1]], axis=1))
+    (tmp_path / "pairs" / "b.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"b\.png cannot be read: its content is no image\."):
+        load(tmp_path / "pairs", kind="pairs")
+    assert load(tmp_path / "pairs", kind="pairs", skip_broken=True).num_examples == 1
+    assert "b.png" in capsys.readouterr().out
+    write(tmp_path / "classes" / "cat" / "a.png", RGB[0])
+    (tmp_path / "classes" / "dog").mkdir()
+    (tmp_path / "classes" / "dog" / "b.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"class 'dog' is empty: none of the images of .*dog can"):
+        load(tmp_path / "classes", skip_broken=True)
+
+
+def test_names_that_are_not_utf8(tmp_path, capsys):
+    write_flat(tmp_path, RGB[:2])
+    folder = os.fsencode(tmp_path)
+    os.rename(folder + b"/00.png", folder + b"/\xe9t\xe9.png")
+    with open(folder + b"/\xfc.png", "wb"):
+        pass
+    assert load(tmp_path, skip_broken=True).num_examples == 2
+    assert "\ufffd.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_arrays_are_cropped_to_another_aspect(tmp_path, memory):
+    images = np.zeros((2, 20, 40, 3), "uint8")
+    images[:, :, 10:30] = 200  # the centred square
+    np.save(tmp_path / "a.npy", images)
+    np.savez(tmp_path / "a.npz", images)
+    for name in ("a.npy", "a.npz"):
+        data = load(tmp_path / name, image_size=10, memory=memory)
+        assert data.image_shape == (10, 10, 3) and (everything(data) == 200).all()
+    whole = load(tmp_path / "a.npy", memory=memory).at_resolution(10)  # which distorts
+    assert everything(whole).min() < 10
+
+
+def test_channels_of_a_streamed_array(tmp_path):
+    np.save(tmp_path / "a.npy", RGB)
+    kept, streamed = (load(tmp_path / "a.npy", channels=1, memory=m) for m in (None, 0))
+    assert isinstance(streamed._images, Storage) and streamed.image_shape == (12, 8, 1)
+    np.testing.assert_array_equal(everything(kept), everything(streamed))
+    np.save(tmp_path / "grey.npy", RGB[..., 0])
+    assert load(tmp_path / "grey.npy", channels=3, memory=0).image_shape == (12, 8, 3)
+    with pytest.raises(ValueError, match="cannot be converted to channels=4"):
+        load(tmp_path / "a.npy", channels=4, memory=0)
+
+
 def test_folders_that_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no file or folder"):
         load(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="no file or folder nothing"):
+        load("nothing/")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no images"):
         load(tmp_path / "empty")

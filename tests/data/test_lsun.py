@@ -3,6 +3,7 @@
 import concurrent.futures
 import hashlib
 import io
+import pickle
 import sys
 import zipfile
 
@@ -86,6 +87,21 @@ def test_a_folder_with_an_lmdb(tmp_path, memory):
     assert load(folder, image_size=8, num_examples=3, memory=memory).num_examples == 3
     with pytest.raises(ValueError, match="image_size="):
         load(folder)
+
+
+def test_what_cannot_be_read_in_an_lmdb(tmp_path):
+    folder = write(tmp_path / "a", PIXELS)
+    with lmdb.open(str(folder), lock=False) as database, database.begin(write=True) as writing:
+        writing.put(b"zz", b"no image")
+    with pytest.raises(ValueError, match=r"7 of \S*a cannot be read: .* no image\. Pass skip_bro"):
+        load(folder, image_size=8)
+    assert load(folder, image_size=8, skip_broken=True).num_examples == 7
+
+
+def test_a_copy_reads_the_same_lmdb(tmp_path):
+    data = load(write(tmp_path / "a", PIXELS), image_size=8, memory=0)
+    again = pickle.loads(pickle.dumps(data))
+    np.testing.assert_array_equal(again.fetch(np.arange(7)), data.fetch(np.arange(7)))
 
 
 def test_no_lmdb(tmp_path):

@@ -72,10 +72,19 @@ def test_pairs_that_do_not_fit():
         ImagePairs(A, B)
 
 
+def test_images_without_negative_values():
+    light = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
+    with pytest.raises(ValueError, match="check_range=False"):
+        ImagePairs(light, light)
+    assert ImagePairs(light, light, check_range=False).num_examples == 4
+
+
 def test_renderings_of_faces_are_pairs():
     data = load("faces/edges2photo", image_size=16, num_examples=6, shuffle=False)
     photo = load("faces", image_size=16, num_examples=6).images()
     np.testing.assert_array_equal(data.pairs()[1], photo)
     assert data.domain_names == ("edges", "photo") and data.aligned
+    grey = load("faces/edges2photo", image_size=16, num_examples=2, channels=1)
+    assert grey.image_shape == grey.target_shape == (16, 16, 1)
     with pytest.raises(ValueError, match=r"edges2photo.*faces/edges2nothing"):
         load("faces/edges2nothing")

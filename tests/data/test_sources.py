@@ -8,7 +8,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import kgen
-from kgen.data import ImageDataset, ImagePairs, Storage, faces, load
+from kgen.data import ImageDataset, ImagePairs, Storage, faces, load, tfds_images
+from kgen.data.tfds_images import _write
 
 
 def test_digits_are_scikit_learns():
@@ -38,6 +39,8 @@ def test_digits_resized():
     assert data.image_shape == (28, 28, 1)
     small = data.at_resolution(8).images(50)
     assert np.abs(small - load("digits").images(50)).mean() < 0.15
+    whole = load("digits").at_resolution(28)  # squares: the crop is all of them
+    np.testing.assert_array_equal(data.fetch(slice(None)), whole.fetch(slice(None)))
 
 
 def test_grey_and_colour():
@@ -169,6 +172,46 @@ def test_pixels_that_do_not_fit_into_memory_are_kept_in_the_store(tmp_path, monk
     assert other.image_shape == (6, 6, 1) and other.num_examples == 2
 
 
+def test_pixels_without_their_labels_are_unfinished(tmp_path):
+    expected = load("shapes", data_dir=tmp_path, memory=0).labels
+    (labels,) = tmp_path.rglob("*.labels.npy")
+    labels.unlink()
+    np.testing.assert_array_equal(load("shapes", data_dir=tmp_path, memory=0).labels, expected)
+
+
+def test_a_failing_process_leaves_what_another_wrote(tmp_path):
+    pixels, labels = tmp_path / "a.npy", tmp_path / "a.labels.npy"
+
+    def some(fails=False):
+        yield np.zeros((2, 2, 2, 1), "uint8"), np.array([0, 1])
+        if fails:
+            raise OSError(28, "No space left on device")
+
+    _write(pixels, labels, 2, (2, 2, 1), some)
+    with pytest.raises(OSError, match="No space"):
+        _write(pixels, labels, 2, (2, 2, 1), lambda: some(fails=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.labels.npy", "a.npy"]
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_broken_images_of_tfds(tmp_path, memory, monkeypatch, capsys):
+    load("shapes", data_dir=tmp_path)
+    decode = tfds_images.decode
+
+    def damaged(raw, *options):
+        image = decode(raw, *options)
+        return image if image.max() != 60 else decode(b"no image", *options)
+
+    monkeypatch.setattr(tfds_images, "decode", damaged)
+    with pytest.raises(ValueError, match=r"image of 'shapes' cannot be read: its content is no"):
+        load("shapes", data_dir=tmp_path, memory=memory)
+    data = load("shapes", data_dir=tmp_path, memory=memory, skip_broken=True)
+    values = data.fetch(slice(None))[:, 0, 0, 0]
+    assert sorted(values.tolist()) == [0, 20, 40, 80, 100, 120, 140]
+    np.testing.assert_array_equal(values // 20 % 2, data.labels)
+    assert "Left out 1 images of 'shapes'" in capsys.readouterr().out
+
+
 def test_no_room_for_the_pixels(tmp_path, monkeypatch):
     load("shapes", data_dir=tmp_path)
     full = type("usage", (), {"free": 10})
@@ -190,6 +233,9 @@ def test_two_domains_of_tfds(tmp_path):
     data = load("apples", data_dir=tmp_path)
     assert isinstance(data, ImagePairs) and not data.aligned
     assert [len(images) for images in data.domains] == [3, 5]
+    for memory, kept in ((8 * 108, np.ndarray), (7 * 108, Storage)):
+        domains = load("apples", data_dir=tmp_path, memory=memory).domains
+        assert all(isinstance(images, kept) for images in domains)  # which share it
     assert load("apples", "testB", data_dir=tmp_path).num_examples == 2
     with pytest.raises(ValueError, match=r"'train', 'trainA', 'trainB'\]; got 'all"):
         load("apples", "allA", data_dir=tmp_path)

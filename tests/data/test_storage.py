@@ -1,6 +1,11 @@
 """Images that stay on disk: the same batches as from memory, in bounded memory."""
 
+import copy
+import pickle
 import threading
+import time
+import tracemalloc
+import types
 
 import keras
 import numpy as np
@@ -9,8 +14,17 @@ from PIL import Image
 
 import kgen
 from kgen.data import ImageDataset, load
+from kgen.data.pixels import chunk_size, chunks, with_channels
 from kgen.data.read_ahead import ReadAhead
-from kgen.data.storage import ArrayFile, Kept, Storage, for_all, in_order, into_memory
+from kgen.data.storage import (
+    ArrayFile,
+    Kept,
+    Storage,
+    for_all,
+    in_order,
+    into_memory,
+    spare_memory,
+)
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (50, 8, 6, 3), "uint8")
@@ -84,6 +98,120 @@ def test_an_array_file_is_read_in_place(tmp_path):
     again = load(tmp_path / "a.npy", batch_size=4)
     np.testing.assert_array_equal(np.concatenate(batches(data)), np.concatenate(batches(again)))
     assert data.fingerprint == again.fingerprint
+
+
+def test_every_pixel_of_an_array_file_is_in_its_fingerprint(tmp_path):
+    many = np.zeros((1000, 2, 2), "uint8")
+    prints = set()
+    for i in (None, 5, 501):
+        if i is not None:
+            many[i] = 1
+        np.save(tmp_path / "a.npy", many)
+        alike = {load(tmp_path / "a.npy", memory=memory).fingerprint for memory in (None, 0)}
+        assert len(alike) == 1
+        prints |= alike
+    assert len(prints) == 3
+    others = (load(tmp_path / "a.npy", split).fingerprint for split in ("train", "test", "all"))
+    assert len({*others, *prints}) == 6
+
+
+def test_a_storage_is_indexed_like_an_array(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    mask = np.arange(50) % 7 == 0
+    for storage in (ArrayFile(tmp_path / "a.npy"), Kept(Counted(), 10 * 144)):
+        for chosen in (3, -1, [-1, 3], mask, [], np.zeros(50, bool), slice(None, None, 9)):
+            np.testing.assert_array_equal(storage[chosen], IMAGES[chosen])
+        for chosen in (50, [-51], mask[:9]):
+            with pytest.raises(IndexError):
+                storage[chosen]
+
+
+@pytest.mark.parametrize("memory", [0, 25 * 144])
+def test_a_dataset_in_use_can_be_copied(folder, memory):
+    data = load(folder, batch_size=8, memory=memory)
+    expected = batches(data)
+    data.set_position(0)
+    data[0]  # its threads are running
+    for copied in (copy.deepcopy(data), pickle.loads(pickle.dumps(data))):
+        for a, b in zip(batches(copied), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_threads_belong_to_a_process_and_an_epoch(folder, monkeypatch):
+    def count():
+        return sum(t.name.startswith("kgen-read-ahead") for t in threading.enumerate())
+
+    data = load(folder, batch_size=8, memory=0)
+    data[0]
+    ahead = data._ahead
+    monkeypatch.setattr("os.getpid", lambda: -1)  # as in a forked worker
+    data[1]
+    assert data._ahead is not ahead
+    monkeypatch.undo()
+    del ahead
+    batches(data)
+    deadline = time.monotonic() + 10
+    while count() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not count()
+
+
+def test_large_images_are_read_a_few_at_a_time():
+    asked = []
+
+    class Large(Storage):
+        shape = (40, 2**10, 2**10, 3)
+
+        def read(self, indices):
+            asked.append(len(indices))
+            return np.zeros((len(indices), *self.shape[1:]), "uint8")
+
+    assert into_memory(Large()).shape == Large.shape
+    assert sum(asked) == 40 and max(asked) * 3 * 2**20 <= 2**26
+    small = chunks(1000, 10)
+    assert [s.start for s in small] == [0, 256, 512, 768]
+    assert chunk_size(2**40) == 1
+
+
+def test_grey_takes_little_memory():
+    images = np.random.default_rng(0).integers(0, 256, (1000, 64, 64, 3), "uint8")
+    tracemalloc.start()
+    grey = with_channels(images, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * images.nbytes
+    for i in (0, 999):
+        known = Image.fromarray(images[i]).convert("L")
+        np.testing.assert_array_equal(grey[i, ..., 0], known)
+
+
+def test_memory_that_a_container_leaves(tmp_path, monkeypatch):
+    free = types.SimpleNamespace(available=1000)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    assert spare_memory(tmp_path) == 250
+
+    def group(path, files):
+        folder = tmp_path / "sys/fs/cgroup" / path
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / f"memory.{name}").write_text(content)
+
+    group("", {"max": "max\n", "current": "5\n"})
+    assert spare_memory(tmp_path) == 250
+    group("", {"max": "900\n", "current": "700\n"})
+    assert spare_memory(tmp_path) == 50
+    group("", {"stat": "anon 100\ninactive_file 600\n"})  # pages that are given back when needed
+    assert spare_memory(tmp_path) == 200
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("4:cpu,memory:/job/7\n0::/a/b\n")
+    group("a", {"max": "400", "current": "100"})
+    assert spare_memory(tmp_path) == 75
+    group("memory/job/7", {"limit_in_bytes": "100", "usage_in_bytes": "90"})
+    assert spare_memory(tmp_path) == 2
+    group("memory/job/7", {"stat": "inactive_file 1\ntotal_inactive_file 30"})
+    assert spare_memory(tmp_path) == 10
+    group("memory/job/7", {"usage_in_bytes": "500"})
+    assert spare_memory(tmp_path) == 0
 
 
 def test_a_streamed_model_resumes_in_mid_epoch(folder, tmp_path):

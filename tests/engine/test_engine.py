@@ -498,6 +498,21 @@ def test_steps_per_epoch_goes_through_the_data_without_a_gap():
     assert history.history["loss"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_steps_per_epoch_of_a_dataset_are_for_training():
+    x = np.arange(8, dtype="float32")[:, None]
+    data = kgen.data.ImageDataset(x, batch_size=2, shuffle=False).with_options(steps_per_epoch=3)
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    history = model.fit(data, epochs=2, validation_data=data, verbose=0).history
+    assert int(model.step) == 6
+    order = np.concatenate([x, x]).reshape(-1, 2)
+    assert history["loss"] == pytest.approx([order[:3].mean(), order[3:6].mean()], abs=1e-6)
+    assert history["val_loss"] == pytest.approx([x.mean()] * 2, abs=1e-6)
+    assert model.evaluate(data, verbose=0)["loss"] == pytest.approx(x.mean(), abs=1e-6)
+    model.fit(data, steps_per_epoch=1, verbose=0)
+    assert int(model.step) == 7
+
+
 def test_steps_per_execution_changes_nothing():
     if keras.backend.backend() == "torch":
         with pytest.raises(ValueError, match="steps_per_execution"):

@@ -1,0 +1,78 @@
+"""The sets that come with kgen, by name."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from kgen.data import faces, toy2d
+from kgen.data.folders import fifths
+
+
+class Embedded(NamedTuple):
+    """A set: a line about it, and a function `(variant, split, num_examples, size)` of `Found`."""
+
+    what: str
+    find: Callable
+
+
+def _digits(variant, split, num_examples, size):
+    """The digits of scikit-learn: a fifth of each class, evenly spaced, is the test set."""
+    from sklearn.datasets import load_digits
+
+    if variant:
+        raise ValueError(f"digits has no variants; got 'digits/{variant}'.")
+    raw = load_digits()
+    images = np.round(raw.images * (255 / 16)).astype("uint8")
+    labels = raw.target.astype("int64")
+    test = fifths(labels, len(labels))
+    chosen = {"train": ~test, "test": test, "all": np.ones(len(labels), bool)}
+    _check_split("digits", split, chosen)
+    return images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)]
+
+
+DRAWN, STREAMS = 10_000, {"train": 0, "test": 1}  # examples by default; seeds of the splits
+
+
+def _toy2d(variant, split, num_examples, size):
+    _check_split("toy2d", split, STREAMS)
+    n = DRAWN if num_examples is None else num_examples
+    return *toy2d.draw(variant or "ring", n, seed=STREAMS[split]), None
+
+
+def _faces(variant, split, num_examples, size):
+    _check_split("faces", split, STREAMS)
+    renderings = tuple(variant.split("2")) if "2" in variant else None
+    if renderings and not (len(renderings) == 2 and set(renderings) <= set(faces.RENDERINGS)):
+        raise ValueError(
+            f"A pair of renderings is two of {faces.RENDERINGS}, such as 'faces/edges2photo'; got "
+            f"'faces/{variant}'."
+        )
+    if variant and not renderings and variant not in faces.FACTORS:
+        raise ValueError(f"Unknown factor {variant!r} of faces; known are {list(faces.FACTORS)}.")
+    height, width = size or (64, 64)
+    if height != width:
+        raise ValueError(f"Faces are squares: image_size must be one number; got {size}.")
+    n = DRAWN if num_examples is None else num_examples
+    factors = faces.sample_factors(n, seed=STREAMS[split])
+    if renderings:
+        a, b = (faces.draw(factors, height, rendering) for rendering in renderings)
+        return a, None, None, b, True, renderings
+    names = faces.FACTORS[variant] if variant else (None,)
+    named = isinstance(names[0], str)
+    return faces.draw(factors, height), factors.get(variant), list(names) if named else None
+
+
+def _check_split(name, split, known):
+    if split not in known:
+        raise ValueError(f"{name} has the splits {list(known)}; got {split!r}.")
+
+
+EMBEDDED = {
+    "digits": Embedded("1,797 real handwritten digits of scikit-learn, 8x8", _digits),
+    "faces": Embedded(
+        "portraits drawn from known factors, 8 to 1,024 pixels: faces/glasses, faces/edges2photo",
+        _faces,
+    ),
+    "toy2d": Embedded("points: toy2d/ring, toy2d/grid, toy2d/moons, toy2d/swiss_roll", _toy2d),
+}
