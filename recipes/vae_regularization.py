@@ -1,0 +1,156 @@
+r"""Why a latent space is regularised: the VAE from no weight on the KL divergence to far too much.
+
+    python -m recipes.vae_regularization
+    python -m recipes.vae_regularization --dataset fashion_mnist --epochs 5 --seeds 1
+
+Trains a VAE with two latents for each weight. Writes what each does to the latent space: where the
+test images lie and, as ellipses, how wide q(z|x) is; samples from N(0, I); and the error of
+reconstructions against completeness, the share of samples that a judge accepts, and coverage, the
+share of test images that an accepted sample comes near to. `--resume` trains what is missing.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kgen
+from kgen import plots
+from recipes import _run
+from recipes.autoencoder_limits import MEASURES, Measured, coverage, fit, judged_by
+
+DEFAULTS = {
+    "output": Path("outputs/vae_regularization"),
+    "image_size": 28,
+    "epochs": 60,
+    "batch_size": 64,
+    "seeds": 3,
+    "samples": 1000,
+    "reconstruction": "mse",
+    "network": "dense",
+    "learning_rate": 2e-3,
+}
+ERROR = "reconstruction error"
+WEIGHTS = {  # of the KL divergence, and what becomes of the latent space
+    0: "what we may inadvertently\nend up with: points far apart",
+    0.01: "",
+    0.1: "",
+    1: "",
+    3: "what we require: clouds\nthat meet, around N(0, I)",
+    10: "",
+    30: "",
+    100: "too much: every image\nis N(0, I)",
+}
+
+
+def measure(run, images, test, judged, weight, seed):
+    """Train and measure; the first seed's model is saved."""
+    vae = fit(run, kgen.VAE, images, seed, latent_dim=2, kl_weight=weight)
+    if seed == run.seed:
+        vae.save(run.output / f"vae_{weight:g}.keras")
+    real, drawn = test.images(), vae.generate(run.samples, seed=seed)
+    mean, log_variance = vae.posterior(real)
+    error = np.square(vae.decode(mean) - real).sum(axis=(1, 2, 3)).mean()
+    return {
+        ERROR: float(error),
+        "completeness": judged(drawn).share,
+        "coverage": coverage(judged, drawn, real),
+        "spread of the means": float(np.sqrt(mean.var(axis=0).mean())),
+        "sigma, median": float(np.median(np.exp(log_variance / 2))),
+    }
+
+
+def draw_clouds(models, test, path):
+    """Write where the means of the test images lie, and for some q(z|x) at 2 sigma."""
+    from matplotlib.patches import Circle, Ellipse
+
+    labels, style = np.asarray(test.labels), {"lw": 1.5, "alpha": 0.9, "zorder": 3}
+    some = np.concatenate([np.flatnonzero(labels == c)[:3] for c in np.unique(labels)])
+    figure, axes = plots.chart(16, 9.4)
+    axes.remove()  # a panel has scales of its own
+    panels = figure.subplots(2, (len(models) + 2) // 2).ravel()
+    for panel, (weight, vae) in zip(panels, models.items(), strict=False):
+        mean, log_variance = vae.posterior(test.images())
+        for c in np.unique(labels):
+            panel.scatter(*mean[labels == c].T, s=14, color=f"C{c}", alpha=0.5, lw=0)
+        for i in some:
+            size, colour = 4 * np.exp(log_variance[i] / 2), f"C{labels[i]}"
+            panel.add_patch(Ellipse(mean[i], *size, ec=colour, fill=False, **style))
+        panel.add_patch(Circle((0, 0), 2, fill=False, ec=plots.DARK, ls="--", lw=2.5, zorder=4))
+        panel.set_aspect("equal", adjustable="datalim")
+        panel.set_title(f"KL weight {weight:g}\n{WEIGHTS[weight] or chr(10)}", size=13)
+        panel.set_xlabel("$z_1$")
+        panel.set_ylabel("$z_2$")
+    last = panels[len(models)]
+    for panel in panels[len(models) :]:
+        panel.set_axis_off()
+    for c in np.unique(labels):
+        name = test.class_names[c] if test.class_names else c
+        last.plot([], [], "o", color=f"C{c}", ms=8, label=name)
+    last.plot([], [], color=plots.DARK, lw=1.5, label="$q(z|x)$ at 2 sigma")
+    last.plot([], [], "--", color=plots.DARK, lw=2.5, label="$N(0, I)$ at 2 sigma")
+    last.legend(loc="center", ncols=2, frameon=False, fontsize=12)
+    figure.suptitle("Test set, encoded by VAEs: why the KL divergence has a weight", size=16)
+    plots.save(figure, path)
+
+
+def draw_curves(found, real, path):
+    """Write completeness and coverage of N(0, I) against the error of reconstructions."""
+    figure, axes = plots.chart(14, 5.8, columns=2, xlabels=[MEASURES[ERROR]] * 2)
+    for panel, (name, most) in zip(axes, real.items(), strict=True):
+        error, share = (
+            np.array([[part[of] for part in parts] for parts in found.values()])
+            for of in (ERROR, name)
+        )
+        panel.scatter(error, share, s=25, alpha=0.4, lw=0, label="one seed")
+        means = error.mean(axis=1), share.mean(axis=1)
+        panel.plot(*means, "o-", color="C0", ms=9, lw=2, label="mean over seeds")
+        for weight, *place in zip(found, *means, strict=True):
+            look = {"size": 13, "weight": "bold", "textcoords": "offset points"}
+            where, ha = {0: ((-9, 4), "right"), 0.1: ((0, -20), "center")}.get(
+                weight, ((8, 4), "left")
+            )
+            panel.annotate(f"{weight:g}", place, where, ha=ha, **look)
+        panel.axhline(most, ls="--", lw=2, color=plots.DARK, label="real images")
+        panel.set_ylim(-0.03, 1.03)
+        panel.set_title(name, size=14)
+        panel.set_ylabel(MEASURES[name], size=12)
+    axes[0].legend(frameon=False, fontsize=12, loc="lower right", bbox_to_anchor=(1, 0.55))
+    figure.suptitle("Samples from N(0, I) against reconstructions, by KL weight", size=15)
+    plots.save(figure, path)
+
+
+def main(argv=None):
+    """Train, measure, draw; returns the first seed's models by weight."""
+    run = _run.parse(__doc__, argv, **DEFAULTS)
+    images, test = _run.load(run)
+    judged = judged_by(run, images, test)
+    arguments = {"image_shape": images.image_shape, "network": run.network}
+    _run.choose_fastest(run, kgen.VAE, arguments, images)
+    measured, found = Measured(run), {weight: [] for weight in WEIGHTS}
+    for seed in range(run.seed, run.seed + run.seeds):
+        for weight, parts in found.items():
+            name, args = f"KL weight {weight:g}", (run, images, test, judged, weight, seed)
+            parts.append(measured.part(f"{name}, seed {seed}", measure, *args))
+    files = {weight: run.output / f"vae_{weight:g}.keras" for weight in WEIGHTS}
+    models = {weight: keras.saving.load_model(file) for weight, file in files.items()}
+    draw_clouds(models, test, run.output / "clouds.png")
+    most = coverage(judged, images.images(run.samples), test.images())
+    real = {"completeness": judged.ceiling, "coverage": most}
+    draw_curves(found, real, run.output / "curves.png")
+    rows = np.stack([vae.generate(12, seed=run.seed) for vae in models.values()])
+    labels, title = [f"KL weight {weight:g}" for weight in WEIGHTS], "Samples: z from N(0, I)"
+    plots.strips(rows, labels, title=title, path=run.output / "samples.png")
+    results = {f"{name}, real images": value for name, value in real.items()}
+    for name in found[0][0]:
+        for weight, parts in found.items():
+            mean = np.mean([part[name] for part in parts])
+            results[f"{name}, KL weight {weight:g}"] = float(mean)
+    what = f"Variational autoencoder: 2 latents, {run.reconstruction} reconstruction, "
+    what += f"{run.network} networks, KL weight 3, {run.epochs} epochs."
+    _run.report(run, models[3], what, results)
+    return models
+
+
+if __name__ == "__main__":
+    main()

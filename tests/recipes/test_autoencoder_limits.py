@@ -1,0 +1,80 @@
+"""The comparison of an autoencoder's samples with a VAE's, and its resumption."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kgen
+from recipes import autoencoder_limits
+
+SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "8", "--samples", "40"]
+SHORT += ["--precision", "float32", "--jit", "off"]
+
+
+class Pixels:
+    """A judge that looks at pixels alone."""
+
+    def features(self, images):
+        return np.asarray(images, "float32").reshape(len(images), -1)
+
+    def probabilities(self, images):
+        bright = self.features(images).mean(axis=1, keepdims=True) / 2 + 0.5
+        return np.concatenate([bright, 1 - bright], axis=1).clip(0, 1)
+
+
+@pytest.fixture(autouse=True)
+def _judge(monkeypatch):
+    monkeypatch.setattr(kgen.metrics, "judge", lambda name: Pixels())
+
+
+def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatch, capsys):
+    command = [*SHORT, "--output", str(tmp_path)]
+    vae = autoencoder_limits.main([*command, "--seeds", "1"])
+    assert vae.latent_dim == 16
+    for name in ("samples_2", "samples_16", "measures"):
+        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
+    results = json.loads((tmp_path / "results.json").read_text())
+    printed = capsys.readouterr().out
+    for name, value in results.items():
+        assert np.isfinite(value) and name in printed
+    for width in (2, 16):
+        for prior in autoencoder_limits.PRIORS:
+            for of in ("completeness", "coverage"):
+                assert 0 <= results[f"{of}, {prior}, {width} latents"] <= 1
+        for name in ("AE", "VAE"):
+            assert results[f"continuity, {name}, {width} latents"] >= 1
+            assert results[f"reconstruction error, {name}, {width} latents"] > 0
+    assert results["completeness, real images"] > results["completeness, noise"]
+
+    trained, fit = [], autoencoder_limits.fit
+
+    def counted(run, model, images, seed, **arguments):
+        trained.append((seed, arguments["latent_dim"]))
+        return fit(run, model, images, seed, **arguments)
+
+    monkeypatch.setattr(autoencoder_limits, "fit", counted)
+    autoencoder_limits.main([*command, "--seeds", "1", "--resume"])
+    again = json.loads((tmp_path / "results.json").read_text())
+    assert not trained and {**again, "seconds": 0} == {**results, "seconds": 0}
+    autoencoder_limits.main([*command, "--seeds", "2", "--resume"])
+    assert trained == [(1, 2), (1, 2), (1, 16), (1, 16)]
+    with pytest.raises(SystemExit, match="flags of this run"):
+        autoencoder_limits.main([*command, "--epochs", "2", "--resume"])
+
+
+def test_coverage_is_of_what_is_accepted():
+    rng = np.random.default_rng(0)
+    x = np.tanh(rng.normal(size=(300, 4, 4, 1))).astype("float32")
+    judged = kgen.latent.AcceptedBy(Pixels(), x[:200], x[200:], confidence=0.01)
+    assert autoencoder_limits.coverage(judged, x[:200], x[200:]) == pytest.approx(0.95)
+    one = autoencoder_limits.coverage(judged, np.repeat(x[:1], 50, axis=0), x[200:])
+    assert one < 0.5
+    assert autoencoder_limits.coverage(judged, np.full_like(x, 9), x[200:]) == 0
+
+
+def test_a_dataset_without_a_judge(tmp_path):
+    with pytest.raises(SystemExit, match="fashion_mnist"):
+        autoencoder_limits.main([*SHORT, "--dataset", "faces", "--output", str(tmp_path)])
