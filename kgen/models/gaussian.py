@@ -407,6 +407,7 @@ class GaussianMixture(Gaussian):
 
     def _fit(self, rows):
         from sklearn import mixture
+        from threadpoolctl import threadpool_limits
 
         super()._fit(rows)
         parts = [self._coordinates(part) for part in rows()]
@@ -416,7 +417,8 @@ class GaussianMixture(Gaussian):
                 f"{self.clusters} clusters need as many images; got {len(coordinates)}."
             )
         found = mixture.GaussianMixture(self.clusters, random_state=self.seed, reg_covar=1e-4)
-        found.fit(coordinates)
+        with threadpool_limits(1, "blas"):  # its many small products are slow on several threads
+            found.fit(coordinates)
         self._shares.assign(found.weights_.astype("float32"))
         self._centres.assign(found.means_.astype("float32"))
         self._factors.assign(np.linalg.cholesky(found.covariances_).astype("float32"))
