@@ -1,12 +1,27 @@
 """Train the judges of `kgen.metrics`: small classifiers whose features and answers are measured.
 
     python -m recipes.feature_net --dataset fashion_mnist
-    python -m recipes.feature_net --dataset digits
+    python -m recipes.feature_net --dataset digits --batch-size 64
     python -m recipes.feature_net --dataset faces
 
 Writes the classifier (`fashion.keras`, `digits.keras` or `faces.keras`) and figures of what it
 tells of test images: the confusion of the classes and the hardest images; for faces, a bar for each
 factor. `--install kgen/metrics/weights` also puts it where `kgen.metrics.judge` finds it.
+
+The files that come with kgen were made by these commands on TensorFlow, float32, seed 0, two shared
+cores: Fashion-MNIST 93.52 % of 10,000 test images (995 s of training), digits 99.15 % of 355
+(107 s), faces (909 s) of 2,000 test faces drawn at each size:
+
+                         16 px  32 px  64 px                         16 px  32 px  64 px
+    presentation          99.7  99.95  100    smile (R^2 from here)   0.66   0.89   0.90
+    skin                  99.5  99.95  100    yaw                     0.94   0.97   0.96
+    hair                  99.9  100    100    tilt                    0.98   0.99   0.99
+    hair_colour           98.7  98.8   98.9   light                   0.96   0.98   0.98
+    eye_colour            92.2  99.95  99.6   light_strength          0.98   0.99   0.99
+    glasses               94.3  99.7   99.2   face_width              0.91   0.94   0.94
+    beard                 97.6  99.7   99.5   eye_size                0.41   0.88   0.87
+    outfit, its colour    100   100    100    brows                   0.69   0.93   0.90
+    background, time      100   100    100
 """
 
 import shutil

@@ -41,6 +41,10 @@ def test_clothes_are_told_apart():
     assert list(judge("fashion").class_names) == data.class_names
 
 
+def r2(judged, truth):
+    return 1 - ((judged - truth) ** 2).mean() / truth.var()
+
+
 def test_factors_of_faces_are_seen(portraits):
     images, factors = portraits
     labels, values = judge("faces").labels(images), judge("faces").values(images)
@@ -48,8 +52,9 @@ def test_factors_of_faces_are_seen(portraits):
     for name in labels:
         assert (labels[name] == factors[name]).mean() >= 0.95, name
     for name in values:
-        error = ((values[name] - factors[name]) ** 2).mean() / factors[name].var()
-        assert values[name].dtype == np.float32 and 1 - error >= 0.8, name
+        assert values[name].dtype == np.float32
+        least = 0.8 if name in ("smile", "eye_size") else 0.9
+        assert r2(values[name], factors[name]) >= least, name
 
 
 def test_faces_of_other_sizes(portraits):
