@@ -1,0 +1,111 @@
+"""Anomaly detection: from a class left out to ROC curves; resumption; what is refused."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+import kgen
+from recipes import anomaly_detection as recipe
+
+SHORT = ["--epochs", "5", "--image-size", "8", "--network", "dense", "--trees", "20"]
+SHORT += ["--latent-dim", "4", "--precision", "float32", "--jit", "off"]
+SCORES = ["autoencoder's reconstruction", "VAE's bound", "Gaussian's likelihood"]
+
+
+def test_figures_and_numbers(tmp_path, capsys):
+    out = tmp_path / "out"
+    vae = recipe.main([*SHORT, "--left-out", "0", "--output", str(out)])
+    for name in ("roc", "extremes", "losses"):
+        pixels = np.asarray(Image.open(out / f"{name}.png").convert("RGB"))
+        assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
+    results = json.loads((out / "results.json").read_text())
+    printed = capsys.readouterr().out
+    assert all(np.isfinite(value) and name in printed for name, value in results.items())
+    assert all(results[f"AUROC, {name}"] > 0.6 for name in SCORES), results
+    assert results["AUROC, Gaussian's likelihood"] > 0.8
+
+    test = kgen.data.load("digits", "test", image_size=8)
+    anomalous = test.labels == 0
+    assert results["anomalous test images"] == anomalous.sum()
+    assert results["normal test images"] == (~anomalous).sum()
+    for name, path in zip(SCORES, ("autoencoder", "vae", "gaussian"), strict=True):
+        loaded = keras.saving.load_model(out / f"{path}.keras")
+        auroc = roc_auc_score(anomalous, loaded.anomaly_score(test.images()))
+        assert auroc == pytest.approx(results[f"AUROC, {name}"], abs=0.01)
+    assert vae.name == keras.saving.load_model(out / "vae.keras").name
+
+
+def test_nothing_learns_from_the_class_left_out(tmp_path):
+    seen = {}
+
+    def fit(run, images, normal):
+        seen.update(train=images, normal=normal)
+        raise InterruptedError
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(recipe, "fit", fit)
+        recipe.main([*SHORT, "--left-out", "7", "--output", str(tmp_path)])
+    for data in seen.values():
+        assert set(data.labels) == set(range(10)) - {7}
+    whole = kgen.data.load("digits", "train", image_size=8)
+    assert seen["train"].num_examples == (whole.labels != 7).sum()
+    np.testing.assert_array_equal(seen["train"].images(), whole.images()[whole.labels != 7])
+
+
+def test_a_class_is_left_out_by_name_or_number():
+    faces = kgen.data.load("faces/glasses", num_examples=8, image_size=8)
+    assert recipe.index_of("round", faces) == recipe.index_of("1", faces) == 1
+    digits = kgen.data.load("digits")
+    assert recipe.index_of("3", digits) == 3
+
+
+@pytest.mark.parametrize(
+    ("dataset", "left_out", "message"),
+    [
+        ("digits", "ten", r"no class 'ten' to leave out; it has \['0', '1'.*'9'\]"),
+        ("digits", "10", r"no class '10' to leave out; it has \['0'"),
+        ("faces/glasses", "sun", r"it has \['none', 'round', 'square'\]"),
+        ("faces/yaw", "left", "has no classes"),
+    ],
+)
+def test_a_class_that_there_is_not(dataset, left_out, message, tmp_path):
+    argv = [*SHORT, "--dataset", dataset, "--left-out", left_out, "--output", str(tmp_path)]
+    with pytest.raises(ValueError, match=message):
+        recipe.main([*argv, "--limit", "8"])
+    assert not list(tmp_path.glob("**/*.keras"))
+
+
+def test_an_interrupted_run_is_resumed(tmp_path, monkeypatch):
+    argv = [*SHORT, "--limit", "200", "--output"]
+    whole = recipe.main([*argv, str(tmp_path / "whole")])
+    fit = kgen.VAE.fit
+
+    def cut(self, *args, **settings):
+        class Cut(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                if epoch == 2:
+                    raise InterruptedError
+
+        if settings.get("validation_data") is None:  # a trial of choose_fastest
+            return fit(self, *args, **settings)
+        return fit(self, *args, **settings | {"callbacks": [*settings["callbacks"], Cut()]})
+
+    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(kgen.VAE, "fit", cut)
+        recipe.main([*argv, str(tmp_path / "cut")])
+    assert list((tmp_path / "cut" / "run" / "vae").glob("*.npz"))
+    resumed = recipe.main([*argv, str(tmp_path / "cut"), "--resume"])
+    for a, b in zip(resumed.weights, whole.weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (a, b)))
+
+
+def test_standard_error():
+    random = np.random.default_rng(0)
+    labels = np.arange(120) < 40
+    found = [roc_auc_score(labels, random.normal(labels * 1.2)) for _ in range(400)]
+    error = recipe.standard_error(np.mean(found), 40, 80)
+    assert error == pytest.approx(np.std(found), rel=0.15)
