@@ -121,7 +121,10 @@ class Judge:
         Returns:
             float32 `(N, classes)`, or a dictionary of these by factor.
         """
-        return self._run(images, batch_size)["probabilities"]
+        found = self._run(images, batch_size)["probabilities"]
+        if isinstance(found, dict):  # compiled by JAX, it comes back sorted by key
+            found = {name: found[name] for name in self.class_names}
+        return found
 
     def labels(self, images, batch_size=256):
         """The most probable classes.
