@@ -1,7 +1,7 @@
 """Trained models: list them, load one by name, read its card, add one.
 
 A model of the zoo is four files in a folder: `NAME.keras`; its card, `NAME.json` for programs and
-`NAME.md` for people, the second made of the first; and `NAME.png`, images that it generates. The
+`NAME.md` for people, the second made of the first; and `NAME.png`, images that it makes. The
 `.keras` file is for inference: the networks that make images, encode and decode, in float32
 whatever precision trained them, without optimizers and without what only training needs. (The
 whole of a model, to train on, is `model.save(path)`.) It loads on every backend, here by name or
@@ -93,7 +93,7 @@ SCHEMA = {
     "device": ("the device and software that trained it", _is_text),
     "seconds": ("how long the run took, a number", _is_number),
     "metrics": ("how good it is, a dictionary from names to finite numbers", _are_metrics),
-    "samples": ("file name of images that it generates", _is_text),
+    "samples": ("file name of images that it makes", _is_text),
     "sha256": ("checksum of the .keras file", _is_text),
 }
 
@@ -175,7 +175,7 @@ def save(
     """Add a trained model to a folder: its file for inference, its card, its sample grid.
 
     A model of the same name is replaced. The file is loaded again before anything is in its place,
-    and the sample grid shows what the loaded model generates.
+    and the sample grid shows what the loaded model generates, unless `samples` are passed.
 
     Args:
         model: a `kgen.GenerativeModel`; it stays as it is.
@@ -263,7 +263,7 @@ def markdown(card):
     table = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items())
     return (
         f"# {card['name']}\n\n{card['what']}\n\n"
-        f"![Images that {card['name']} generates]({card['samples']})\n\n"
+        f"![Images by {card['name']}]({card['samples']})\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
         f'```python\nkgen.zoo.load("{card["name"]}").generate(16, seed=0)\n```\n'
     )
