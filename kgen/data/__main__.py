@@ -129,7 +129,7 @@ def preview(run):
     batch = images[0]
     title = f"{run.name}: the first {images.num_examples} of {run.split or 'the training images'}"
     if isinstance(images, data.ImagePairs):
-        both = [np.broadcast_to(part, (*part.shape[:3], 3)) for part in batch]
+        both = [np.broadcast_to(part[..., :3], (*part.shape[:3], 3)) for part in batch]
         title += f" ({' | '.join(images.domain_names)})"
         plots.grid(np.concatenate(both, axis=2), title=title, path=run.output)
     elif len(images.image_shape) == 1:

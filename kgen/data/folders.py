@@ -341,7 +341,8 @@ def _parts(images, labels, split, path):
 
 def fifths(labels, n):
     """Which of `n` examples are for testing: every fifth of each class, in order."""
-    labels = np.zeros(n, int) if labels is None or labels.ndim != 1 else labels
+    if labels is None or labels.ndim != 1 or labels.dtype.kind == "f":  # no classes
+        labels = np.zeros(n, int)
     rank = np.zeros(n, int)
     for label in np.unique(labels):
         rank[labels == label] = np.arange((labels == label).sum())

@@ -153,10 +153,10 @@ def _find(name, split, size, data_dir, num_examples, kind, options):
 def _size(image_size):
     if image_size is None:
         return None
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = (image_size, image_size) if isinstance(image_size, numbers.Integral) else image_size
     pair = isinstance(size, tuple | list) and len(size) == 2
-    if not pair or not all(isinstance(n, int) and n > 0 for n in size):
+    if not pair or not all(isinstance(n, numbers.Integral) and n > 0 for n in size):
         raise ValueError(
             f"image_size must be a positive integer or (height, width); got {image_size!r}."
         )
-    return tuple(size)
+    return tuple(map(int, size))

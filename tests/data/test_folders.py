@@ -307,6 +307,9 @@ def test_npz_and_npy(tmp_path):
     assert load(str(tmp_path / "keras.npz"), "test", num_examples=2).num_examples == 2
     np.savez_compressed(tmp_path / "plain.npz", images=RGB, labels=labels[:, 0] // 5)
     np.testing.assert_array_equal(load(tmp_path / "plain.npz", "test").labels, [0, 1])
+    ages = np.linspace(0, 1, len(RGB))  # numbers, each one's own: no classes
+    np.savez(tmp_path / "ages.npz", images=RGB, labels=ages)
+    np.testing.assert_array_equal(load(tmp_path / "ages.npz", "test").labels, ages[4::5])
     np.save(tmp_path / "grey.npy", RGB[..., 0])
     np.testing.assert_array_equal(everything(load(tmp_path / "grey.npy")), RGB[..., :1])
     assert load(tmp_path / "grey.npy", "train", memory=100).num_examples == 8

@@ -46,6 +46,16 @@ def test_preview(name, capsys, tmp_path):
     assert picture(path).std() > 10
 
 
+def test_preview_of_pairs_with_transparency(tmp_path):
+    for name in ("trainA", "trainB"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("RGBA", (8, 8), (250, 0, 0, 99)).save(tmp_path / "set" / name / "0.png")
+    path = tmp_path / "grid.png"
+    channels = ["--channels", "4", "--n", "1"]
+    assert main(["preview", str(tmp_path / "set"), *channels, "--output", str(path)]) == 0
+    assert (picture(path) == [250, 0, 0]).all(axis=-1).sum() > 1000
+
+
 def test_preview_of_a_folder_with_augmentation(capsys, tmp_path):
     for name in ("left", "right"):
         (tmp_path / name).mkdir()

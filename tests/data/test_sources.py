@@ -35,7 +35,7 @@ def test_the_split_of_the_digits_is_fixed_disjoint_and_stratified():
 
 
 def test_digits_resized():
-    data = load("digits", image_size=28)
+    data = load("digits", image_size=np.int64(28))
     assert data.image_shape == (28, 28, 1)
     small = data.at_resolution(8).images(50)
     assert np.abs(small - load("digits").images(50)).mean() < 0.15
