@@ -11,7 +11,6 @@ accepts; coverage, the share of test images that an accepted sample comes near t
 `--resume` trains what is missing, also for more `--seeds`.
 """
 
-import json
 from pathlib import Path
 
 import keras
@@ -20,6 +19,7 @@ import numpy as np
 import kgen
 from kgen import latent, plots
 from recipes import _run
+from recipes._measured import Measured
 
 DEFAULTS = {
     "output": Path("outputs/autoencoder_limits"),
@@ -42,29 +42,6 @@ MEASURES = {
     "continuity": "largest step / mean step on a line; 1: even",
     "reconstruction error": "squared error of a test image",
 }
-
-
-class Measured:
-    """Results by part, kept in a file, so that a resumed run computes only what is missing."""
-
-    def __init__(self, run):
-        self.path = run.output / "run" / "parts.json"
-        free = {"output", "resume", "publish", "seeds", "started"}
-        began = {name: value for name, value in sorted(vars(run).items()) if name not in free}
-        exists = self.path.exists()
-        self.kept = json.loads(self.path.read_text()) if exists else {"began": began, "parts": {}}
-        if self.kept["began"] != began:
-            raise SystemExit(f"Resume with the flags of this run: {self.kept['began']}.")
-
-    def part(self, name, measure, *args):
-        """What `measure(*args)` returns, now or in the run that is resumed."""
-        if name not in self.kept["parts"]:
-            self.kept["parts"][name] = measure(*args)
-            self.path.parent.mkdir(exist_ok=True)
-            (written := self.path.with_suffix(".new")).write_text(json.dumps(self.kept, indent=1))
-            written.replace(self.path)
-            print(f"{name}: {self.kept['parts'][name]}")
-        return self.kept["parts"][name]
 
 
 def judged_by(run, images, test):
@@ -163,7 +140,7 @@ def main(argv=None):
     judged = judged_by(run, images, test)
     arguments = {"image_shape": images.image_shape, "network": run.network}
     _run.choose_fastest(run, kgen.VAE, arguments, images)
-    measured, found = Measured(run), {width: [] for width in WIDTHS}
+    measured, found = Measured(run, {"seeds"}), {width: [] for width in WIDTHS}
     for seed in range(run.seed, run.seed + run.seeds):
         for width, parts in found.items():
             name, args = f"{width} latents, seed {seed}", (run, images, test, judged, width, seed)

@@ -17,7 +17,8 @@ import numpy as np
 import kgen
 from kgen import plots
 from recipes import _run
-from recipes.autoencoder_limits import MEASURES, Measured, coverage, fit, judged_by
+from recipes._measured import Measured
+from recipes.autoencoder_limits import MEASURES, coverage, fit, judged_by
 
 DEFAULTS = {
     "output": Path("outputs/vae_regularization"),
@@ -127,7 +128,7 @@ def main(argv=None):
     judged = judged_by(run, images, test)
     arguments = {"image_shape": images.image_shape, "network": run.network}
     _run.choose_fastest(run, kgen.VAE, arguments, images)
-    measured, found = Measured(run), {weight: [] for weight in WEIGHTS}
+    measured, found = Measured(run, {"seeds"}), {weight: [] for weight in WEIGHTS}
     for seed in range(run.seed, run.seed + run.seeds):
         for weight, parts in found.items():
             name, args = f"KL weight {weight:g}", (run, images, test, judged, weight, seed)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pixel_judge import PixelJudge
 
 import kgen
 from recipes import autoencoder_limits
@@ -13,20 +14,9 @@ SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "8", "--samples", "4
 SHORT += ["--precision", "float32", "--jit", "off"]
 
 
-class Pixels:
-    """A judge that looks at pixels alone."""
-
-    def features(self, images):
-        return np.asarray(images, "float32").reshape(len(images), -1)
-
-    def probabilities(self, images):
-        bright = self.features(images).mean(axis=1, keepdims=True) / 2 + 0.5
-        return np.concatenate([bright, 1 - bright], axis=1).clip(0, 1)
-
-
 @pytest.fixture(autouse=True)
 def _judge(monkeypatch):
-    monkeypatch.setattr(kgen.metrics, "judge", lambda name: Pixels())
+    monkeypatch.setattr(kgen.metrics, "judge", lambda name: PixelJudge())
 
 
 def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatch, capsys):
@@ -68,7 +58,7 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
 def test_coverage_is_of_what_is_accepted():
     rng = np.random.default_rng(0)
     x = np.tanh(rng.normal(size=(300, 4, 4, 1))).astype("float32")
-    judged = kgen.latent.AcceptedBy(Pixels(), x[:200], x[200:], confidence=0.01)
+    judged = kgen.latent.AcceptedBy(PixelJudge(), x[:200], x[200:], confidence=0.01)
     assert autoencoder_limits.coverage(judged, x[:200], x[200:]) == pytest.approx(0.95)
     one = autoencoder_limits.coverage(judged, np.repeat(x[:1], 50, axis=0), x[200:])
     assert one < 0.5

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 from PIL import Image
+from pixel_judge import PixelJudge
 
 import kgen
 from recipes import vae_regularization
@@ -12,19 +13,8 @@ SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "8", "--samples", "4
 SHORT += ["--precision", "float32", "--jit", "off"]
 
 
-class Pixels:
-    """A judge that looks at pixels alone."""
-
-    def features(self, images):
-        return np.asarray(images, "float32").reshape(len(images), -1)
-
-    def probabilities(self, images):
-        bright = self.features(images).mean(axis=1, keepdims=True) / 2 + 0.5
-        return np.concatenate([bright, 1 - bright], axis=1).clip(0, 1)
-
-
 def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(kgen.metrics, "judge", lambda name: Pixels())
+    monkeypatch.setattr(kgen.metrics, "judge", lambda name: PixelJudge())
     monkeypatch.setattr(vae_regularization, "WEIGHTS", {0: "far apart", 3: "", 100: "one"})
     command, trained, fit = [*SHORT, "--output", str(tmp_path)], [], vae_regularization.fit
 
