@@ -28,6 +28,7 @@ import numpy as np
 from kgen.arguments import positive
 from kgen.engine.feed import to_numpy
 from kgen.engine.random import host_generator
+from kgen.metrics.neighbours import nearest
 
 __all__ = [
     "AcceptedBy",
@@ -553,6 +554,25 @@ class AcceptedBy:
         """Which images are accepted: bool `(N,)`."""
         return self._accepts(*self._measure(_images(images, "images")))
 
+    def coverage(self, samples, real):
+        """Share of real images that an accepted sample comes near to.
+
+        The other side of completeness: copies of one good image have a coverage of about 0.
+
+        Args:
+            samples, real: images `(N, ...)` that the judge takes.
+
+        Returns:
+            The share whose distance in feature space to the nearest accepted sample is at most
+            `distance`; 0 if none is accepted.
+        """
+        samples, real = _images(samples, "samples"), _images(real, "real")
+        samples = samples[self.accepts(samples)]
+        if not len(samples):
+            return 0.0
+        samples, real = (_features(self.judge, x) for x in (samples, real))
+        return float((nearest(real, samples)[1] <= self.distance).mean())
+
     def __repr__(self):
         return (
             f"<AcceptedBy {self.judge!r}: confidence >= {self.confidence:.4g}, "
@@ -565,7 +585,7 @@ class AcceptedBy:
     def _measure(self, images):
         """Largest class probabilities and distances to the nearest reference: float64 `(N,)`."""
         features = _features(self.judge, images, self._reference.shape[1])
-        return _confidences(self.judge, images), _nearest(features, self._reference)
+        return _confidences(self.judge, images), nearest(features, self._reference)[1][:, 0]
 
 
 def completeness(samples, judge, reference, test, confidence=None, quantile=0.95, seed=0):
@@ -598,28 +618,6 @@ def _confidences(judge, images):
                 "probabilities by a softmax."
             )
     return np.min([p.max(axis=1) for p in answers], axis=0)
-
-
-def _nearest(rows, reference):
-    """Distance of each row to the nearest of the reference's: float64 `(N,)`.
-
-    The nearest maximises `x y - y^2 / 2`, in blocks of float64 around the reference's mean; its
-    distance is that of the difference, which is 0 for equal rows.
-    """
-    centre, distances = reference.mean(axis=0, dtype="float64"), []
-    for i in range(0, len(rows), 1024):
-        x = rows[i : i + 1024].astype("float64")
-        best, nearest = np.full(len(x), -np.inf), np.zeros(len(x), "int64")
-        for j in range(0, len(reference), 8192):
-            y = reference[j : j + 8192] - centre
-            scores = (x - centre) @ y.T
-            scores -= 0.5 * np.square(y).sum(axis=1)
-            found = scores.argmax(axis=1)
-            top = scores[np.arange(len(x)), found]
-            nearest = np.where(top > best, j + found, nearest)
-            best = np.maximum(best, top)
-        distances.append(np.linalg.norm(x - reference[nearest], axis=1))
-    return np.concatenate(distances)
 
 
 # What comes in.

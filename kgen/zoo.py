@@ -84,7 +84,7 @@ SCHEMA = {
     "what": ("a sentence or two about the model", _is_text),
     "model": ("the class, as Keras registers it", _is_text),
     "image_shape": ("the shape of one image, a list of integers", _is_shape),
-    "parameters": ("how many numbers the networks hold, an integer", _is_count),
+    "parameters": ("how many numbers the file holds, an integer", _is_count),
     "dtype": (f"how they are stored, one of {DTYPES}", lambda value: value in DTYPES),
     "command": ("the command that trained it", _is_text),
     "data": ("the images that it learned from", _is_text),
@@ -231,6 +231,10 @@ def save(
         _draw(loaded, samples, content["seed"], stem.with_suffix(".png"))
         networks = [getattr(loaded, network) for network in loaded.network_names]
         parameters = sum(network.count_params() for network in networks)
+        own = [
+            v for v in _own_variables(loaded) if "float" in keras.backend.standardize_dtype(v.dtype)
+        ]
+        parameters += sum(math.prod(variable.shape) for variable in own)
         content |= {"parameters": parameters, "sha256": _checksum(path)}
         content = {field: content[field] for field in SCHEMA}
         stem.with_suffix(".md").write_text(markdown(content), encoding="utf-8")

@@ -34,7 +34,6 @@ DEFAULTS = {
     "learning_rate": 2e-3,
 }
 WIDTHS = (2, 16)
-JUDGES = {"digits": "digits", "fashion_mnist": "fashion"}
 PRIORS = ("AE, N(0, I)", "AE, fitted Gaussian", "AE, fitted mixture", "VAE, N(0, I)")
 MEASURES = {
     "completeness": "samples that the judge accepts",
@@ -46,9 +45,11 @@ MEASURES = {
 
 def judged_by(run, images, test):
     """A judge of samples, with thresholds that most of the test images pass."""
-    if run.dataset not in JUDGES:
-        raise SystemExit(f"--dataset must be one of {list(JUDGES)}; got {run.dataset!r}.")
-    judge = kgen.metrics.judge(JUDGES[run.dataset])
+    name = kgen.metrics.judge_for(run.dataset)
+    if name is None:
+        sets = list(kgen.metrics.judges.SETS)
+        raise SystemExit(f"--dataset must be one of {sets}; got {run.dataset!r}.")
+    judge = kgen.metrics.judge(name)
     return latent.AcceptedBy(judge, images.images(), test.images(), seed=run.seed)
 
 
@@ -70,16 +71,6 @@ def samples(autoencoder, vae, images, n, seed):
     return dict(zip(PRIORS, drawn, strict=True))
 
 
-def coverage(judged, drawn, real):
-    """Share of real images with an accepted sample as near as the judge wants it."""
-    drawn = drawn[judged.accepts(drawn)]
-    if not len(drawn):
-        return 0.0
-    features, others = judged.judge.features(real), judged.judge.features(drawn)
-    distances = np.min([np.linalg.norm(features - other, axis=1) for other in others], axis=0)
-    return float((distances <= judged.distance).mean())
-
-
 def measure(run, images, test, judged, width, seed):
     """Train both models and measure; those of the first seed are saved."""
     models = {
@@ -90,7 +81,7 @@ def measure(run, images, test, judged, width, seed):
     drawn = samples(*models.values(), images.images(), run.samples, seed)
     for prior, images_ in drawn.items():
         results["completeness"][prior] = judged(images_).share
-        results["coverage"][prior] = coverage(judged, images_, real)
+        results["coverage"][prior] = judged.coverage(images_, real)
     for name, model in models.items():
         results["continuity"][name] = latent.continuity(model, real, seed=seed).max_step
         error = np.square(model.reconstruct(real) - real).sum(axis=(1, 2, 3)).mean()
@@ -149,7 +140,7 @@ def main(argv=None):
         files = [run.output / f"{name}_{width}.keras" for name in ("ae", "vae")]
         models = [keras.saving.load_model(file) for file in files]
         draw_samples(models, images, test, run.seed, run.output / f"samples_{width}.png")
-    most = coverage(judged, images.images(run.samples), test.images())
+    most = judged.coverage(images.images(run.samples), test.images())
     real = {"completeness": {"real images": judged.ceiling, "noise": judged.floor}}
     real |= {"coverage": {"real images": most, "noise": 0.0}, "continuity": {"even": 1.0}}
     draw_measures(found, real, run.output / "measures.png")

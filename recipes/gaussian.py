@@ -24,7 +24,6 @@ DEFAULTS = {
     "components": 80,
     "clusters": 10,
 }
-JUDGES = {"faces": "faces", "digits": "digits", "fashion_mnist": "fashion"}
 
 
 def fit(run, images, test):
@@ -78,7 +77,7 @@ def main(argv=None):
     run.data, run.precision, run.jit = repr(images)[1:-1], "float32", "off"
     models = fit(run, images, test)
     draw(models, test, run.output, run.seed)
-    results, judge = {}, JUDGES.get(run.dataset.split("/")[0])
+    results, judge = {}, kgen.metrics.judge_for(run.dataset)
     for name, model in models.items():
         results[f"test log p(x) [nats], {name}"] = model.evaluate(test)["log_likelihood"]
     if judge:

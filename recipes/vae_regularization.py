@@ -18,7 +18,7 @@ import kgen
 from kgen import plots
 from recipes import _run
 from recipes._measured import Measured
-from recipes.autoencoder_limits import MEASURES, coverage, fit, judged_by
+from recipes.autoencoder_limits import MEASURES, fit, judged_by
 
 DEFAULTS = {
     "output": Path("outputs/vae_regularization"),
@@ -55,7 +55,7 @@ def measure(run, images, test, judged, weight, seed):
     return {
         ERROR: float(error),
         "completeness": judged(drawn).share,
-        "coverage": coverage(judged, drawn, real),
+        "coverage": judged.coverage(drawn, real),
         "spread of the means": float(np.sqrt(mean.var(axis=0).mean())),
         "sigma, median": float(np.median(np.exp(log_variance / 2))),
     }
@@ -136,7 +136,7 @@ def main(argv=None):
     files = {weight: run.output / f"vae_{weight:g}.keras" for weight in WEIGHTS}
     models = {weight: keras.saving.load_model(file) for weight, file in files.items()}
     draw_clouds(models, test, run.output / "clouds.png")
-    most = coverage(judged, images.images(run.samples), test.images())
+    most = judged.coverage(images.images(run.samples), test.images())
     real = {"completeness": judged.ceiling, "coverage": most}
     draw_curves(found, real, run.output / "curves.png")
     rows = np.stack([vae.generate(12, seed=run.seed) for vae in models.values()])

@@ -423,6 +423,9 @@ def test_completeness_where_it_is_known():
     )
     assert latent.completeness(samples, Pixels(), reference, test) == result
     assert "0.805" in repr(accepted_by)
+    within = np.sqrt(0.096**2 - 0.05**2)  # of the first sample; of the last one it is 0.046
+    assert accepted_by.coverage(samples, test) == pytest.approx(int(1000 * within) / 101)
+    assert accepted_by.coverage(samples[1:4], test) == 0  # none of them is accepted
 
 
 def test_floor_is_of_seeded_noise():
@@ -471,21 +474,6 @@ def test_factors_must_all_be_confident():
     reference, test = known()
     both = [latent.AcceptedBy(j(), reference, test) for j in (Pixels, Factors)]
     assert both[0].confidence == both[1].confidence and both[0].ceiling == both[1].ceiling
-
-
-def test_nearest_neighbours_are_exact_far_from_the_origin():
-    """In blocks, and where float32 products would have no digit left."""
-    random = np.random.default_rng(0)
-    reference = (random.normal(size=(9000, 3)) + 1000).astype("float32")
-    rows = (random.normal(size=(1500, 3)) + 1000).astype("float32")
-    rows[7] = reference[8999]
-    found = latent._nearest(rows, reference)
-    direct = [
-        np.sqrt(np.square(reference.astype("float64") - row).sum(axis=1).min())
-        for row in rows[::50].astype("float64")
-    ]
-    np.testing.assert_allclose(found[::50], direct, rtol=1e-9)
-    assert found.shape == (1500,) and found[7] == 0
 
 
 def test_completeness_says_what_it_takes():

@@ -1,5 +1,46 @@
 """What is measured of images: the judges, small classifiers whose answers and features count."""
 
-from kgen.metrics.judges import Judge, judge
+from kgen.metrics.evaluation import METRICS, Evaluation, evaluate
+from kgen.metrics.features import Features, features
+from kgen.metrics.frechet import FID, GaussianStatistics, fid, frechet_distance
+from kgen.metrics.inception_score import InceptionScore, inception_score
+from kgen.metrics.judges import Judge, judge, judge_for
+from kgen.metrics.kid import KID, kernel_distance, kid
+from kgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage
+from kgen.metrics.ms_ssim import MSSSIM, ms_ssim
+from kgen.metrics.neighbours import PRDC, Memorisation, memorisation, nearest, prdc
+from kgen.metrics.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
+from kgen.metrics.wasserstein import wasserstein_1d
 
-__all__ = ["Judge", "judge"]
+__all__ = [
+    "FID",
+    "KID",
+    "METRICS",
+    "MSSSIM",
+    "PRDC",
+    "Evaluation",
+    "Features",
+    "GaussianStatistics",
+    "InceptionScore",
+    "Judge",
+    "Memorisation",
+    "ModeCoverage",
+    "SlicedWasserstein",
+    "class_coverage",
+    "evaluate",
+    "features",
+    "fid",
+    "frechet_distance",
+    "inception_score",
+    "judge",
+    "judge_for",
+    "kernel_distance",
+    "kid",
+    "memorisation",
+    "mode_coverage",
+    "ms_ssim",
+    "nearest",
+    "prdc",
+    "sliced_wasserstein",
+    "wasserstein_1d",
+]

@@ -37,6 +37,13 @@ CLASS_NAMES = {
 }
 """The judges, and the classes that each tells apart; of faces by factor."""
 
+SETS = {"digits": "digits", "faces": "faces", "fashion_mnist": "fashion", "mnist": "digits"}
+
+
+def judge_for(dataset):
+    """Name of the judge that suits a dataset's images, such as `"faces/glasses"`; None: none."""
+    return SETS.get(str(dataset).split("/")[0])
+
 
 @functools.cache
 def judge(name):

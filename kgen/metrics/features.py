@@ -1,0 +1,243 @@
+"""Features of images by name: what Fréchet and kernel distances compare."""
+
+import functools
+import hashlib
+import math
+import uuid
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from kgen.data.pixels import resize, with_channels
+from kgen.data.ranges import to_model_range
+from kgen.engine import backend
+from kgen.metrics.inception import inception
+from kgen.metrics.inputs import chunks, rows
+from kgen.metrics.judges import CLASS_NAMES, Judge, judge
+
+NAMES = (*CLASS_NAMES, "inception", "pixels")
+CHUNK_PIXELS = 2**21  # what a network sees at once, 256 images at most
+
+
+def features(what, weights=None):
+    """Find what turns images into features.
+
+    The resize to what a network takes is fixed: bicubic and antialiased, on the host, whatever the
+    images came as. (The original FID network has its own, as in the papers.)
+
+    Args:
+        what: one of
+
+            - `"digits"`, `"fashion"`, `"faces"`: the judges that come with kgen, 64 features;
+            - `"inception"`: Keras's InceptionV3, 2,048 features. It is not the network that the FID
+              was defined with, and its distances are not those of papers. With `weights` of the
+              original network, it is that one;
+            - `"pixels"`: the pixels themselves in [-1, 1], H * W * C features: for small images,
+              since a covariance has the square of that;
+            - a `keras.Model` with one input `(H, W, C)`, which gets float32 in [-1, 1] (uint8 in
+              [0, 255] if its input is uint8), and one output `(F,)`; where H and W are fixed,
+              images are resized. It runs in inference mode;
+            - a `Judge`, or `Features`, which come back as they are.
+        weights: for `"inception"` only. None: Keras's ImageNet weights, which Keras downloads. Or a
+            path: Keras's own weights of InceptionV3 (`.h5`, `.keras`); or those of the original FID
+            network under pytorch-fid's names (`pt_inception-2015-12-05-6726825d.pth`, read without
+            torch; or the same arrays as `.npz`).
+
+    Returns:
+        `Features`.
+
+    Raises:
+        ConnectionError: if weights cannot be downloaded.
+        FileNotFoundError: if there is no such file.
+        TypeError, ValueError: for anything else.
+
+    Example:
+
+    ```python
+    fashion = kgen.metrics.features("fashion")
+    fashion(x_test)  # float32 (10000, 64)
+    ```
+    """
+    if weights is not None and what != "inception":
+        raise ValueError(f'weights= is for "inception" only; got {what!r}.')
+    if isinstance(what, Features):
+        return what
+    if isinstance(what, Judge):
+        return _of_judge(what)
+    if isinstance(what, keras.Model):
+        return _of_model(what)
+    if isinstance(what, str) and what in NAMES:
+        return _named(what, weights if weights is None else str(weights))
+    error = ValueError if isinstance(what, str) else TypeError
+    raise error(
+        f"features must be one of {list(NAMES)}, a keras.Model, a Judge or Features; got {what!r}."
+    )
+
+
+class Features:
+    """Turns images into rows of features, and into probabilities where it knows classes.
+
+    Attributes:
+        name: what it is called, in every output.
+        width: F, the number of features; None if the images decide.
+
+    Args:
+        name, width: as above.
+        extract: function from uint8 `(n, H, W, C)` to `(n, F)`, which depends on each image alone.
+        probabilities: function from uint8 `(n, H, W, C)` to `(n, classes)`; None: no classes.
+        identity: function without arguments to a string that changes whenever features of the same
+            images would; None: this object is like no other. Statistics of real images are kept
+            under it.
+    """
+
+    def __init__(self, name, width, extract, probabilities=None, identity=None):
+        self.name, self.width = name, width
+        self._extract, self._probabilities = extract, probabilities
+        own = uuid.uuid4().hex
+        self.identity = identity or (lambda: own)
+
+    def __call__(self, images, name="images"):
+        """Features of images.
+
+        Args:
+            images: whatever metrics take: an array, a dataset, batches.
+            name: what messages call them.
+
+        Returns:
+            float32 `(N, F)`.
+
+        Raises:
+            TypeError, ValueError: if images or features are not as they should be.
+        """
+        return np.concatenate([self._checked(self._extract(c), c) for c in chunks(images, name)])
+
+    def probabilities(self, images, name="images"):
+        """Probabilities of the classes.
+
+        Args:
+            images, name: as when called.
+
+        Returns:
+            float32 `(N, classes)`.
+
+        Raises:
+            ValueError: if it knows no classes.
+        """
+        if self._probabilities is None:
+            raise ValueError(
+                f"{self.name} knows no classes, so it has no probabilities. Use a classifier, such "
+                'as features="fashion", or pass probabilities (N, classes).'
+            )
+        return np.concatenate([self._probabilities(c) for c in chunks(images, name)])
+
+    def __repr__(self):
+        return f"<Features {self.name!r}: {self.width or 'as many as pixels'}>"
+
+    def _checked(self, found, images):
+        found = rows(found, f"features of {self.name}", width=self.width)
+        if len(found) != len(images):
+            raise ValueError(
+                f"{self.name} made {len(found)} rows of features from {len(images)} images."
+            )
+        return found.astype("float32")
+
+
+@functools.cache
+def _named(name, weights):
+    if name == "pixels":
+        return Features(name, None, _pixels, identity=lambda: name)
+    if name != "inception":
+        return _of_judge(judge(name))
+    name, network, prepare = inception(weights)
+    run = _runner(network, prepare)
+    known = "probabilities" in network.output
+    return Features(
+        name,
+        2048,
+        lambda images: run(images)["features"],
+        (lambda images: run(images)["probabilities"]) if known else None,
+        functools.cache(lambda: _digest(network)),
+    )
+
+
+def _pixels(images):
+    return to_model_range(images).reshape(len(images), -1)
+
+
+def _of_judge(judge):
+    width = judge._model.output["features"].shape[-1]
+    several = isinstance(judge.class_names, dict)
+
+    def probabilities(images):
+        if several:
+            raise ValueError(
+                f"The judge {judge.name!r} has classes by factor {list(judge.class_names)}: pass "
+                f"the probabilities of one, judge.probabilities(images)[factor]."
+            )
+        return judge.probabilities(images)
+
+    identity = functools.cache(lambda: _digest(judge._model))
+    return Features(judge.name, width, judge.features, probabilities, identity)
+
+
+@functools.lru_cache(maxsize=4)  # so that the same model is not compiled again
+def _of_model(model):
+    inputs, outputs = (
+        [tuple(t.shape) for t in tree.flatten(getattr(model, side, None) or [])]
+        for side in ("inputs", "outputs")
+    )
+    if [len(shape) for shape in inputs] != [4] or [len(shape) for shape in outputs] != [2]:
+        raise ValueError(
+            f"A keras.Model that makes features must have one input (N, H, W, C) and one output "
+            f"(N, F); {model.name!r} has inputs {inputs} and outputs {outputs}. Build one that "
+            "has: keras.Model(inputs, outputs), with keras.layers.GlobalAveragePooling2D() after "
+            "maps; of a generative model pass a network, such as vae.encoder."
+        )
+    (_, *size, channels), dtype = inputs[0], model.inputs[0].dtype
+
+    def prepare(images):
+        images = images if channels is None else with_channels(images, channels)
+        images = images if None in size else resize(images, size)
+        return images if dtype == "uint8" else to_model_range(images)
+
+    entry = keras.Input(inputs[0][1:], dtype=dtype)
+    run = _runner(keras.Model(entry, model(entry, training=False)), prepare)
+    return Features(model.name, outputs[0][1], run, identity=lambda: _digest(model))
+
+
+def _runner(network, prepare):
+    """Function from uint8 images to what a network makes of them, in padded chunks of one size."""
+
+    def call(x):
+        return tree.map_structure(lambda y: ops.cast(y, "float32"), network(x, training=False))
+
+    network.jit_compile = False  # convolutions on CPUs are slower with XLA
+    run = backend.compiled(call, network)
+
+    def outputs(images):
+        sides = zip(network.input_shape[1:3], images.shape[1:3], strict=True)
+        size = int(np.clip(CHUNK_PIXELS // math.prod(own or its for own, its in sides), 1, 256))
+        found = []
+        for start in range(0, len(images), size):
+            some = prepare(images[start : start + size])
+            count = len(some)
+            padding = np.repeat(some[-1:], size - count, axis=0)
+            some = run(np.concatenate([some, padding]) if count < size else some)
+            found.append(tree.map_structure(lambda output, n=count: output[:n], some))
+        return tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+
+    return outputs
+
+
+def _digest(model):
+    """Hexadecimal digest of a model's structure and weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        digest.update(model.to_json().encode())
+    except (TypeError, ValueError, NotImplementedError):  # a layer without a configuration
+        digest.update(uuid.uuid4().bytes)
+    for variable in model.weights:
+        digest.update(str(variable.shape).encode())
+        digest.update(ops.convert_to_numpy(variable).tobytes())
+    return digest.hexdigest()
