@@ -28,8 +28,8 @@ class Autoencoder(LatentModel):
             `kgen.layers.Corruption`, to choose its amount.
         encoder: `keras.Model` from images to latents `(N, latent_dim)`.
         decoder: `keras.Model` from latents to images in [-1, 1].
-        network: of the default encoder and decoder: `"convolutional"`, `"dense"`, or `"auto"`
-            (convolutional for images, dense for points).
+        network: of the default encoder and decoder: `"convolutional"`, `"dense"` (one hidden layer
+            of 512), `"shallow"` (none), or `"auto"` (convolutional for images, dense for points).
         **kwargs: `seed`, `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
     Raises:

@@ -37,8 +37,8 @@ class VAE(LatentModel):
         encoder: `keras.Model` from images to mean and log-variance, as two outputs of width
             `latent_dim` or one of twice that.
         decoder: `keras.Model` from latents to images in [-1, 1].
-        network: of the default encoder and decoder: `"convolutional"`, `"dense"`, or `"auto"`
-            (convolutional for images, dense for points).
+        network: of the default encoder and decoder: `"convolutional"`, `"dense"` (one hidden layer
+            of 512), `"shallow"` (none), or `"auto"` (convolutional for images, dense for points).
         **kwargs: `seed`, `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
     Raises:

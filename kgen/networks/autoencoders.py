@@ -1,5 +1,6 @@
 """Encoders and decoders: plain functions that return a `keras.Model`."""
 
+import functools
 import math
 
 import keras
@@ -113,6 +114,7 @@ def convolutional_decoder(image_shape, latent_dim, *, filters=None, dtype=None):
 
 NETWORKS = {
     "dense": (dense_encoder, dense_decoder),
+    "shallow": tuple(functools.partial(make, hidden=()) for make in (dense_encoder, dense_decoder)),
     "convolutional": (convolutional_encoder, convolutional_decoder),
 }
 

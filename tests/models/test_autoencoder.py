@@ -16,9 +16,8 @@ def digits(n=None):
 def test_a_linear_autoencoder_finds_the_principal_components():
     """With linear layers and squared errors the best is PCA (Baldi and Hornik, 1989)."""
     x = digits().reshape(-1, 64)
-    encoder = keras.Sequential([keras.Input((64,)), layers.Dense(8)])
-    decoder = keras.Sequential([keras.Input((8,)), layers.Dense(64)])
-    model = kgen.Autoencoder((64,), 8, "mse", encoder=encoder, decoder=decoder)
+    model = kgen.Autoencoder((64,), 8, "mse", network="shallow")  # linear, since it is of points
+    assert model.encoder.count_params() == 64 * 8 + 8
     rate = keras.optimizers.schedules.CosineDecay(3e-2, 1400)
     model.compile(keras.optimizers.Adam(rate))
     model.fit(x, batch_size=128, epochs=100, verbose=0)
