@@ -1,0 +1,48 @@
+"""All families side by side: figure, table, and the same command again."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes import overview
+
+SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "14", "--samples", "60"]
+SHORT += ["--network", "dense", "--components", "8", "--precision", "float32", "--jit", "off"]
+
+
+def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatch, capsys):
+    command, measure = [*SHORT, "--output", str(tmp_path)], overview.measure
+
+    def cut(run, name, images, test):
+        if name == "autoencoder":
+            raise KeyboardInterrupt
+        return measure(run, name, images, test)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(overview, "measure", cut)
+        overview.main(command)
+    measured = []
+
+    def counted(run, name, images, test):
+        measured.append(name)
+        return measure(run, name, images, test)
+
+    monkeypatch.setattr(overview, "measure", counted)
+    found = overview.main(command)
+    assert measured == ["autoencoder", "VAE"] and list(found) == list(overview.FAMILIES)
+    pixels = np.asarray(Image.open(tmp_path / "overview.png").convert("RGB"))
+    assert min(pixels.shape[:2]) > 400 and pixels.std() > 5
+    lines = (tmp_path / "overview.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == list(found)
+    results = json.loads((tmp_path / "results.json").read_text())
+    printed = capsys.readouterr().out
+    for family, values in found.items():
+        assert ("log p(x) [nats]" in values) == (family != "autoencoder")
+        assert values["fid"] > values["floor"] >= 0 and 0 <= values["recall"] <= 1
+        assert values["seconds of training"] > 0 and values["seconds for 1,000 samples"] > 0
+        for name, value in values.items():
+            assert results[f"{name}, {family}"] == value and f"{name}, {family}" in printed
+    overview.main(command)
+    assert measured == ["autoencoder", "VAE"]
