@@ -13,8 +13,12 @@ class Measured:
         began = {name: value for name, value in sorted(vars(run).items()) if name not in free}
         exists = self.path.exists()
         self.kept = json.loads(self.path.read_text()) if exists else {"began": began, "parts": {}}
-        if self.kept["began"] != began:
-            raise SystemExit(f"Resume with the flags of this run: {self.kept['began']}.")
+        other = [f"--{n} {v}" for n, v in self.kept["began"].items() if began.get(n) != v]
+        if other or self.kept["began"].keys() != began.keys():
+            raise SystemExit(
+                f"{self.path} is of a run with other flags: resume it with {' '.join(other)}, or "
+                f"delete {self.path.parent} to begin anew."
+            )
 
     def part(self, name, measure, *args):
         """What `measure(*args)` returns, now or in the run that is resumed."""

@@ -43,14 +43,15 @@ MEASURES = {
 }
 
 
-def judged_by(run, images, test):
-    """A judge of samples, with thresholds that most of the test images pass."""
+def load(run):
+    """Training and test images, and a judge with thresholds that most test images pass."""
     name = kgen.metrics.judge_for(run.dataset)
     if name is None:
         sets = list(kgen.metrics.judges.SETS)
         raise SystemExit(f"--dataset must be one of {sets}; got {run.dataset!r}.")
-    judge = kgen.metrics.judge(name)
-    return latent.AcceptedBy(judge, images.images(), test.images(), seed=run.seed)
+    judge, (images, test) = kgen.metrics.judge(name), _run.load(run)
+    real = images.images(), test.images()
+    return images, test, latent.AcceptedBy(judge, *real, seed=run.seed)
 
 
 def fit(run, model, images, seed, **arguments):
@@ -127,8 +128,7 @@ def draw_measures(found, real, path):
 def main(argv=None):
     """Train, measure, draw; returns the widest VAE of the first seed."""
     run = _run.parse(__doc__, argv, **DEFAULTS)
-    images, test = _run.load(run)
-    judged = judged_by(run, images, test)
+    images, test, judged = load(run)
     arguments = {"image_shape": images.image_shape, "network": run.network}
     _run.choose_fastest(run, kgen.VAE, arguments, images)
     measured, found = Measured(run, {"seeds"}), {width: [] for width in WIDTHS}

@@ -18,7 +18,7 @@ import kgen
 from kgen import plots
 from recipes import _run
 from recipes._measured import Measured
-from recipes.autoencoder_limits import MEASURES, fit, judged_by
+from recipes.autoencoder_limits import MEASURES, fit, load
 
 DEFAULTS = {
     "output": Path("outputs/vae_regularization"),
@@ -97,26 +97,25 @@ def draw_clouds(models, test, path):
 
 def draw_curves(found, real, path):
     """Write completeness and coverage of N(0, I) against the error of reconstructions."""
-    figure, axes = plots.chart(14, 5.8, columns=2, xlabels=[MEASURES[ERROR]] * 2)
+    import matplotlib
+
+    figure, axes = plots.chart(15, 5.8, columns=2, xlabels=[MEASURES[ERROR]] * 2)
+    colours = matplotlib.colormaps["plasma"](np.linspace(0, 0.9, len(found)))
     for panel, (name, most) in zip(axes, real.items(), strict=True):
-        error, share = (
-            np.array([[part[of] for part in parts] for parts in found.values()])
-            for of in (ERROR, name)
-        )
-        panel.scatter(error, share, s=25, alpha=0.4, lw=0, label="one seed")
-        means = error.mean(axis=1), share.mean(axis=1)
-        panel.plot(*means, "o-", color="C0", ms=9, lw=2, label="mean over seeds")
-        for weight, *place in zip(found, *means, strict=True):
-            look = {"size": 13, "weight": "bold", "textcoords": "offset points"}
-            where, ha = {0: ((-9, 4), "right"), 0.1: ((0, -20), "center")}.get(
-                weight, ((8, 4), "left")
-            )
-            panel.annotate(f"{weight:g}", place, where, ha=ha, **look)
-        panel.axhline(most, ls="--", lw=2, color=plots.DARK, label="real images")
+        points = [[(part[ERROR], part[name]) for part in parts] for parts in found.values()]
+        points = np.array(points)
+        means = points.mean(axis=1)
+        panel.plot(*means.T, color="0.7", lw=2, zorder=1)
+        for weight, colour, some, mean in zip(found, colours, points, means, strict=True):
+            panel.scatter(*some.T, s=30, color=colour, alpha=0.5, lw=0)
+            panel.plot(*mean, "o", color=colour, ms=11, mec=plots.DARK, label=f"{weight:g}")
+        panel.axhline(most, ls="--", lw=2, color=plots.DARK)
+        panel.text(points[..., 0].max(), most - 0.02, "real images", ha="right", va="top", size=12)
         panel.set_ylim(-0.03, 1.03)
         panel.set_title(name, size=14)
         panel.set_ylabel(MEASURES[name], size=12)
-    axes[0].legend(frameon=False, fontsize=12, loc="lower right", bbox_to_anchor=(1, 0.55))
+    title = "KL weight\n(small: one seed)"
+    axes[1].legend(title=title, frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=12)
     figure.suptitle("Samples from N(0, I) against reconstructions, by KL weight", size=15)
     plots.save(figure, path)
 
@@ -124,8 +123,7 @@ def draw_curves(found, real, path):
 def main(argv=None):
     """Train, measure, draw; returns the first seed's models by weight."""
     run = _run.parse(__doc__, argv, **DEFAULTS)
-    images, test = _run.load(run)
-    judged = judged_by(run, images, test)
+    images, test, judged = load(run)
     arguments = {"image_shape": images.image_shape, "network": run.network}
     _run.choose_fastest(run, kgen.VAE, arguments, images)
     measured, found = Measured(run, {"seeds"}), {weight: [] for weight in WEIGHTS}

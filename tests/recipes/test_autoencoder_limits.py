@@ -51,7 +51,7 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
     assert not trained and {**again, "seconds": 0} == {**results, "seconds": 0}
     autoencoder_limits.main([*command, "--seeds", "2", "--resume"])
     assert trained == [(1, 2), (1, 2), (1, 16), (1, 16)]
-    with pytest.raises(SystemExit, match="flags of this run"):
+    with pytest.raises(SystemExit, match="--epochs 1, or delete"):
         autoencoder_limits.main([*command, "--epochs", "2", "--resume"])
 
 
