@@ -1,0 +1,267 @@
+"""`CollapseMonitor`: says in a sentence how adversarial training fails, while it can be stopped."""
+
+import dataclasses
+
+import numpy as np
+
+from kgen.arguments import positive
+from kgen.callbacks.measuring import Measuring
+from kgen.data.dataset import ImageDataset
+from kgen.data.ranges import check_images, to_uint8
+from kgen.engine import feed
+from kgen.metrics.features import features as named
+from kgen.metrics.inputs import enough, whole
+from kgen.metrics.ms_ssim import WINDOW, ms_ssim
+from kgen.metrics.neighbours import prdc
+
+LEAST = 50  # images: of fewer, shares say nothing
+NEIGHBOURS = 0.02  # k as a share of the samples, so that a hole within a mode is no lost mode
+LEAST_NEIGHBOURS = 5
+PAIRS = 100  # for the MS-SSIM
+CONSTANT = 0.1  # variety, relative to the data's
+LOOKS_REAL = 0.5  # precision
+COVERS_LITTLE = 0.5  # coverage
+FALLEN = 0.5  # coverage, relative to its best
+SURE_REAL, SURE_FAKE = 0.99, 0.01  # probabilities
+SATURATED = 0.95  # share of either side
+GROWS = 1.5  # by more than this factor in a row of checks, what is low is on its way up
+
+HELP = {
+    "constant": (
+        "What usually helps: a lower learning rate for the generator, the non-saturating loss "
+        "(Goodfellow et al., 2014), or a Wasserstein loss with gradient penalty (Gulrajani et al., "
+        "2017)."
+    ),
+    "dropped_modes": (
+        "What usually helps: a Wasserstein loss (Arjovsky et al., 2017) with gradient penalty "
+        "(Gulrajani et al., 2017), lower learning rates, larger minibatches, or, where there are "
+        "few images, more data or augmentation."
+    ),
+    "saturated_discriminator": (
+        "What usually helps: the non-saturating loss (Goodfellow et al., 2014), a lower learning "
+        "rate for the discriminator, more data or augmentation, or a Wasserstein loss with "
+        "gradient penalty (Arjovsky et al., 2017; Gulrajani et al., 2017)."
+    ),
+}
+"""What usually helps, by the kind of finding."""
+
+
+class CollapseMonitor(Measuring):
+    """Watches for collapse: says what is happening and what usually helps, once for each kind.
+
+    After the first epoch, every `every`-th and the last one it looks at generated samples beside
+    real ones. What it finds has to last for `patience` checks in a row and not be on its way up,
+    so a generator that has yet to learn is no alarm:
+
+    - `"constant"`: samples are nearly the same. Their standard deviation (or, of images, one minus
+      the MS-SSIM of pairs, Odena et al., 2017) is below a tenth of the data's.
+    - `"dropped_modes"`: samples look real, but cover little of the data: precision (Kynkaanniemi
+      et al., 2019) of 0.5 or more, coverage (Naeem et al., 2020) below 0.5, with k = 2 % of the
+      samples, 5 or more. Or coverage is below half of its best, which was 0.5 or more. Constant
+      samples are called that alone.
+    - `"saturated_discriminator"`, where the model has `discriminate(x)`, probabilities in [0, 1] of
+      shape `(N,)` or `(N, 1)` that x is real: 95 % of the real samples are above 0.99 and 95 % of
+      the generated ones below 0.01, so the generator's gradient vanishes (Arjovsky and Bottou,
+      2017).
+
+    Into the logs go `collapse_spread` (the standard deviation relative to the data's),
+    `collapse_precision`, `collapse_coverage`, `collapse_ms_ssim` (of images of 11x11 pixels or
+    more) and `collapse_saturation` (the smaller of the two shares); NaN in epochs without a check.
+    Training is left alone, bit for bit: samples come from a fixed seed.
+
+    Args:
+        real: real samples: images as an array (uint8, or floats in [-1, 1]), a dataset, or batches;
+            or points, an array `(N, D)` or an `ImageDataset`. At least 50, of the model's shape.
+        features: what precision and coverage compare: what `kgen.metrics.features` takes; None:
+            pixels. Points are compared as they are.
+        every: epochs between two checks.
+        n: number of samples of each side; of fewer real ones, all.
+        stop: whether a finding ends training.
+        patience: checks in a row.
+        seed: of the samples.
+        batch_size: samples that are generated at once; None: as the model does.
+
+    Attributes:
+        findings: list of `(epoch, kind, sentences)`, epochs counted from 1.
+
+    Raises:
+        TypeError, ValueError: if arguments are not as above; from `fit` before training, if the
+            model has no `generate`, or real samples are of another shape, too few or all equal.
+
+    Example:
+
+    ```python
+    monitor = kgen.callbacks.CollapseMonitor(images, "digits", stop=True)
+    gan.fit(images, epochs=100, callbacks=[monitor])
+    monitor.findings
+    ```
+    """
+
+    def __init__(
+        self,
+        real,
+        features=None,
+        every=1,
+        n=1000,
+        stop=False,
+        patience=3,
+        seed=0,
+        batch_size=None,
+    ):
+        super().__init__(n, every, seed, batch_size)
+        self.patience, self.stop = positive(patience, "patience"), bool(stop)
+        self._real = _drawn(real, self.n, seed, named("pixels" if features is None else features))
+        self.n = len(self._real.samples)
+        self._begin()
+
+    def _begin(self):
+        self.findings, self._best, self.stopped_epoch = [], 0.0, 0
+        self._rows = {kind: [] for kind in HELP}  # of checks that show it, the latest last
+
+    def on_train_begin(self, logs=None):
+        """Check the samples' shapes, and forget former runs."""
+        super().on_train_begin(logs)
+        self._begin()
+
+    def measure(self, images):
+        """The numbers of one check, by their names in the logs."""
+        real, samples = self._real, images
+        if samples.shape[1:] != real.samples.shape[1:]:
+            raise ValueError(
+                f"Real samples must have the shape of generated ones; got "
+                f"{real.samples.shape[1:]} and {samples.shape[1:]}."
+            )
+        if samples.ndim > 2:
+            samples = to_uint8(samples)
+        k = max(LEAST_NEIGHBOURS, round(NEIGHBOURS * self.n))
+        found = prdc(real.rows, real.rows_of(samples), k)
+        numbers = {
+            "collapse_spread": _spread(samples) / real.spread,
+            "collapse_precision": found.precision,
+            "collapse_coverage": found.coverage,
+        }
+        if real.ms_ssim is not None:
+            numbers["collapse_ms_ssim"] = ms_ssim(samples, pairs=PAIRS, seed=self.seed).mean
+        if (saturation := self._saturation(samples)) is not None:
+            numbers["collapse_saturation"] = saturation
+        return numbers
+
+    def measured(self, epoch, values):
+        """Say what is found for the first time."""
+        for kind, number, sentence in self._symptoms(values):
+            row = self._rows[kind]
+            if sentence is None:
+                row.clear()
+                continue
+            row.append(number)
+            del row[: -self.patience]
+            lasts = len(row) == self.patience and row[-1] <= GROWS * row[0]
+            if not lasts or any(kind == known for _, known, _ in self.findings):
+                continue
+            sentences = f"{sentence} {HELP[kind]}"
+            self.findings.append((epoch + 1, kind, sentences))
+            print(f"\nCollapseMonitor, epoch {epoch + 1}: {sentences}")
+            if self.stop:
+                self.stopped_epoch, self.model.stop_training = epoch + 1, True
+
+    def _symptoms(self, values):
+        """For each kind a number that is higher in health, and a sentence where it shows."""
+        variety, constant = self._constant(**values)
+        coverage, dropped = self._dropped_modes(**values)
+        yield "constant", variety, constant
+        yield "dropped_modes", coverage, None if constant else dropped
+        yield "saturated_discriminator", 1.0, self._saturated(**values)
+
+    def _constant(self, collapse_spread, collapse_ms_ssim=None, **others):
+        start = f"All generated {self._real.things} are nearly the same:"
+        if collapse_spread < CONSTANT:
+            words = f"their standard deviation is {collapse_spread:.1%} of the data's."
+            return collapse_spread, f"{start} {words}"
+        if collapse_ms_ssim is None:
+            return collapse_spread, None
+        variety = (1 - collapse_ms_ssim) / (1 - self._real.ms_ssim)
+        words = (
+            f"pairs of them have an MS-SSIM of {collapse_ms_ssim:.3f}, real ones of "
+            f"{self._real.ms_ssim:.3f}."
+        )
+        return variety, f"{start} {words}" if variety < CONSTANT else None
+
+    def _dropped_modes(self, collapse_precision, collapse_coverage, **others):
+        start = f"The generated {self._real.things} cover {collapse_coverage:.0%} of the data,"
+        best, self._best = self._best, max(self._best, collapse_coverage)
+        if collapse_precision >= LOOKS_REAL and collapse_coverage < COVERS_LITTLE:
+            words = f"though {collapse_precision:.0%} of them look real: modes are being dropped."
+        elif best >= COVERS_LITTLE and collapse_coverage < FALLEN * best:
+            words = f"after {best:.0%} at best: modes are being dropped."
+        else:
+            return collapse_coverage, None
+        return collapse_coverage, f"{start} {words}"
+
+    def _saturated(self, collapse_saturation=0.0, **others):
+        if collapse_saturation < SATURATED:
+            return None
+        return (
+            f"The discriminator is sure of at least {collapse_saturation:.0%} of the real and of "
+            f"the generated {self._real.things}, so hardly any gradient reaches the generator."
+        )
+
+    def _saturation(self, samples):
+        """Share of samples that the discriminator is sure of; None without probabilities."""
+        if not callable(getattr(self.model, "discriminate", None)):
+            return None
+        sides = self._real.samples, samples
+        real, fake = (feed.to_numpy(self.model.discriminate(x)) for x in sides)
+        if not all(p.size == self.n and p.min() >= 0 and p.max() <= 1 for p in (real, fake)):
+            return None
+        return float(min((real > SURE_REAL).mean(), (fake < SURE_FAKE).mean()))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Real:
+    """Real samples, uint8 images or points, and what is found of them."""
+
+    samples: np.ndarray
+    rows_of: object
+    rows: np.ndarray
+    spread: float
+    ms_ssim: float | None
+
+    @property
+    def things(self):
+        return "images" if self.samples.ndim > 2 else "points"
+
+
+def _drawn(real, n, seed, extractor):
+    """Up to `n` real samples, drawn at random."""
+    if isinstance(real, ImageDataset):
+        samples = real.fetch(_chosen(real.num_examples, n, seed))
+    else:
+        points = feed.is_array(real) and len(real.shape) == 2
+        samples = feed.to_numpy(real) if points else whole(real, "real")
+        samples = samples[_chosen(len(samples), n, seed)]
+    enough(len(samples), LEAST, "real", "samples")
+    check_images(samples, what="real")
+    images, similar = samples.ndim > 2, None
+    if images:
+        samples = to_uint8(samples)
+    spread = _spread(samples)
+    if spread == 0:
+        raise ValueError("real must be different samples; got equal ones.")
+    rows_of = extractor if images else _as_they_are
+    if images and min(samples.shape[1:3]) >= WINDOW:
+        similar = ms_ssim(samples, pairs=PAIRS, seed=seed).mean
+        similar = None if similar == 1 else similar  # then it cannot be compared with
+    return _Real(samples, rows_of, rows_of(samples), spread, similar)
+
+
+def _chosen(count, n, seed):
+    return np.sort(np.random.default_rng(seed).permutation(count)[:n])
+
+
+def _as_they_are(points):
+    return points
+
+
+def _spread(samples):
+    """Total standard deviation: the root of the sum of all variances."""
+    return float(np.sqrt(samples.reshape(len(samples), -1).var(axis=0, dtype="float64").sum()))

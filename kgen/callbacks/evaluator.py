@@ -1,0 +1,83 @@
+"""`Evaluator`: metrics of generated images in the logs of training."""
+
+from kgen.callbacks.measuring import Measuring
+from kgen.data.ranges import to_uint8
+from kgen.metrics.evaluation import Reference
+
+
+class Evaluator(Measuring):
+    """Measures generated images beside real ones, and puts `val_fid`, ... into the logs.
+
+    List it before the callbacks that use the numbers: `ModelCheckpoint`, `EarlyStopping`,
+    `TensorBoard`, `CSVLogger`. Keras does not know which way these numbers improve, so say it:
+    `mode="min"` for `val_fid`, `"max"` for `val_recall`.
+
+    It measures after the first epoch, after every `every`-th and after the last one. In epochs in
+    between the names are there with NaN, which is never an improvement; `patience` counts these
+    epochs, too. Training is left alone, bit for bit: the images come from a fixed seed. They are
+    measured in 256 levels, values outside [-1, 1] clipped. Features of the real images are
+    computed once.
+
+    Args:
+        metrics: a name of `kgen.metrics.METRICS`, a list of names, a dictionary from names of your
+            own to functions of `(real, generated)` that return a number, or a list of names and
+            dictionaries. Functions get `real` as it was passed, and generated images as uint8
+            `(n, H, W, C)`, or points as the model makes them.
+        real: whatever metrics take: real images as an array (uint8, or floats in [-1, 1]), a
+            dataset, or batches; of the model's shape.
+        features: name, `keras.Model` or other that `kgen.metrics.features` takes, for the metrics
+            that compare features.
+        every: epochs between two measurements.
+        n: number of images to generate. Most metrics depend on it: compare equal numbers.
+        test: real images that were not trained on, for `"memorisation"`.
+        seed: of the images, and of what metrics draw.
+        batch_size: images that are generated at once; None: as the model does.
+        cache: as in `kgen.metrics.evaluate`.
+
+    Attributes:
+        evaluation: the `kgen.metrics.Evaluation` of the last measurement.
+
+    Raises:
+        TypeError, ValueError: for unknown metrics or features; from `fit` before training, if the
+            model has no `generate`, or a metric cannot be measured: real images of another shape,
+            too few, too small, no classes, no `test`.
+
+    Example:
+
+    ```python
+    model.fit(
+        images,
+        epochs=50,
+        callbacks=[
+            kgen.callbacks.Evaluator(["fid", "recall"], images, "digits", every=5),
+            keras.callbacks.ModelCheckpoint(
+                "best.keras", "val_fid", mode="min", save_best_only=True
+            ),
+        ],
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        metrics,
+        real,
+        features=None,
+        every=1,
+        n=1000,
+        test=None,
+        seed=0,
+        batch_size=None,
+        cache=None,
+    ):
+        super().__init__(n, every, seed, batch_size)
+        if metrics is None:
+            raise ValueError("metrics must say what to measure, such as ['fid', 'recall'].")
+        self._reference = Reference(real, features, metrics, test, seed, cache)
+        self.evaluation = None
+
+    def measure(self, images):
+        """`val_` and the name of each metric, and its number."""
+        images = to_uint8(images) if images.ndim > 2 else images
+        self.evaluation = self._reference.measure(images)
+        return {f"val_{name}": value for name, value in self.evaluation.values.items()}
