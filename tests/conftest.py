@@ -4,6 +4,8 @@ import contextlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads that wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # take PyTorch thirty times as long
 
 import keras
 import pytest

@@ -50,7 +50,9 @@ class GaussianStatistics:
     @classmethod
     def from_features(cls, features, name="features"):
         """Statistics of features `(N, F)`, N at least 2; `name` is what messages call them."""
-        return cls().update(rows(features, name, least=2), name)
+        found = cls().update(features, name)
+        enough(found.count, 2, name, "rows")
+        return found
 
     def update(self, features, name="features"):
         """Add features `(n, F)`; returns itself.
@@ -71,9 +73,9 @@ class GaussianStatistics:
     def _add(self, features):
         mean = features.mean(axis=0)
         total, shift = self.count + len(features), mean - self.mean
-        between = np.sqrt(self.count * len(features) / total) * shift
-        spread = np.concatenate([features - mean, between[None]])
+        spread = features - mean
         self._scatter += spread.T @ spread
+        self._scatter += self.count * len(features) / total * np.outer(shift, shift)
         self.mean = self.mean + shift * (len(features) / total)
         self.count = total
 

@@ -100,7 +100,7 @@ def rows(x, name="features", least=1, width=None):
         raise ValueError(f"{name} must have shape (N, {width or 'F'}); got {x.shape}.")
     enough(len(x), least, name, "rows")
     x = x.astype("float64", copy=False)
-    if bad := int(x.size - np.isfinite(x).sum()):
+    if bad := x.size - np.count_nonzero(np.isfinite(x)):
         raise ValueError(f"{name} must be finite; {bad} of {x.size} values are NaN or infinite.")
     return x
 
