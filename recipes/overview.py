@@ -167,6 +167,7 @@ def draw(run, found, images, test, path):
             drawn = family.sample(model, images, 20, run.seed)
             right.text(0, 0.5, said(values, family), va="center", size=12, linespacing=1.5)
         tiles = kgen.data.to_uint8(drawn).reshape(2, 10, *images.image_shape)
+        tiles = np.pad(tiles, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=255)
         picture = np.concatenate(np.concatenate(tiles.swapaxes(0, 1), axis=2), axis=0)
         middle.imshow(picture, cmap="gray", vmin=0, vmax=255)
     title = f"Families of generative models on the same {images.num_examples:,} images of "
