@@ -1,13 +1,15 @@
 r"""Anomaly detection: a class that was not in training is found by how unlikely its images are.
 
     python -m recipes.anomaly_detection
-    python -m recipes.anomaly_detection --dataset faces/glasses --left-out round --latent-dim 32
+    python -m recipes.anomaly_detection --dataset faces/background --left-out sea --latent-dim 32
     python -m recipes.anomaly_detection --dataset fashion_mnist --left-out Bag --epochs 20
 
 Scores test images by the autoencoder's reconstruction loss, the VAE's bound and a Gaussian's
 likelihood, beside scikit-learn's isolation forest on the pixels; all four have seen the same
 images. Writes their ROC curves, the images that the VAE finds least and most anomalous, the loss
-curves, and the models.
+curves, and the models. What is left out must change many pixels: by these scores, faces at the sea
+are found (AUROC of 0.74 to 0.80 with --epochs 5 --limit 3000), faces with glasses are not (0.50 to
+0.52).
 """
 
 from pathlib import Path
