@@ -249,7 +249,7 @@ def test_a_subclassed_encoder(tmp_path):
         ({"decoder": decoder(shape=(8, 9, 1))}, r"image_shape \(8, 8, 1\).*\(None, 8, 9, 1\)"),
         ({"decoder": decoder(activation="sigmoid")}, "tanh"),
         ({"encoder": "convolutional"}, "must be a keras.Model; got str"),
-        ({"network": "unet"}, r"'unet'.*\['auto', 'convolutional', 'dense'\]"),
+        ({"network": "unet"}, r"'unet'.*\['auto', 'convolutional', 'dense', 'shallow'\]"),
         ({"reconstruction": "ssim"}, "'ssim'"),
         ({"latent_dim": 0}, "latent_dim"),
         ({"latent_dim": 2.5}, "latent_dim"),
