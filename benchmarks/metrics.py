@@ -247,15 +247,15 @@ def speed(run, folder):
     found = json.loads(output.read_text())
     print(f"\n| metric, {run.n:,} images a side, {keras.config.backend()} | seconds |\n|---|---|")
     for name, value in found.items():
-        print(f"| {name} | {value:.2f} |")
+        print(f"| {name} | {value:.3g} |")
     print(f"\n| metric, {run.rounds} rounds | features | kgen | torch-fidelity | ratio |")
     print("|---|---|---|---|---|", flush=True)
     for (name, what), path in pairs(folder, run.n).items():
         for metric in PEERS if what == "test" else ():
             ours, peer, (median, least, most) = by_turns(run, folder, path, metric)
             print(
-                f"| {metric} | {name} | {statistics.median(ours):.2f} s | "
-                f"{statistics.median(peer):.2f} s | **{median:.2f}** ({least:.2f} to {most:.2f}) |",
+                f"| {metric} | {name} | {statistics.median(ours):.3g} s | "
+                f"{statistics.median(peer):.3g} s | **{median:.2f}** ({least:.2f} to {most:.2f}) |",
                 flush=True,
             )
 
