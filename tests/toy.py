@@ -111,3 +111,12 @@ def make_discriminator(dropout=0.1, dtype=None):
 def points(n=640, seed=0):
     rng = np.random.default_rng(seed)
     return (rng.normal(size=(n, 2)) * 0.1 + [1, 2]).astype("float32")
+
+
+def compiled():
+    """The same model each time, whatever was built before it in this process."""
+    keras.utils.clear_session()  # without XLA, TensorFlow's last bits follow the layers' names
+    keras.utils.set_random_seed(3)
+    model = ToyGAN(k=2)
+    model.compile()
+    return model

@@ -13,11 +13,12 @@ import argparse
 import json
 import pathlib
 import sys
+import zipfile
 
 import keras
 import numpy as np
 
-from kgen import data, metrics, zoo
+from kgen import data, metrics, plots, zoo
 from kgen.metrics.features import NAMES
 
 
@@ -40,19 +41,26 @@ def parse(argv):
     add("--image-size", type=int, help="side of the images; that of FAKE by default")
     add("--seed", type=int, default=0)
     add("--json", type=pathlib.Path, help="file to write the numbers to")
+    add("--neighbours", type=pathlib.Path, help="PNG of the images nearest to training images")
     return parser.parse_args(argv)
 
 
 def generated(run):
     """What is to be measured, uint8 `(N, H, W, C)`."""
     if run.fake.endswith(".keras") or run.fake in zoo.list():
-        path = run.fake.endswith(".keras")
-        model = keras.saving.load_model(run.fake) if path else zoo.load(run.fake)
+        model = loaded(run.fake) if run.fake.endswith(".keras") else zoo.load(run.fake)
         if not callable(getattr(model, "generate", None)):
             raise ValueError(f"{run.fake} is a {type(model).__name__}, which does not generate.")
         images = data.to_uint8(model.generate(run.n, seed=run.seed))
         return images if run.image_size is None else _resized(images, run.image_size)
     return _pixels(data.load(run.fake, image_size=run.image_size), run.n)
+
+
+def loaded(path):
+    """The model of a file."""
+    if pathlib.Path(path).exists() and not zipfile.is_zipfile(path):  # Keras says: not found
+        raise ValueError(f"{path} is no complete .keras file: was it cut off?.")
+    return keras.saving.load_model(path)
 
 
 def real(run, name, split, shape):
@@ -81,6 +89,16 @@ def _resized(images, size):
     return data.ImageDataset(images).at_resolution(size).fetch(np.arange(len(images)))
 
 
+def draw_neighbours(found, path):
+    """Write the generated images that are nearest to training images, and these."""
+    if "memorisation" not in found.results:
+        why = found.left_out.get("memorisation", "--metrics leaves memorisation out.")
+        raise ValueError(f"--neighbours cannot be drawn: {why}")
+    memory = found.results["memorisation"]
+    title = f"The generated images nearest to training images; distance ratio {memory.ratio:.2f}"
+    plots.strips(memory.closest(), ["generated", "training"], title=title, path=path)
+
+
 def features_of(run):
     """The features by the name that is given, or that suit the real images."""
     known = metrics.judge_for(run.real)
@@ -102,6 +120,8 @@ def main(argv=None):
         if run.json:
             about = {"real": run.real, "fake": run.fake, "seed": run.seed}
             run.json.write_text(json.dumps(about | found.as_dict(), indent=2) + "\n")
+        if run.neighbours:
+            draw_neighbours(found, run.neighbours)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"python -m kgen.metrics: {error}", file=sys.stderr)
         return 2

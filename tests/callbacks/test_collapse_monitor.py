@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from ring_gan import GAN, WassersteinGAN, fit
-from toy import ToyGAN, points
+from toy import compiled, points
 
 from kgen.callbacks import CollapseMonitor, TrainingCheckpoint
 from kgen.data import ImageDataset, toy2d
@@ -232,14 +232,6 @@ def test_samples_that_are_not_finite_are_a_warning():
 # Real training.
 
 
-def toy():
-    keras.utils.clear_session()  # without XLA, TensorFlow's last bits follow the layers' names
-    keras.utils.set_random_seed(3)
-    model = ToyGAN(k=2)
-    model.compile()
-    return model
-
-
 def train(model, *callbacks, epochs=4):
     x = points(256)
     return model.fit(x, batch_size=32, epochs=epochs, verbose=0, callbacks=[*callbacks]).history
@@ -250,14 +242,14 @@ def same(a, b):
 
 
 def test_training_is_left_alone_and_resumed(tmp_path):
-    alone = toy()
+    alone = compiled()
     train(alone)
-    watched = toy()
+    watched = compiled()
     whole = CollapseMonitor(points(), n=100, patience=2)
     history = train(watched, whole)
     assert same(state.capture(watched), state.capture(alone))
     for epochs in (2, 4):
-        resumed = toy()
+        resumed = compiled()
         monitor = CollapseMonitor(points(), n=100, patience=2)
         again = train(resumed, monitor, TrainingCheckpoint(tmp_path), epochs=epochs)
     assert again == history and same(state.capture(resumed), state.capture(alone))

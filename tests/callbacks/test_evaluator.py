@@ -5,7 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
-from toy import ToyGAN, points
+from toy import compiled, points
 
 import kgen
 from kgen.callbacks import Evaluator, TrainingCheckpoint
@@ -13,14 +13,6 @@ from kgen.data import ImageDataset, to_uint8
 from kgen.engine import state
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 1), "uint8")
-
-
-def toy():
-    keras.utils.clear_session()  # without XLA, TensorFlow's last bits follow the layers' names
-    keras.utils.set_random_seed(3)
-    model = ToyGAN(k=2)
-    model.compile()
-    return model
 
 
 def vae():
@@ -71,7 +63,7 @@ def level(real, generated):
 
 def test_training_is_left_alone_bit_for_bit():
     for make, x, evaluator in (
-        (toy, points(256), Evaluator({"offset": offset}, points(), n=50)),
+        (compiled, points(256), Evaluator({"offset": offset}, points(), n=50)),
         (vae, IMAGES, Evaluator(["fid", "recall", "ms_ssim"], IMAGES, "pixels", n=20)),
     ):
         alone = make()
@@ -153,11 +145,11 @@ def test_resumed_runs_go_on(tmp_path):
 
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
-    model = toy()
+    model = compiled()
     whole = train(model, *callbacks(tmp_path / "whole"), epochs=5).history
     with pytest.raises(InterruptedError):
-        train(toy(), *callbacks(tmp_path / "parts"), Cut(), epochs=5)
-    again = toy()
+        train(compiled(), *callbacks(tmp_path / "parts"), Cut(), epochs=5)
+    again = compiled()
     parts = train(again, *callbacks(tmp_path / "parts"), epochs=5).history
     np.testing.assert_array_equal(parts["val_offset"], whole["val_offset"])
     assert list(np.isnan(whole["val_offset"])) == [False, False, True, False, False]

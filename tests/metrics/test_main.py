@@ -33,6 +33,11 @@ def test_a_model_generates_at_its_own_size_and_another(capsys, tmp_path):
     model.fit(kgen.data.load("digits", image_size=14).take(200), verbose=0)
     model.save(path)
     command = ["digits", str(path), "--metrics", "fid", "--n", "50"]
+    picture = tmp_path / "neighbours.png"
+    names = ["--metrics", "memorisation", "--neighbours", str(picture)]
+    assert main(["digits", str(path), "--n", "50", *names]) == 0
+    assert picture.stat().st_size > 5000
+    capsys.readouterr()
     values = []
     for size in ([], ["--image-size", "14"], ["--image-size", "28"]):
         assert main([*command, *size]) == 0
@@ -46,10 +51,14 @@ def test_a_model_generates_at_its_own_size_and_another(capsys, tmp_path):
         (["toy2d/ring", "digits"], "pass --features"),
         (["digits", "toy2d/ring"], "pairs or points"),
         (["digits", "./nowhere"], "no file or folder"),
+        (["digits", "cut.keras"], "no complete .keras file"),
+        (["digits", "digits", "--n", "9", "--metrics", "fid", "--neighbours", "x"], "leaves memor"),
         (["digits", "digits", "--n", "1", "--metrics", "fid"], "at least 2"),
     ],
 )
-def test_mistakes_are_one_message(argv, message, capsys):
+def test_mistakes_are_one_message(argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cut.keras").write_bytes(b"PK but no more")
     assert main(argv) == 2
     said = capsys.readouterr().err
     assert said.startswith("python -m kgen.metrics: ") and message in said
