@@ -244,8 +244,10 @@ def main(argv=None):
     results = draw_factors(run, judge, test) if of_faces else draw_classes(run, judge, test)
     results |= {"parameters": loaded.count_params(), "kB": path.stat().st_size / 1000}
     if run.install:
-        Path(run.install).mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, run.install)
+        target = Path(run.install) / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target.with_suffix(".new"))  # a full disk leaves the judge that is there
+        target.with_suffix(".new").replace(target)
     _run.report(run, loaded, "", results)
     return judge
 
