@@ -85,11 +85,12 @@ def train(data, output, seed, epochs, batch_size):
 
 
 def export(path):
-    """Write the images of Fashion-MNIST, uint8, for both sides."""
+    """Write the images and labels of Fashion-MNIST, uint8, for both sides."""
     import kgen
 
-    sets = {s: kgen.data.load("fashion_mnist", s).images(n) for s, n in SIZES.items()}
-    arrays = {name: kgen.data.to_uint8(x)[..., 0] for name, x in sets.items()}
+    sets = {s: kgen.data.load("fashion_mnist", s) for s in SIZES}
+    arrays = {s: kgen.data.to_uint8(sets[s].images(n))[..., 0] for s, n in SIZES.items()}
+    arrays |= {f"{s}_labels": np.asarray(sets[s].labels, "uint8") for s in SIZES}
     np.savez(path, **arrays)
 
 

@@ -15,18 +15,35 @@ from kgen import (
     zoo,
 )
 from kgen.engine import GenerativeModel, MovingAverage, NonFiniteLoss
-from kgen.models import VAE, Autoencoder, Gaussian, GaussianMixture
+from kgen.models import (
+    ACGAN,
+    GAN,
+    VAE,
+    Autoencoder,
+    BiGAN,
+    ConditionalGAN,
+    Gaussian,
+    GaussianMixture,
+    InfoGAN,
+    SemiSupervisedGAN,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ACGAN",
+    "GAN",
     "VAE",
     "Autoencoder",
+    "BiGAN",
+    "ConditionalGAN",
     "Gaussian",
     "GaussianMixture",
     "GenerativeModel",
+    "InfoGAN",
     "MovingAverage",
     "NonFiniteLoss",
+    "SemiSupervisedGAN",
     "callbacks",
     "data",
     "engine",

@@ -168,7 +168,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         return inputs
 
     def input_signature(self):
-        """Shape and dtype of one input of `call`, without the batch axis."""
+        """Shape and dtype of one input of `call`, without the batch axis; a list for several."""
         return self.image_shape, "float32"
 
     def inference_networks(self):
@@ -440,8 +440,13 @@ class GenerativeModel(backend.Steps, keras.Model):
     def ensure_built(self):
         """Call the model once, symbolically: `save` and `export` need its input's shape."""
         if not self.built:
-            shape, dtype = self.input_signature()
-            self(keras.KerasTensor((None, *shape), dtype=dtype))
+            signature = self.input_signature()
+            many = isinstance(signature, list)
+            inputs = [
+                keras.KerasTensor((None, *shape), dtype)
+                for shape, dtype in (signature if many else [signature])
+            ]
+            self(inputs if many else inputs[0])
 
     # The steps.
 

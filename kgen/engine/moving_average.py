@@ -3,6 +3,7 @@
 import weakref
 
 import keras
+from keras import ops
 
 from kgen.engine import backend
 
@@ -12,9 +13,11 @@ class MovingAverage(keras.layers.Layer):
     """Exponential moving average of a network's weights, kept in a network of its own.
 
     After each `update()`, `average = decay * average + (1 - decay) * weights`; batch statistics and
-    other non-trainable weights are copied. Unlike an optimizer's `use_ema`, nothing ever overwrites
-    the trained weights. The average is not trainable and is saved with the model that holds it.
-    A network without trainable weights never moves, so it is its own average: no copy is made.
+    other non-trainable weights are copied. With `update(step)` the decay is at most
+    `(1 + step) / (10 + step)`, so that the first weights are soon forgotten. Unlike an optimizer's
+    `use_ema`, nothing ever overwrites the trained weights. The average is not trainable and is
+    saved with the model that holds it. A network without trainable weights never moves, so it is
+    its own average: no copy is made.
 
     Args:
         network: the `keras.Model` to follow, built.
@@ -51,8 +54,12 @@ class MovingAverage(keras.layers.Layer):
         """Apply the averaged network."""
         return self.model(*args, **kwargs)
 
-    def update(self):
-        """Move the average towards the network by `1 - decay`; copy what is not trained."""
+    def update(self, step=None):
+        """Move the average towards the network by `1 - decay`; copy what is not trained.
+
+        Args:
+            step: None, or the number of updates before this one, a number or an integer variable.
+        """
         if self.model is self._network():
             return
         moved, copied = ([], []), ([], [])
@@ -60,7 +67,10 @@ class MovingAverage(keras.layers.Layer):
             targets, sources = moved if source.trainable else copied
             targets.append(target)
             sources.append(source)
-        backend.move_averages(*moved, 1 - self.decay)
+        weight = 1 - self.decay
+        if step is not None:
+            weight = ops.maximum(weight, 9 / (10 + ops.cast(step, "float32")))
+        backend.move_averages(*moved, weight)
         backend.move_averages(*copied, 1.0)
 
 

@@ -1,21 +1,30 @@
 """Reusable Keras layers."""
 
+from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
+from kgen.layers.initializers import RandomNormal
 from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
+from kgen.layers.normalization import BatchNormalization, LayerNormalization
 from kgen.layers.sampling import Sampling
+from kgen.layers.spectral_normalization import SpectralNormalization
 
 __all__ = [
     "L1",
     "MSE",
+    "BatchNormalization",
     "Bernoulli",
     "Conv2D",
     "Conv2DTranspose",
     "Corruption",
+    "DifferentiableAugmentation",
     "Gaussian",
     "GaussianNoise",
+    "LayerNormalization",
     "Likelihood",
     "MaskingNoise",
+    "RandomNormal",
     "SaltAndPepper",
     "Sampling",
+    "SpectralNormalization",
 ]

@@ -6,11 +6,11 @@ from kgen.arguments import positive
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.random import SeedGenerator
 from kgen.layers import corruptions, likelihoods
-from kgen.models.latent_model import LatentModel, check_shapes, default_networks
+from kgen.models.latent_model import EncodingModel, check_shapes, default_networks
 
 
 @saving.register_keras_serializable("kgen")
-class Autoencoder(LatentModel):
+class Autoencoder(EncodingModel):
     r"""Autoencoder (Hinton and Salakhutdinov, 2006): $x \to z = f(x) \to \hat x = g(z)$.
 
     Minimises the reconstruction loss, by default the lecture's $\|x - \hat x\|_1$, summed over

@@ -12,14 +12,14 @@ from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
 from kgen.data.storage import progress
 from kgen.engine import feed
 from kgen.engine.random import host_generator
-from kgen.models.latent_model import LatentModel
+from kgen.models.latent_model import EncodingModel
 from kgen.models.principal_axes import PrincipalAxes, principal_axes
 
 ROWS = 256  # images in one product
 
 
 @saving.register_keras_serializable("kgen")
-class Gaussian(LatentModel):
+class Gaussian(EncodingModel):
     r"""Images as one multivariate Gaussian: the simplest generative model.
 
     $p(x) = N(x; \mu, C)$, $C = U \Lambda U^T + \sigma^2 (I - U U^T)$: the variance along the

@@ -1,4 +1,4 @@
-"""What models with a latent space share: decode, reconstruct, interpolate, generate."""
+"""What models with a latent space share: decode, generate; encode, reconstruct, interpolate."""
 
 import keras
 import numpy as np
@@ -10,24 +10,53 @@ from kgen.networks.autoencoders import NETWORKS
 
 
 class LatentModel(GenerativeModel):
-    """A model that encodes images to latents `(N, latent_dim)` and decodes latents to images.
+    """A model that decodes latents `(N, latent_dim)` to images.
 
-    A subclass has `latent_dim` and `encode`; what it decodes with is its `decoder`, unless it
-    defines `_decode`, from a tensor of latents to one of images.
+    A subclass has `latent_dim`; what it decodes with is its `decoder`, unless it defines `_decode`,
+    from a tensor of latents to one of images.
     """
-
-    def encode(self, images, batch_size=None):
-        """Latents of images: float32 `(N, latent_dim)`."""
-        raise NotImplementedError(f"{type(self).__name__} has to define encode(images).")
 
     def decode(self, latents, batch_size=None):
         """Images of latents `(N, latent_dim)`: float32 `(N, *image_shape)` in [-1, 1]."""
+        latents = self.latents_in(latents)
+        return self._in_range(self.infer(self._decode, latents, batch_size=batch_size))
+
+    def latents_in(self, latents):
+        """Check latents from outside and return them float32, `(N, latent_dim)`."""
         latents = np.asarray(ops.convert_to_numpy(latents), "float32")
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise ValueError(
                 f"latents must have shape (N, {self.latent_dim}); got {latents.shape}."
             )
-        return self._in_range(self.infer(self._decode, latents, batch_size=batch_size))
+        return latents
+
+    def generate(self, n, labels=None, seed=None, batch_size=None):
+        """Decode `n` latents from N(0, I): float32 `(n, *image_shape)` in [-1, 1].
+
+        The same seed gives the same latents on every backend; the first 8 of 16 are the 8.
+        """
+        self._refuse_labels(labels)
+        return self.decode(self.latents(n, self.latent_dim, seed), batch_size)
+
+    def _refuse_labels(self, labels):
+        if labels is not None:
+            raise ValueError(
+                f"This {type(self).__name__} is not conditional: generate takes no labels."
+            )
+
+    def _decode(self, latents):
+        return self.decoder(latents, training=False)
+
+    def _in_range(self, images):
+        return np.clip(images, -1, 1) if len(self.image_shape) == 3 else images
+
+
+class EncodingModel(LatentModel):
+    """A model that also encodes images to latents: a subclass defines `encode`."""
+
+    def encode(self, images, batch_size=None):
+        """Latents of images: float32 `(N, latent_dim)`."""
+        raise NotImplementedError(f"{type(self).__name__} has to define encode(images).")
 
     def reconstruct(self, images, batch_size=None):
         """Images after encoding and decoding: float32 `(N, *image_shape)` in [-1, 1]."""
@@ -52,26 +81,6 @@ class LatentModel(GenerativeModel):
         line = (1 - t) * start[:, None] + t * end[:, None]
         images = self.decode(line.reshape(-1, self.latent_dim), batch_size)
         return images.reshape(len(start), steps, *self.image_shape)
-
-    def generate(self, n, labels=None, seed=None, batch_size=None):
-        """Decode `n` latents from N(0, I): float32 `(n, *image_shape)` in [-1, 1].
-
-        The same seed gives the same latents on every backend; the first 8 of 16 are the 8.
-        """
-        self._refuse_labels(labels)
-        return self.decode(self.latents(n, self.latent_dim, seed), batch_size)
-
-    def _refuse_labels(self, labels):
-        if labels is not None:
-            raise ValueError(
-                f"This {type(self).__name__} is not conditional: generate takes no labels."
-            )
-
-    def _decode(self, latents):
-        return self.decoder(latents, training=False)
-
-    def _in_range(self, images):
-        return np.clip(images, -1, 1) if len(self.image_shape) == 3 else images
 
 
 def default_networks(name, image_shape):
@@ -100,7 +109,7 @@ def check_shapes(model, gaussian):
         gaussian: whether the encoder returns mean and log-variance.
     """
     shape, width = model.image_shape, model.latent_dim
-    outputs = _shapes(model.encoder, shape, "encoder", f"image_shape is {shape}")
+    outputs = output_shapes(model.encoder, shape, "encoder", f"image_shape is {shape}")
     if gaussian and outputs not in ([(None, width)] * 2, [(None, 2 * width)]):
         raise ValueError(
             f"The encoder must return mean and log-variance: two outputs of shape (N, {width}) or "
@@ -111,7 +120,7 @@ def check_shapes(model, gaussian):
             f"The encoder must return latents of shape (N, {width}), since latent_dim={width}; it "
             f"returns {outputs}."
         )
-    outputs = _shapes(model.decoder, (width,), "decoder", f"latent_dim is {width}")
+    outputs = output_shapes(model.decoder, (width,), "decoder", f"latent_dim is {width}")
     if outputs != [(None, *shape)]:
         raise ValueError(
             f"The decoder must return images of image_shape {shape}; it returns {outputs}."
@@ -128,16 +137,29 @@ def check_shapes(model, gaussian):
         )
 
 
-def _shapes(network, shape, name, reason):
-    """Shapes of a network's outputs for inputs of this shape, by a symbolic call."""
+def output_shapes(network, inputs, name, reason):
+    """Shapes of a network's outputs, by a symbolic call.
+
+    Args:
+        network: `keras.Model`.
+        inputs: shape of one input without the batch axis, or symbolic tensors.
+        name, reason: of the network and of these inputs, for the message.
+
+    Raises:
+        TypeError, ValueError: if it is no model, or does not take these inputs.
+    """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(f"The {name} must be a keras.Model; got {type(network).__name__}.")
+    if isinstance(inputs, tuple):
+        inputs = keras.KerasTensor((None, *inputs))
     try:
-        outputs = network(keras.KerasTensor((None, *shape)))
+        outputs = network(inputs)
     except (TypeError, ValueError) as error:
+        shapes = " and ".join(
+            f"(N, {', '.join(map(str, t.shape[1:]))})" for t in keras.tree.flatten(inputs)
+        )
         raise ValueError(
-            f"The {name} does not take inputs of shape (N, {', '.join(map(str, shape))}), but "
-            f"{reason}. Keras says: {error}"
+            f"The {name} does not take inputs of shape {shapes}, but {reason}. Keras says: {error}"
         ) from error
     if isinstance(outputs, dict):
         return {key: tuple(o.shape) for key, o in outputs.items()}

@@ -13,11 +13,11 @@ from kgen.engine.random import host_generator
 from kgen.layers import likelihoods
 from kgen.layers.sampling import Sampling
 from kgen.losses import kl_divergence
-from kgen.models.latent_model import LatentModel, check_shapes, default_networks
+from kgen.models.latent_model import EncodingModel, check_shapes, default_networks
 
 
 @keras.saving.register_keras_serializable("kgen")
-class VAE(LatentModel):
+class VAE(EncodingModel):
     r"""Variational autoencoder (Kingma and Welling, 2014; Rezende et al., 2014).
 
     Maximises the evidence lower bound, equation 7 of Kingma and Welling with one sample: minimises

@@ -6,5 +6,32 @@ from kgen.networks.autoencoders import (
     dense_decoder,
     dense_encoder,
 )
+from kgen.networks.gans import (
+    ADVERSARIAL_NETWORKS,
+    dcgan_discriminator,
+    dcgan_encoder,
+    dcgan_generator,
+    mlp_discriminator,
+    mlp_encoder,
+    mlp_generator,
+    resnet_discriminator,
+    resnet_encoder,
+    resnet_generator,
+)
 
-__all__ = ["convolutional_decoder", "convolutional_encoder", "dense_decoder", "dense_encoder"]
+__all__ = [
+    "ADVERSARIAL_NETWORKS",
+    "convolutional_decoder",
+    "convolutional_encoder",
+    "dcgan_discriminator",
+    "dcgan_encoder",
+    "dcgan_generator",
+    "dense_decoder",
+    "dense_encoder",
+    "mlp_discriminator",
+    "mlp_encoder",
+    "mlp_generator",
+    "resnet_discriminator",
+    "resnet_encoder",
+    "resnet_generator",
+]

@@ -1,0 +1,73 @@
+"""Normalisation that can be differentiated twice, as gradient penalties need.
+
+TensorFlow's `tf.nn.moments`, which Keras's own layers take there, lets no gradient through the mean
+within the variance. First derivatives are right without it, second ones are not.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kgen")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` with right second derivatives on every backend.
+
+    The same arguments, weights and outputs; no `mask` (Ioffe and Szegedy, 2015).
+    """
+
+    def _moments(self, inputs, mask):
+        if mask is not None:
+            raise ValueError(f"{type(self).__name__} takes no mask; use the layer of Keras.")
+        return _moments(inputs, self._reduction_axes)
+
+
+@keras.saving.register_keras_serializable("kgen")
+class LayerNormalization(keras.layers.Layer):
+    """Normalise each image over rows, columns and channels, then scale and shift each channel.
+
+    What WGAN-GP puts in the place of batch normalisation in its critic (Ba et al., 2016; Gulrajani
+    et al., 2017, section 4): a penalty for each image wants images that do not depend on each
+    other.
+
+    Args:
+        epsilon: added to the variance.
+        **kwargs: as in Keras.
+
+    Call arguments:
+        inputs: `(N, ..., channels)`.
+
+    Returns:
+        As the inputs; statistics are computed in float32.
+    """
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = float(epsilon)
+
+    def build(self, input_shape):
+        """Make scale and shift, one of each channel."""
+        self.gamma = self.add_weight(shape=input_shape[-1:], initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="beta")
+
+    def call(self, inputs):
+        """See the class."""
+        x = ops.cast(inputs, "float32")
+        mean, variance = _moments(x, tuple(range(1, len(inputs.shape))), keepdims=True)
+        x = (x - mean) * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(x, self.compute_dtype) * self.gamma + self.beta
+
+    def compute_output_shape(self, input_shape):
+        """That of the inputs."""
+        return input_shape
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def _moments(x, axes, keepdims=False):
+    """Mean and variance in float32, of two passes."""
+    x = ops.cast(x, "float32")
+    mean = ops.mean(x, axes, keepdims=True)
+    variance = ops.mean(ops.square(x - mean), axes, keepdims=keepdims)
+    return (mean if keepdims else ops.squeeze(mean, axes)), variance

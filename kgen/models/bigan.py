@@ -1,0 +1,119 @@
+"""BiGAN: an encoder that is trained with the two players."""
+
+import keras
+from keras import ops
+
+from kgen.losses import ADVERSARIAL_LOSSES
+from kgen.models.gan import GAN, check_outputs, constant, symbolic
+from kgen.models.latent_model import EncodingModel
+from kgen.networks.gans import ADVERSARIAL_NETWORKS
+
+
+@keras.saving.register_keras_serializable("kgen")
+class BiGAN(EncodingModel, GAN):
+    r"""Bidirectional GAN (Donahue et al., 2017): it learns to encode as well.
+
+    The discriminator tells pairs of a real image and its code, $(x, E(x))$, from pairs of a
+    generated image and its latent, $(G(z), z)$; encoder and generator together fool it (equation
+    3). At the optimum E inverts G (theorem 2), so images can be encoded, reconstructed and
+    interpolated.
+
+    Args:
+        image_shape: as in `GAN`.
+        encoder: `keras.Model` from images to latents `(N, latent_dim)`.
+        discriminator: `keras.Model` from `[images, latents]` to scores `(N, 1)`.
+        **kwargs: all other arguments of `GAN`; a penalty is one of the images' gradient.
+
+    Example:
+
+    ```python
+    gan = kgen.BiGAN((28, 28))
+    gan.compile()
+    gan.fit(x, epochs=20)
+    kgen.plots.reconstructions(x[:10], gan.reconstruct(x[:10]))
+    ```
+    """
+
+    players = {"discriminator": ["discriminator"], "generator": ["generator", "encoder"]}
+
+    def __init__(self, image_shape, latent_dim=50, encoder=None, **kwargs):
+        super().__init__(image_shape, latent_dim, encoder=encoder, **kwargs)
+
+    def make_discriminator(self, dtype, **options):
+        """A discriminator of images and latents."""
+        return super().make_discriminator(dtype, latent_dim=self.latent_dim, **options)
+
+    def make_others(self, dtype):
+        """The encoder."""
+        if not hasattr(self, "encoder"):
+            _, _, make = ADVERSARIAL_NETWORKS[self.network]
+            self.encoder = make(self.image_shape, self.latent_dim, dtype=dtype)
+
+    # The algorithm.
+
+    def update(self, batch):
+        """K steps of the discriminator on pairs, then one of generator and encoder."""
+        for images in self.minibatches(batch):
+            real = constant(self.encoded(images, training=True))
+            fake = constant(self.sample(images, training=True))
+            d_loss, scores = self.discriminator_step(real, fake)
+        g_loss = self.minimize("generator", self.generator_loss, images)
+        self.generator_average.update(self.step)
+        return {"discriminator_loss": d_loss, "generator_loss": g_loss, **scores}
+
+    def measure(self, batch):
+        """The losses of a batch, from new latents."""
+        real, fake = self.encoded(batch, training=False), self.sample(batch, training=False)
+        d_loss, scores = self.discriminator_loss(real, fake, training=False)
+        g_loss = self.generator_loss(batch, training=False)
+        return {"discriminator_loss": d_loss, "generator_loss": g_loss, **scores}
+
+    def encoded(self, images, training):
+        """Images and their codes."""
+        return images, ops.cast(self.encoder(images, training=training), "float32")
+
+    def sample(self, real, training):
+        """Generated images and their latents."""
+        latents = self.noise(real)
+        return self.generator(latents, training=training), latents
+
+    def generator_loss(self, images, training):
+        """Pairs of either kind shall be taken for the other."""
+        real_score, *_ = self.judged(self.encoded(images, training), training)
+        fake_score, *_ = self.judged(self.sample(images, training), training)
+        loss = ADVERSARIAL_LOSSES[self.adversarial]
+        if self.adversarial == "minimax":
+            return -loss.discriminator(real_score, fake_score)
+        return loss.discriminator(fake_score, real_score)
+
+    # What a user asks for.
+
+    def encode(self, images, batch_size=None):
+        """Codes of images: float32 `(N, latent_dim)`."""
+        return self.infer(self._encode, self.images_in(images), batch_size=batch_size)
+
+    def scores(self, images, batch_size=None):
+        """Raw outputs of the discriminator for images and their codes, float32 `(N,)`."""
+        return super().scores(images, batch_size)
+
+    def inference_networks(self):
+        """The average of the generator, and the encoder."""
+        return {**super().inference_networks(), "encoder": self.encoder}
+
+    def _encode(self, images):
+        return self.encoded(images, training=False)[1]
+
+    def _scores(self, images):
+        return super()._scores(*self.encoded(images, training=False))
+
+    def check_networks(self):
+        """Raise a `ValueError` unless the networks fit each other and the images."""
+        super().check_networks()
+        inputs, reason = GAN.discriminator_inputs(self)
+        codes = {"latents of shape": (self.latent_dim,)}
+        check_outputs(self.encoder, inputs, reason, codes, "encoder")
+
+    def discriminator_inputs(self):
+        """Images and latents."""
+        inputs = [symbolic(self.image_shape), symbolic((self.latent_dim,))]
+        return inputs, "it must take images and latents"

@@ -1,0 +1,103 @@
+"""A classifier that learns from few labels, with a generator's help."""
+
+import keras
+from keras import ops
+
+from kgen.losses import feature_matching
+from kgen.models.conditional import LabelledGAN
+from kgen.models.gan import parts
+
+
+@keras.saving.register_keras_serializable("kgen")
+class SemiSupervisedGAN(LabelledGAN):
+    r"""Semi-supervised GAN with feature matching (Salimans et al., 2016, sections 3.1 and 5).
+
+    The discriminator is a classifier of K classes with logits l, and takes an image for real with
+    probability $D(x) = Z / (Z + 1)$, $Z = \sum_k \exp l_k(x)$. It minimises the cross-entropy of
+    images with labels and the GAN's loss on all images. The generator minimises
+    $\|E f(x) - E f(G(z))\|_2^2$, with f the features from which the logits are computed.
+
+    Args:
+        image_shape: as in `GAN`.
+        num_classes: K. `fit` takes images and labels from 0 to K - 1, and -1 where there is none.
+        discriminator: `keras.Model` from images to `[logits (N, num_classes), features (N, D)]`.
+        **kwargs: all other arguments of `GAN`; the loss is `"non_saturating"`.
+
+    Example:
+
+    ```python
+    y[100:] = -1
+    gan = kgen.SemiSupervisedGAN((28, 28), num_classes=10)
+    gan.compile()
+    gan.fit(x, y, epochs=20)
+    gan.classify(x_test).argmax(axis=1)
+    ```
+    """
+
+    least_label = -1
+
+    def make_discriminator(self, dtype, **options):
+        """A classifier that also returns its features."""
+        network = super().make_discriminator(dtype, **options)
+        features = network.get_layer("features").output
+        classes = keras.layers.Dense(self.num_classes, dtype="float32", name="classes")(features)
+        return keras.Model(network.input, [classes, features], name="discriminator")
+
+    # The algorithm.
+
+    def sample(self, real, training):
+        """Generated images, without labels."""
+        return self.generator(self.noise(real), training=training)
+
+    def shown(self, batch):
+        """The images: their labels are for the discriminator to say."""
+        return parts(batch)[:1]
+
+    def judged(self, batch, training):
+        """Scores log Z `(N, 1)`, the classes' logits and the features."""
+        logits, features = super().judged(batch, training)
+        return _log_total(logits), logits, features
+
+    def discriminator_loss(self, real, fake, training):
+        """Cross-entropy of the images with labels, and the adversarial loss of all."""
+        (real_score, logits, _), (fake_score, *_) = (self.judged(x, training) for x in (real, fake))
+        loss, scores = self.told_apart(real_score, fake_score, real, fake, training)
+        labels = real[1]
+        known = ops.cast(labels >= 0, "float32")
+        errors = ops.sparse_categorical_crossentropy(
+            ops.maximum(labels, 0), ops.cast(logits, "float32"), from_logits=True
+        )
+        return loss + ops.sum(known * errors) / ops.maximum(ops.sum(known), 1.0), scores
+
+    def generator_loss(self, real, training):
+        """Features of generated images shall have the mean of those of real ones."""
+        *_, wanted = self.judged(real, training)
+        *_, found = self.judged(self.sample(real, training), training)
+        return feature_matching(wanted, found)
+
+    # What a user asks for.
+
+    def classify(self, images, batch_size=None):
+        """Probabilities of the classes, float32 `(N, num_classes)`."""
+        return self.infer(self._classify, self.images_in(images), batch_size=batch_size)
+
+    def inference_networks(self):
+        """The average of the generator, and the discriminator, which is the classifier."""
+        return {**super().inference_networks(), "discriminator": self.discriminator}
+
+    def _classify(self, images):
+        logits, _ = self.discriminator(images, training=False)
+        return ops.softmax(ops.cast(logits, "float32"))
+
+    def _scores(self, images):
+        logits, _ = self.discriminator(images, training=False)
+        return ops.reshape(_log_total(logits), (-1,))
+
+    def judgements(self):
+        """Shapes of the discriminator's outputs by what they are."""
+        return {"logits of shape": (self.num_classes,), "features of shape": (None,)}
+
+
+def _log_total(logits):
+    """Logarithm of Z, the sum of the exponentials, `(N, 1)`."""
+    return ops.logsumexp(ops.cast(logits, "float32"), axis=-1, keepdims=True)
