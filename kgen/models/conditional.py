@@ -23,7 +23,7 @@ class LabelledGAN(GAN):
 
     takes_labels = True
 
-    def __init__(self, image_shape, num_classes, latent_dim=100, **kwargs):
+    def __init__(self, image_shape, num_classes, latent_dim=None, **kwargs):
         self.num_classes = positive(num_classes, "num_classes")  # the networks are made with it
         super().__init__(image_shape, latent_dim, **kwargs)
 
@@ -170,7 +170,7 @@ class ACGAN(ConditionalGAN):
     """
 
     def __init__(
-        self, image_shape, num_classes, latent_dim=100, classification_weight=1.0, **kwargs
+        self, image_shape, num_classes, latent_dim=None, classification_weight=1.0, **kwargs
     ):
         self.classification_weight = float(classification_weight)
         super().__init__(image_shape, num_classes, latent_dim, **kwargs)

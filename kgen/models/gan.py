@@ -1,8 +1,8 @@
 """The generative adversarial network."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
+from functools import partial
 
 import keras
 from keras import ops, tree
@@ -12,13 +12,13 @@ from kgen.data.ranges import normalize_image_shape
 from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
 from kgen.layers.augmentation import DifferentiableAugmentation
-from kgen.losses import ADVERSARIAL_LOSSES, WeightClipping, get_penalty
+from kgen.losses import ADVERSARIAL_LOSSES, R1, WeightClipping, get_penalty
 from kgen.models.latent_model import LatentModel, output_shapes
 from kgen.networks.gans import ADVERSARIAL_NETWORKS
 
 serialize = keras.saving.serialize_keras_object
 Adam, RMSprop = keras.optimizers.Adam, keras.optimizers.RMSprop
-ADAM = functools.partial(Adam, 2e-4, 0.5)  # Radford et al. (2016), section 4
+ADAM = partial(Adam, 2e-4, 0.5)  # Radford et al. (2016), section 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Variant:
 
     network: str
     loss: str
-    penalty: str = "none"
+    penalty: str | R1 = "none"
     discriminator_steps: int = 1
     normalization: str = "none"
     optimizer: Callable = ADAM
@@ -45,9 +45,7 @@ VARIANTS = {
     # Radford et al. (2016).
     "dcgan": Variant("dcgan", "non_saturating", normalization="batch"),
     # Arjovsky et al. (2017), Algorithm 1.
-    "wgan": Variant(
-        "dcgan", "wasserstein", "weight_clipping", 5, "batch", functools.partial(RMSprop, 5e-5)
-    ),
+    "wgan": Variant("dcgan", "wasserstein", "weight_clipping", 5, "batch", partial(RMSprop, 5e-5)),
     # Gulrajani et al. (2017), Algorithm 1: layers are normalised in the place of batches.
     "wgan_gp": Variant(
         "dcgan",
@@ -55,14 +53,16 @@ VARIANTS = {
         "gradient_penalty",
         5,
         "layer",
-        functools.partial(Adam, 1e-4, 0, 0.9),
+        partial(Adam, 1e-4, 0, 0.9),
     ),
     # Mao et al. (2017), section 4.
     "lsgan": Variant("dcgan", "least_squares", normalization="batch"),
     # Miyato et al. (2018), the standard CNN; hinge loss, equation 16.
     "sngan": Variant("dcgan", "hinge", normalization="spectral"),
-    # Mescheder et al. (2018): the penalty makes training converge; the default for points.
+    # Mescheder et al. (2018): the penalty makes training converge.
     "r1": Variant("dcgan", "non_saturating", "r1"),
+    # The same for points, whose densities are sharp: a small weight lets the discriminator be so.
+    "points": Variant("mlp", "non_saturating", R1(0.02), optimizer=partial(Adam, 2e-3, 0.5, 0.9)),
 }
 """Published settings by name; what is passed to the constructor wins."""
 
@@ -78,11 +78,11 @@ class GAN(LatentModel):
 
     Args:
         image_shape: `(H, W)`, `(H, W, C)`, or `(D,)` for points.
-        latent_dim: width of the latent.
+        latent_dim: width of the latent; by default 100 for images, 2 for points.
         variant: a published setting of network, loss, penalty, k and optimizers, a key of
             `kgen.models.gan.VARIANTS`: `"gan"`, `"dcgan"`, `"wgan"`, `"wgan_gp"`, `"lsgan"`,
-            `"sngan"`, `"r1"`; or `"auto"`: `"dcgan"` for images, `"r1"` for points. The arguments
-            that follow win where they are given.
+            `"sngan"`, `"r1"`, `"points"`; or `"auto"`: `"dcgan"` for images, `"points"` for points.
+            The arguments that follow win where they are given.
         loss: `"minimax"`, Algorithm 1 as printed; `"non_saturating"`, `"wasserstein"`,
             `"least_squares"`, `"hinge"`, `"relativistic"`, `"relativistic_average"`.
         penalty: of the discriminator: `"gradient_penalty"`, `"r1"`, `"weight_clipping"`, one of
@@ -122,7 +122,7 @@ class GAN(LatentModel):
     def __init__(
         self,
         image_shape,
-        latent_dim=100,
+        latent_dim=None,
         variant="auto",
         loss=None,
         penalty=None,
@@ -139,10 +139,12 @@ class GAN(LatentModel):
         image_shape = normalize_image_shape(image_shape)
         super().__init__(image_shape, **kwargs)
         if variant == "auto":
-            variant = "dcgan" if len(image_shape) == 3 else "r1"
+            variant = "dcgan" if len(image_shape) == 3 else "points"
         row = VARIANTS[_known(variant, VARIANTS, "variant")]
         if len(image_shape) == 1:
             row = dataclasses.replace(row, network="mlp", normalization="none")
+        if latent_dim is None:
+            latent_dim = 100 if len(image_shape) == 3 else 2
         self.variant, self.latent_dim = variant, positive(latent_dim, "latent_dim")
         self.network = _known(network or row.network, ADVERSARIAL_NETWORKS, "network")
         self.normalization = normalization or row.normalization
