@@ -4,6 +4,7 @@ from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
 from kgen.layers.initializers import RandomNormal
+from kgen.layers.labels import OneHot
 from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
 from kgen.layers.normalization import BatchNormalization, LayerNormalization
 from kgen.layers.sampling import Sampling
@@ -23,6 +24,7 @@ __all__ = [
     "LayerNormalization",
     "Likelihood",
     "MaskingNoise",
+    "OneHot",
     "RandomNormal",
     "SaltAndPepper",
     "Sampling",

@@ -73,9 +73,8 @@ class ConditionalGAN(LabelledGAN):
     r"""Conditional GAN (Mirza and Osindero, 2014): generator and discriminator are told the label.
 
     $\min_G \max_D E \log D(x | y) + E \log(1 - D(G(z | y) | y))$ (equation 2), with generated
-    images for the labels of the real ones. By default the generator sees an embedding of the label
-    beside the latent, and the discriminator's score has a term for each label, the inner product of
-    features and embedding (Miyato and Koyama, 2018, equation 3).
+    images for the labels of the real ones. By default the label is a one-hot vector beside the
+    latent, and further channels of the image for the discriminator.
 
     Args:
         image_shape: as in `GAN`.

@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.initializers import RandomNormal
+from kgen.layers.labels import OneHot
 from kgen.layers.normalization import BatchNormalization, LayerNormalization
 from kgen.layers.spectral_normalization import SpectralNormalization
 
@@ -27,7 +28,6 @@ __all__ = [
 _LAST = "channels_last"  # whatever Keras is configured for: images are NHWC
 _NORMALIZATIONS = ("batch", "layer", "spectral", None)
 _OF_POINTS = (128, 128, 128)  # widths of the hidden layers
-_LABEL_WIDTH = 50  # of the embedding of a class that a generator sees
 _JOINT_WIDTH = 512  # of the layer that sees an image's features and its latent
 
 
@@ -41,7 +41,7 @@ def mlp_generator(image_shape, latent_dim, *, num_classes=None, hidden=None, dty
         image_shape: `(H, W, C)`, or `(D,)` for points.
         latent_dim: width of the latent.
         num_classes: makes it conditional: the inputs are then `[latents, labels]`, the labels int32
-            `(N,)`, and an embedding of the label is concatenated with the latent.
+            `(N,)`, and the label is concatenated with the latent as a one-hot vector.
         hidden: widths of the hidden layers, ReLUs; by default 256, 512 for
             images and 128, 128, 128 for points.
         dtype: Keras dtype policy; the output is float32.
@@ -89,8 +89,8 @@ def mlp_discriminator(
     Raises:
         ValueError: for an unknown normalization, or both `num_classes` and `latent_dim`.
     """
-    images, x = _mlp_features(image_shape, normalization, hidden, dtype)
-    return _discriminator(images, x, num_classes, latent_dim, heads, normalization, dtype=dtype)
+    inputs, x = _mlp_features(image_shape, num_classes, normalization, hidden, dtype)
+    return _discriminator(inputs, x, latent_dim, heads, normalization, dtype=dtype)
 
 
 def mlp_encoder(image_shape, latent_dim, *, normalization=None, hidden=None, dtype=None):
@@ -106,20 +106,20 @@ def mlp_encoder(image_shape, latent_dim, *, normalization=None, hidden=None, dty
     Returns:
         `keras.Model` from `(N, *image_shape)` to `(N, latent_dim)`.
     """
-    images, x = _mlp_features(image_shape, normalization, hidden, dtype)
+    images, x = _mlp_features(image_shape, None, normalization, hidden, dtype)
     return _encoder(images, x, latent_dim, normalization)
 
 
-def _mlp_features(image_shape, normalization, hidden, dtype):
+def _mlp_features(image_shape, num_classes, normalization, hidden, dtype):
     of_images = len(_checked_shape(image_shape)) == 3
     _check_normalization(normalization)
-    images = keras.Input(image_shape)
-    x = layers.Flatten(_LAST, dtype=dtype)(images)
+    inputs, x = _labelled_inputs(image_shape, num_classes, dtype)
+    x = layers.Flatten(_LAST, dtype=dtype)(x)
     for i, width in enumerate(_widths(hidden, (512, 256) if of_images else _OF_POINTS)):
         how = normalization if i else _of_weights(normalization)
         x = _weighted(layers.Dense(width, use_bias=_has_bias(how), dtype=dtype), how)(x)
         x = layers.ReLU(dtype=dtype)(_normalized(x, how, dtype))
-    return images, x
+    return inputs, x
 
 
 def _widths(hidden, default):
@@ -141,7 +141,7 @@ def dcgan_generator(image_shape, latent_dim, *, num_classes=None, filters=64, dt
         image_shape: `(H, W, C)`; sides of any size from 8, also odd ones.
         latent_dim: width of the latent.
         num_classes: makes it conditional: the inputs are then `[latents, labels]`, the labels int32
-            `(N,)`, and an embedding of the label is concatenated with the latent.
+            `(N,)`, and the label is concatenated with the latent as a one-hot vector.
         filters: channels of the last stage but one; they double with each stage towards the latent,
             up to eight times as many.
         dtype: Keras dtype policy; the output is float32.
@@ -196,9 +196,9 @@ def dcgan_discriminator(
 
     Args:
         image_shape: `(H, W, C)`; sides of any size from 8, also odd ones.
-        num_classes: makes it conditional: the inputs are then `[images, labels]`, the labels int32
-            `(N,)`, and the score is the projection discriminator's (Miyato and Koyama, 2018,
-            equation 3): `linear(features) + sum(embedding(label) * features)`.
+        num_classes: makes it conditional (Mirza and Osindero, 2014): the inputs are then `[images,
+            labels]`, the labels int32 `(N,)`, and the first layer sees the label as `num_classes`
+            further channels, one of ones and the others of zeros.
         latent_dim: makes it a discriminator of pairs (BiGAN; Donahue et al., 2017): the inputs are
             then `[images, latents]`, and a hidden layer of 512 sees features and latent.
         heads: further outputs, as a dictionary from name to width: linear layers of these names on
@@ -219,10 +219,8 @@ def dcgan_discriminator(
         ValueError: for points, images with sides below 8, an unknown normalization, or both
             `num_classes` and `latent_dim`.
     """
-    images, x = _dcgan_features(image_shape, normalization, filters, dtype)
-    return _discriminator(
-        images, x, num_classes, latent_dim, heads, normalization, _small_normal, dtype
-    )
+    inputs, x = _dcgan_features(image_shape, num_classes, normalization, filters, dtype)
+    return _discriminator(inputs, x, latent_dim, heads, normalization, _small_normal, dtype)
 
 
 def dcgan_encoder(image_shape, latent_dim, *, normalization="batch", filters=64, dtype=None):
@@ -238,14 +236,14 @@ def dcgan_encoder(image_shape, latent_dim, *, normalization="batch", filters=64,
     Returns:
         `keras.Model` from `(N, H, W, C)` to `(N, latent_dim)`.
     """
-    images, x = _dcgan_features(image_shape, normalization, filters, dtype)
+    images, x = _dcgan_features(image_shape, None, normalization, filters, dtype)
     return _encoder(images, x, latent_dim, normalization, _small_normal)
 
 
-def _dcgan_features(image_shape, normalization, filters, dtype):
+def _dcgan_features(image_shape, num_classes, normalization, filters, dtype):
     stages = len(_sizes(_checked_images(image_shape, "dcgan"), stop=8)) - 1
     _check_normalization(normalization)
-    images = x = keras.Input(image_shape)
+    inputs, x = _labelled_inputs(image_shape, num_classes, dtype)
     for i, channels in enumerate(_dcgan_filters(filters, stages)):
         how = normalization if i else _of_weights(normalization)
         convolution = Conv2D(
@@ -260,7 +258,7 @@ def _dcgan_features(image_shape, normalization, filters, dtype):
         )
         x = _weighted(convolution, how)(x)
         x = _leaky_relu(_normalized(x, how, dtype), dtype)
-    return images, x
+    return inputs, x
 
 
 def _dcgan_filters(filters, stages):
@@ -343,8 +341,8 @@ def resnet_discriminator(
         ValueError: for points, images with sides below 8, an unknown normalization, or both
             `num_classes` and `latent_dim`.
     """
-    images, x = _resnet_features(image_shape, normalization, filters, dtype)
-    return _discriminator(images, x, num_classes, latent_dim, heads, normalization, dtype=dtype)
+    inputs, x = _resnet_features(image_shape, num_classes, normalization, filters, dtype)
+    return _discriminator(inputs, x, latent_dim, heads, normalization, dtype=dtype)
 
 
 def resnet_encoder(image_shape, latent_dim, *, normalization=None, filters=128, dtype=None):
@@ -360,22 +358,22 @@ def resnet_encoder(image_shape, latent_dim, *, normalization=None, filters=128, 
     Returns:
         `keras.Model` from `(N, H, W, C)` to `(N, latent_dim)`.
     """
-    images, x = _resnet_features(image_shape, normalization, filters, dtype)
+    images, x = _resnet_features(image_shape, None, normalization, filters, dtype)
     return _encoder(images, x, latent_dim, normalization)
 
 
-def _resnet_features(image_shape, normalization, filters, dtype):
+def _resnet_features(image_shape, num_classes, normalization, filters, dtype):
     sizes = _sizes(_checked_images(image_shape, "resnet"), stop=12)
     _check_normalization(normalization)
-    images = keras.Input(image_shape)
-    x = _first_block(images, filters, normalization, dtype)
+    inputs, x = _labelled_inputs(image_shape, num_classes, dtype)
+    x = _first_block(x, filters, normalization, dtype)
     for _ in sizes[2:]:
         x = _block_down(x, filters, normalization, dtype, halve=True)
     for _ in range(2):
         x = _block_down(x, filters, normalization, dtype, halve=False)
     x = layers.ReLU(dtype="float32")(x)  # from here on in float32: sums over many pixels
     pool = ops.sum if normalization == "spectral" else ops.mean
-    return images, pool(x, axis=(1, 2))
+    return inputs, pool(x, axis=(1, 2))
 
 
 def _block_up(x, filters, size, dtype):
@@ -445,9 +443,21 @@ def _generator_inputs(latent_dim, num_classes, dtype):
     if num_classes is None:
         return latents, latents
     labels = keras.Input((), dtype="int32")
-    like_latents = RandomNormal(stddev=1.0)
-    label = layers.Embedding(num_classes, _LABEL_WIDTH, like_latents, dtype=dtype)(labels)
+    label = OneHot(num_classes, dtype=dtype)(labels)
     return [latents, labels], layers.Concatenate(dtype=dtype)([latents, label])
+
+
+def _labelled_inputs(image_shape, num_classes, dtype):
+    """Inputs of a discriminator, and the tensor that its first layer sees."""
+    images = keras.Input(image_shape)
+    if num_classes is None:
+        return images, images
+    labels = keras.Input((), dtype="int32")
+    label = OneHot(num_classes, dtype=dtype)(labels)
+    if len(image_shape) == 3:  # as maps: every pixel is told
+        label = layers.Reshape((1, 1, num_classes), dtype=dtype)(label)
+        label = layers.UpSampling2D(image_shape[:2], _LAST, dtype=dtype)(label)
+    return [images, labels], layers.Concatenate(dtype=dtype)([images, label])
 
 
 def _glorot_uniform(name="kernel_initializer"):
@@ -455,51 +465,31 @@ def _glorot_uniform(name="kernel_initializer"):
 
 
 def _discriminator(
-    images,
-    x,
-    num_classes,
-    latent_dim,
-    heads,
-    normalization,
-    initializer=_glorot_uniform,
-    dtype=None,
+    inputs, x, latent_dim, heads, normalization, initializer=_glorot_uniform, dtype=None
 ):
-    """Model from images, and labels or latents, to scores and heads.
+    """Model from inputs, and latents, to scores and heads.
 
     Args:
-        images: Keras tensor, the input.
-        x: Keras tensor, what the family makes of it.
+        inputs: Keras tensor of images, or a list of those of images and labels.
+        x: Keras tensor, what the family makes of them.
         initializer: function of an argument's name, which returns the argument.
     """
-    if num_classes is not None and latent_dim is not None:
-        raise ValueError(
-            "A discriminator takes labels (num_classes) or latents (latent_dim), not both; got "
-            f"num_classes={num_classes!r} and latent_dim={latent_dim!r}."
-        )
 
     def linear(width, **settings):
         return _weighted(layers.Dense(width, **settings, **initializer()), normalization)
 
-    inputs = images
     x = features = layers.Flatten(_LAST, dtype="float32", name="features")(x)
     if latent_dim is not None:
+        if isinstance(inputs, list):
+            raise ValueError(
+                "A discriminator takes labels (num_classes) or latents (latent_dim), not both; got "
+                f"both, latent_dim={latent_dim!r}."
+            )
         latents = keras.Input((latent_dim,))
-        inputs = [images, latents]
+        inputs = [inputs, latents]
         x = layers.Concatenate(dtype=dtype)([features, latents])
         x = _leaky_relu(linear(_JOINT_WIDTH, dtype=dtype)(x), dtype)
     score = linear(1, dtype="float32")(x)
-    if num_classes is not None:
-        labels = keras.Input((), dtype="int32")
-        inputs = [images, labels]
-        embedding = layers.Embedding(
-            num_classes,
-            features.shape[-1],
-            dtype="float32",
-            **initializer("embeddings_initializer"),
-        )
-        label = _weighted(embedding, normalization)(labels)
-        projection = layers.Dot(axes=1, dtype="float32")([label, features])
-        score = layers.Add(dtype="float32")([score, projection])
     outputs = [
         linear(width, dtype="float32", name=name)(features) for name, width in (heads or {}).items()
     ]

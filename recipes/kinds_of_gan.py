@@ -1,0 +1,195 @@
+r"""The kinds of GAN: conditional, AC-GAN, InfoGAN, BiGAN, semi-supervised; one figure each.
+
+    python -m recipes.kinds_of_gan
+    python -m recipes.kinds_of_gan --kinds infogan,semi_supervised --seeds 5
+    python -m recipes.kinds_of_gan --dataset fashion_mnist --epochs 20
+
+Trains each kind on the same images. Writes for the conditional GAN and the AC-GAN a column of
+samples for each class, for InfoGAN a row for each category of its code and what its continuous
+codes change, for BiGAN test images beside their reconstructions, and for the semi-supervised GAN
+its errors beside those of the same classifier on the labelled images alone. The same command goes
+on where it was interrupted.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.metrics import normalized_mutual_info_score
+
+import kgen
+from kgen import plots
+from recipes import _run
+from recipes._measured import Measured
+
+DEFAULTS = {
+    "output": Path("outputs/kinds_of_gan"),
+    "image_size": 28,
+    "epochs": 60,
+    "batch_size": 64,
+    "kinds": "conditional,ac_gan,infogan,bigan,semi_supervised",
+    "seeds": 1,
+    "labels": 100,  # of the semi-supervised GAN
+    "resume": True,
+}
+
+
+def train(run, model, arguments, images, test, name, seed):
+    """Train a kind of GAN with a seed; returns it."""
+    settings = type(run)(**{**vars(run), "seed": seed})
+    keras.utils.set_random_seed(seed)
+    arguments = {"seed": seed, **arguments}
+    return _run.train(settings, model, arguments, images, None, f"{name}-{seed}")[0]
+
+
+def conditional(run, images, test, seed, model=kgen.ConditionalGAN, name="conditional"):
+    """Samples by class; how often the judge sees the class that was asked for."""
+    gan = train(run, model, {"num_classes": images.num_classes}, images, test, name, seed)
+    classes = np.arange(images.num_classes)
+    title = f"{type(gan).__name__}: a column for each label, a row for each latent"
+    labels = [str(n) for n in images.class_names or classes]
+    latents = np.repeat(gan.latents(8, gan.latent_dim, seed), len(classes), axis=0)
+    drawn = gan.decode(latents, np.tile(classes, 8)).reshape(8, len(classes), *gan.image_shape)
+    columns = drawn.swapaxes(0, 1)
+    if seed == run.seed:
+        plots.strips(columns, labels, title=title, path=run.output / f"{name}.png")
+    asked = np.tile(classes, 100)
+    name, _, factor = (kgen.metrics.judge_for(run.dataset) or "").partition("/")
+    if not name:
+        return {}
+    seen = kgen.metrics.judge(name).labels(gan.generate(len(asked), asked, seed=seed))
+    return {"right labels": float(np.mean((seen[factor] if factor else seen) == asked))}
+
+
+def ac_gan(run, images, test, seed):
+    """The same of the AC-GAN, and how well its discriminator classifies test images."""
+    found = conditional(run, images, test, seed, kgen.ACGAN, "ac_gan")
+    gan = keras.saving.load_model(run.output / f"ac_gan-{seed}.keras")
+    right = gan.classify(test.images()).argmax(axis=1) == test.labels
+    return {**found, "test accuracy of the discriminator": float(right.mean())}
+
+
+def infogan(run, images, test, seed):
+    """Samples by code; how much the categories say of the labels, beside k-means."""
+    classes = images.num_classes
+    arguments = {"categories": classes, "codes": 2, "latent_dim": 62 + classes + 2}
+    gan = train(run, kgen.InfoGAN, arguments, images, test, "infogan", seed)
+    if seed == run.seed:
+        draw_codes(gan, seed, run.output / "infogan.png")
+    seen, labels = test.images(), test.labels
+    category = gan.code(seen)[0].argmax(axis=1)
+    flat = images.images().reshape(images.num_examples, -1)
+    clusters = KMeans(classes, n_init=4, random_state=seed).fit(flat)
+    by_pixels = clusters.predict(seen.reshape(len(seen), -1))
+    return {
+        "NMI of code and label": float(normalized_mutual_info_score(labels, category)),
+        "NMI of k-means and label": float(normalized_mutual_info_score(labels, by_pixels)),
+    }
+
+
+def draw_codes(gan, seed, path):
+    """A row for each category, along the first continuous code."""
+    steps = np.linspace(-1.5, 1.5, 9)
+    latents = np.zeros((gan.categories, len(steps), gan.latent_dim), "float32")
+    latents[..., : gan.noise_dim] = gan.latents(1, gan.noise_dim, seed)
+    for category in range(gan.categories):
+        latents[category, :, gan.noise_dim + category] = 1
+    latents[..., gan.noise_dim + gan.categories] = steps
+    drawn = gan.decode(latents.reshape(-1, gan.latent_dim))
+    drawn = drawn.reshape(gan.categories, len(steps), *gan.image_shape)
+    title = "InfoGAN: a row for each category, the first continuous code from left to right"
+    names = [f"category {c}" for c in range(gan.categories)]
+    plots.strips(drawn, names, [f"{s:.1f}" for s in steps], title=title, path=path)
+
+
+def bigan(run, images, test, seed):
+    """Test images, encoded and generated again."""
+    gan = train(run, kgen.BiGAN, {}, images, test, "bigan", seed)
+    seen = test.images()
+    again = gan.reconstruct(seen)
+    if seed == run.seed:
+        title = "BiGAN: test images, and what the generator makes of their codes"
+        plots.reconstructions(seen[:10], again[:10], title=title, path=run.output / "bigan.png")
+    error = np.square(again - seen).mean()
+    return {"squared error / that of the mean image": float(error / seen.var(axis=0).mean())}
+
+
+def semi_supervised(run, images, test, seed):
+    """Test errors with few labels: of the GAN, and of its classifier without the GAN."""
+    x, y = images.images(), np.asarray(images.labels)
+    few = labelled(y, run.labels, seed)
+    hidden = np.full(len(y), -1)
+    hidden[few] = y[few]
+    # As many images with labels as without, in each batch about half and half.
+    again = np.resize(few, len(y))
+    mixed = kgen.data.ImageDataset(
+        np.concatenate([x, x[again]]), np.concatenate([hidden, y[again]]), seed=seed
+    )
+    arguments = {"num_classes": images.num_classes}
+    gan = train(run, kgen.SemiSupervisedGAN, arguments, mixed, test, "semi_supervised", seed)
+    alone = alone_on(gan, x[few], y[few], run, seed)
+    seen, labels = test.images(), test.labels
+    return {
+        "test error, semi-supervised": float(np.mean(gan.classify(seen).argmax(1) != labels)),
+        f"test error, {len(few)} labels alone": float(np.mean(alone(seen) != labels)),
+    }
+
+
+def labelled(labels, count, seed):
+    """Where the images are that keep their labels: as many of each class."""
+    random, classes = np.random.default_rng(seed), np.unique(labels)
+    each = max(1, count // len(classes))
+    return np.concatenate([random.permutation(np.flatnonzero(labels == c))[:each] for c in classes])
+
+
+def alone_on(gan, x, y, run, seed):
+    """The discriminator's network, trained anew on the labelled images alone; returns labels."""
+    keras.utils.set_random_seed(seed)
+    fresh = kgen.SemiSupervisedGAN(gan.image_shape, gan.num_classes, seed=seed).discriminator
+    classifier = keras.Model(fresh.input, fresh.output[0])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(keras.optimizers.Adam(2e-4, 0.5), loss)
+    classifier.fit(x, y, batch_size=min(run.batch_size, len(x)), epochs=200, verbose=0)
+    return lambda images: classifier.predict(images, verbose=0).argmax(axis=1)
+
+
+KINDS = {f.__name__: f for f in (conditional, ac_gan, infogan, bigan, semi_supervised)}
+
+
+def draw_errors(found, path):
+    """Test errors of the semi-supervised GAN beside its classifier alone, a pair for each seed."""
+    figure, axes = plots.chart(6, 4, xlabels=["seed"])
+    for offset, (name, values) in zip((-0.2, 0.2), found.items(), strict=True):
+        axes.bar(np.arange(len(values)) + offset, np.array(values) * 100, 0.38, label=name)
+    axes.set_xticks(range(len(values)))
+    axes.set_ylabel("test error [%]")
+    axes.set_title("A classifier with few labels, with and without a generator's help")
+    axes.legend(frameon=False)
+    plots.save(figure, path)
+
+
+def main(argv=None):
+    """Train each kind with each seed, measure, draw; returns what was found."""
+    run = _run.parse(__doc__, argv, **DEFAULTS)
+    kinds = run.kinds.split(",")
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise SystemExit(f"Unknown kinds {unknown}; known are {list(KINDS)}.")
+    images, test = _run.load(run)
+    _run.choose_fastest(run, kgen.GAN, {"image_shape": images.image_shape}, images)
+    measured, results = Measured(run, free=("kinds", "seeds")), {}
+    for kind in kinds:
+        seeds = range(run.seed, run.seed + run.seeds)
+        parts = [measured.part(f"{kind}-{s}", KINDS[kind], run, images, test, s) for s in seeds]
+        for name in parts[0]:
+            values = [part[name] for part in parts]
+            results |= {f"{kind}, {name}, seed {s}": v for s, v in zip(seeds, values, strict=True)}
+        if kind == "semi_supervised":
+            errors = {name: [part[name] for part in parts] for name in parts[0]}
+            draw_errors(errors, run.output / "semi_supervised.png")
+    _run.report(run, None, "", results)
+    return results
+
+
+if __name__ == "__main__":
+    main()

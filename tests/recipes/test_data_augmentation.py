@@ -1,0 +1,50 @@
+"""Generated images as further training data: fair shares, fair comparisons, figures."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from recipes import data_augmentation
+
+SHORT = ["--epochs", "1", "--image-size", "8", "--batch-size", "16", "--labels", "40"]
+SHORT += ["--steps", "3", "--generated", "30", "--precision", "float32", "--jit", "off"]
+
+
+def test_from_data_to_figures(tmp_path):
+    found = data_augmentation.main([*SHORT, "--seeds", "1", "--output", str(tmp_path)])
+    ways = ["40 images", "+ shifts", "+ generated", "+ shifts, generated"]
+    assert [list(part) for part in found] == [ways]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert all(0 <= results[f"{way}, seed 0"] <= 1 for way in ways)
+    for name in ("images", "data_augmentation"):
+        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        assert min(pixels.shape[:2]) > 100 and pixels.std() > 5, name
+
+
+def test_few_are_drawn_evenly_and_by_the_seed():
+    labels = np.repeat(np.arange(10), 30)
+    images = np.arange(300).reshape(300, 1, 1, 1)
+    x, y = data_augmentation.few(images, labels, 50, seed=0)
+    assert (np.bincount(y) == 5).all() and len(np.unique(x)) == 50
+    assert (labels[x.ravel()] == y).all()
+    other, _ = data_augmentation.few(images, labels, 50, seed=1)
+    assert (x != other).any()
+
+
+def test_shifts_move_whole_images():
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 6, 6, 1))
+    moved = data_augmentation.shifted(np.repeat(image, 40, 0), np.random.default_rng(1))
+    padded = np.pad(image[0], ((2, 2), (2, 2), (0, 0)), "edge")
+    expected = [padded[r : r + 6, c : c + 6] for r in range(5) for c in range(5)]
+    found = [next(i for i, e in enumerate(expected) if np.array_equal(e, m)) for m in moved]
+    assert len(set(found)) > 10
+
+
+def test_batches_take_as_many_of_each_set():
+    sets = [(np.full((7, 2, 2, 1), value), np.full(7, value)) for value in (0, 1)]
+    run = SimpleNamespace(batch_size=16)
+    x, y = next(data_augmentation.batches(run, sets, False, seed=0))
+    assert x.shape == (16, 2, 2, 1) and np.bincount(y).tolist() == [8, 8]
+    assert (x[:, 0, 0, 0] == y).all()

@@ -1,0 +1,53 @@
+"""The kinds of GAN: figures, results, and the pieces that do not need a trained model."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes import kinds_of_gan
+
+SHORT = ["--limit", "200", "--epochs", "1", "--image-size", "8", "--batch-size", "32"]
+SHORT += ["--precision", "float32", "--jit", "off"]
+
+
+def test_from_data_to_figures(tmp_path, monkeypatch):
+    kinds = ["conditional", "infogan", "bigan", "semi_supervised"]
+    command = [*SHORT, "--kinds", ",".join(kinds), "--labels", "20", "--output", str(tmp_path)]
+    results = kinds_of_gan.main(command)
+    for name in kinds:
+        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        assert min(pixels.shape[:2]) > 100 and pixels.std() > 5, name
+        assert (tmp_path / f"{name}-0.keras").exists()
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert {**written, **results} == written
+    for name in (
+        "conditional, right labels, seed 0",
+        "infogan, NMI of code and label, seed 0",
+        "infogan, NMI of k-means and label, seed 0",
+        "semi_supervised, test error, semi-supervised, seed 0",
+        "semi_supervised, test error, 20 labels alone, seed 0",
+    ):
+        assert 0 <= written[name] <= 1, name
+    assert written["infogan, NMI of k-means and label, seed 0"] > 0.4  # of digits, that is known
+    assert written["bigan, squared error / that of the mean image, seed 0"] > 0
+
+    def trained(*args):
+        raise AssertionError("it was there already")
+
+    monkeypatch.setattr(kinds_of_gan, "train", trained)  # the same command repeats nothing
+    assert kinds_of_gan.main(command) == results
+
+
+def test_as_many_images_of_each_class_keep_their_labels():
+    labels = np.random.default_rng(0).integers(0, 10, 500)
+    at = kinds_of_gan.labelled(labels, 100, seed=1)
+    assert len(set(at)) == 100
+    assert (np.bincount(labels[at], minlength=10) == 10).all()
+    assert (at != kinds_of_gan.labelled(labels, 100, seed=2)).any()
+
+
+def test_an_unknown_kind_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"Unknown kinds \['stylegan'\]; known are \['conditional"):
+        kinds_of_gan.main([*SHORT, "--kinds", "stylegan", "--output", str(tmp_path)])
