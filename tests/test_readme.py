@@ -92,6 +92,18 @@ def test_a_users_own_model(tmp_path):
     assert model.predict(x[:3], verbose=0).shape == (3, 28, 28, 1)
 
 
+def test_the_lines_of_the_gan(monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(gan = .*?)```", readme, re.DOTALL)
+    fits = []
+    monkeypatch.setattr(kgen.GenerativeModel, "fit", lambda self, *a, **k: fits.append((a, k)))
+    names = {"kgen": kgen, "x": np.zeros((8, 28, 28), "uint8"), "y": np.arange(8)}
+    exec(lines, names)
+    assert names["gan"].adversarial == "hinge" and names["gan"].penalty.every == 16
+    assert [kwargs["epochs"] for _, kwargs in fits] == [20, 20]
+    assert names["labelled"].generate(8, labels=7).shape == (8, 28, 28, 1)
+
+
 def test_images_come_by_name(tmp_path, monkeypatch):
     """The README's own lines, on small folders and with generated celebrities."""
     import tensorflow_datasets as tfds
@@ -148,7 +160,7 @@ def test_imports_run_one_way():
         "arguments": [],
         "data": ["data"],
         "schedules": ["schedules"],
-        "losses": ["losses"],
+        "losses": ["losses", "engine"],
         "layers": ["layers"],
         "networks": ["networks", "layers"],
         "engine": ["engine", "data", "schedules"],
