@@ -4,10 +4,12 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import by_hand
 import keras
 import numpy as np
+from by_hand import numpy
 from keras import ops
-from scipy import stats
+from scipy import special, stats
 from toy import ToyGAN, points
 
 import kgen
@@ -21,7 +23,8 @@ class Case:
         name: of the case; `head` says whether it stands for its family on every backend.
         make: makes the model from keyword arguments (`dtype`, ...).
         data: training images.
-        by_hand: `evaluate` in NumPy: from model and images to losses by name.
+        labels: of the images, for models that take them.
+        by_hand: `evaluate` in NumPy: from model and images (and labels) to losses by name.
         wrong: images that the model must refuse, with the words that the error must hold.
         takes_steps: whether `fit` takes steps down a loss, which `compile` prepares.
     """
@@ -34,6 +37,16 @@ class Case:
     head: bool = False
     batch_size: int = 32
     takes_steps: bool = True
+    labels: np.ndarray | None = None
+
+    def first(self, n=None):
+        """The first images, and their labels where there are some, as a tuple."""
+        return tuple(a[:n] for a in (self.data, self.labels) if a is not None)
+
+    def with_data(self, images):
+        """The same case with other images, and as many labels."""
+        labels = None if self.labels is None else self.labels[: len(images)]
+        return dataclasses.replace(self, data=images, labels=labels)
 
 
 def digits(n=160):
@@ -42,18 +55,21 @@ def digits(n=160):
     return np.round(load_digits().images[:n] * (255 / 16)).astype("uint8")
 
 
+def classes(n=160, known=None):
+    """Which digits these are; -1 after the first `known`."""
+    from sklearn.datasets import load_digits
+
+    labels = load_digits().target[:n].astype("int32")
+    labels[n if known is None else known :] = -1
+    return labels
+
+
 def evaluation_noise(model, draw):
     """What a model draws in its first evaluation batch, as NumPy."""
     model._evaluation_random.reset()
     drawn = [ops.convert_to_numpy(d) for d in draw(model._evaluation_random)]
     model._evaluation_random.reset()
     return drawn
-
-
-def numpy(network, *inputs):
-    outputs = network(*inputs, training=False)
-    many = isinstance(outputs, list | tuple)
-    return [ops.convert_to_numpy(o) for o in outputs] if many else ops.convert_to_numpy(outputs)
 
 
 def reconstruction_by_hand(model, x, decoded):
@@ -140,6 +156,126 @@ def toy_by_hand(model, real):
     }
 
 
+class Adversaries:
+    """A model's players in its first evaluation batch, as NumPy."""
+
+    def __init__(self, model, images):
+        points = images.ndim == 2
+        self.model, self.seed = model, model._evaluation_random
+        self.real = images if points else images[..., None].astype("float32") / 127.5 - 1
+        self.seed.reset()
+
+    def drawn(self, draw, *shape):
+        return ops.convert_to_numpy(draw((len(self.real), *shape), seed=self.seed))
+
+    def sample(self, *labels):
+        """Generated images and their latents."""
+        z = self.drawn(keras.random.normal, self.model.latent_dim)
+        return numpy(self.model.generator, z, *labels), z
+
+    def judged(self, images, *given):
+        """Outputs of the discriminator in float64, scores first."""
+        if self.model.augment is not None:
+            images = ops.convert_to_numpy(self.model.augment(images, seed=self.seed))
+        outputs = numpy(self.model.discriminator, images, *given)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        return [o.astype("float64") for o in outputs]
+
+    def told_apart(self, real_score, fake_score, fake):
+        """Losses by name, that of the generator not among them."""
+        loss, _ = by_hand.ADVERSARIAL[self.model.adversarial]
+        loss = loss(real_score, fake_score, 1 - self.model.label_smoothing)
+        if isinstance(self.model.penalty, kgen.losses.GradientPenalty):
+            t = self.drawn(keras.random.uniform, *[1] * (fake.ndim - 1))
+            loss += by_hand.penalty(self.model, self.real, fake, t)
+        elif self.model.penalty is not None:
+            loss += by_hand.penalty(self.model, self.real, fake, None)
+        means = {"real_score": real_score.mean(), "fake_score": fake_score.mean()}
+        return {"discriminator_loss": loss, **means}
+
+    def fooled(self, score, *given):
+        _, loss = by_hand.ADVERSARIAL[self.model.adversarial]
+        relative = self.model.adversarial.startswith("relativistic")
+        return loss(self.judged(self.real, *given)[0] if relative else None, score)
+
+
+def gan_by_hand(model, images, *labels):
+    players = Adversaries(model, images)
+    fake, _ = players.sample(*labels)
+    (real_score,), (fake_score,) = (
+        players.judged(players.real, *labels),
+        players.judged(fake, *labels),
+    )
+    found = players.told_apart(real_score, fake_score, fake)
+    (score,) = players.judged(players.sample(*labels)[0], *labels)
+    return {**found, "generator_loss": players.fooled(score, *labels)}
+
+
+def acgan_by_hand(model, images, labels):
+    players, weight = Adversaries(model, images), model.classification_weight
+    fake, _ = players.sample(labels)
+    (real_score, real_class), (fake_score, fake_class) = map(players.judged, (players.real, fake))
+    found = players.told_apart(real_score, fake_score, fake)
+    errors = [by_hand.class_error(logits, labels) for logits in (real_class, fake_class)]
+    found["discriminator_loss"] += weight * sum(errors)
+    score, logits = players.judged(players.sample(labels)[0])
+    loss = players.fooled(score) + weight * by_hand.class_error(logits, labels)
+    return {**found, "generator_loss": loss}
+
+
+def infogan_by_hand(model, images):
+    players, weight = Adversaries(model, images), model.information_weight
+
+    def sample():
+        noise = players.drawn(keras.random.normal, model.noise_dim)
+        category = ops.convert_to_numpy(
+            keras.random.randint((len(images),), 0, model.categories, seed=players.seed)
+        )
+        codes = players.drawn(lambda s, seed: keras.random.uniform(s, -1, 1, seed=seed), 2)
+        latents = np.concatenate([noise, np.eye(model.categories)[category], codes], axis=1)
+        return numpy(model.generator, latents.astype("float32")), category, codes
+
+    def information(category, codes, logits, means):
+        return -by_hand.class_error(logits, category) - ((codes - means) ** 2).sum(1).mean() / 2
+
+    fake, *code = sample()
+    (real_score, *_), (fake_score, *read) = map(players.judged, (players.real, fake))
+    found = players.told_apart(real_score, fake_score, fake)
+    found["discriminator_loss"] -= weight * information(*code, *read)
+    made, *code = sample()
+    score, *read = players.judged(made)
+    loss = players.fooled(score) - weight * information(*code, *read)
+    return {**found, "generator_loss": loss}
+
+
+def bigan_by_hand(model, images):
+    """The generator's loss is the discriminator's with the sides changed (equation 3)."""
+    players = Adversaries(model, images)
+    encoded = players.real, numpy(model.encoder, players.real)
+    fake = players.sample()
+    (real_score,), (fake_score,) = players.judged(*encoded), players.judged(*fake)
+    found = players.told_apart(real_score, fake_score, fake[0])
+    (made,) = players.judged(*players.sample())
+    return {**found, "generator_loss": by_hand.told_apart(made, real_score, 1)}
+
+
+def semi_supervised_by_hand(model, images, labels):
+    players = Adversaries(model, images)
+    fake, _ = players.sample()
+
+    def judged(images):
+        logits, features = players.judged(images)
+        return special.logsumexp(logits, axis=1), logits, features
+
+    (real_score, logits, real_features), (fake_score, *_) = map(judged, (players.real, fake))
+    found = players.told_apart(real_score, fake_score, fake)
+    known = labels >= 0
+    found["discriminator_loss"] += by_hand.class_error(logits[known], labels[known])
+    *_, features = judged(players.sample()[0])
+    loss = ((real_features.mean(0) - features.mean(0)) ** 2).sum()
+    return {**found, "generator_loss": loss}
+
+
 WRONG_IMAGES = (
     (np.zeros((40, 8, 9), "uint8"), "expects"),
     (np.zeros((40, 8, 8, 3), "uint8"), "channels differ"),
@@ -218,5 +354,88 @@ CASES = [
         gaussian_by_hand,
         WRONG_IMAGES,
         takes_steps=False,
+    ),
+    Case(
+        "gan",
+        of_digits(kgen.GAN, latent_dim=8),
+        digits(),
+        gan_by_hand,
+        WRONG_IMAGES,
+        head=True,
+    ),
+    Case(
+        "gan-wgan",
+        of_digits(kgen.GAN, latent_dim=8, variant="wgan"),
+        digits(),
+        gan_by_hand,
+        WRONG_IMAGES,
+        batch_size=16,
+    ),
+    Case(
+        "gan-wgan-gp",
+        of_digits(kgen.GAN, latent_dim=8, variant="wgan_gp", discriminator_steps=2),
+        digits(),
+        gan_by_hand,
+        WRONG_IMAGES,
+    ),
+    Case(
+        "gan-spectral-augmented",
+        of_digits(kgen.GAN, latent_dim=8, variant="sngan", augment="translation,color"),
+        digits(),
+        gan_by_hand,
+        WRONG_IMAGES,
+    ),
+    Case(
+        "gan-relativistic-lazy-r1",
+        of_digits(
+            kgen.GAN,
+            latent_dim=8,
+            loss="relativistic_average",
+            penalty=kgen.losses.R1(0.5, every=2),
+            label_smoothing=0.1,
+        ),
+        digits(),
+        gan_by_hand,
+        WRONG_IMAGES,
+    ),
+    Case(
+        "gan-points",
+        lambda **more: kgen.GAN((2,), **more),
+        points(320),
+        gan_by_hand,
+        ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),
+    ),
+    Case(
+        "conditional-gan",
+        of_digits(kgen.ConditionalGAN, num_classes=10, latent_dim=8),
+        digits(),
+        gan_by_hand,
+        WRONG_IMAGES,
+        head=True,
+        labels=classes(),
+    ),
+    Case(
+        "acgan",
+        of_digits(kgen.ACGAN, num_classes=10, latent_dim=8, classification_weight=0.5),
+        digits(),
+        acgan_by_hand,
+        WRONG_IMAGES,
+        labels=classes(),
+    ),
+    Case(
+        "infogan",
+        of_digits(kgen.InfoGAN, latent_dim=10, categories=4, information_weight=0.5),
+        digits(),
+        infogan_by_hand,
+        WRONG_IMAGES,
+    ),
+    Case("bigan", of_digits(kgen.BiGAN, latent_dim=8), digits(), bigan_by_hand, WRONG_IMAGES),
+    Case(
+        "semi-supervised-gan",
+        of_digits(kgen.SemiSupervisedGAN, num_classes=10, latent_dim=8),
+        digits(),
+        semi_supervised_by_hand,
+        WRONG_IMAGES,
+        labels=classes(known=100),
     ),
 ]

@@ -13,7 +13,7 @@ if __name__ == "__main__":
     keras.utils.set_random_seed(0)
     model = case.make()
     model.compile()
-    model.fit(case.data, batch_size=case.batch_size, epochs=1, verbose=0)
+    model.fit(*case.first(), batch_size=case.batch_size, epochs=1, verbose=0)
     outputs = {"generated": model.generate(6, seed=2)}
     if hasattr(model, "encode"):
         outputs["encoded"] = model.encode(case.data[:20])

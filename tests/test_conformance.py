@@ -46,7 +46,7 @@ def compiled(case, dtype=None, seed=0, **options):
 
 def fit(model, case, epochs=1, **options):
     return model.fit(
-        case.data, batch_size=case.batch_size, epochs=epochs, verbose=0, **options
+        *case.first(), batch_size=case.batch_size, epochs=epochs, verbose=0, **options
     ).history
 
 
@@ -64,7 +64,7 @@ def gap(a, b):
 def test_fit_reports_every_loss(case):
     model = compiled(case)
     before = state.capture(model)
-    history = fit(model, case, epochs=2, validation_data=case.data[:50])
+    history = fit(model, case, epochs=2, validation_data=case.first(50))
     names = set(model.logs)
     assert names <= history.keys()
     assert {f"val_{name}" for name in names} & history.keys()
@@ -79,9 +79,8 @@ def test_fit_reports_every_loss(case):
 def test_losses_equal_a_computation_by_hand(case):
     model = compiled(case)
     fit(model, case)
-    images = case.data[:20]
-    expected = case.by_hand(model, images)
-    measured = model.evaluate(images, batch_size=20, verbose=0)
+    expected = case.by_hand(model, *case.first(20))
+    measured = model.evaluate(*case.first(20), batch_size=20, verbose=0)
     assert measured.keys() == expected.keys()
     for name, value in expected.items():
         assert measured[name] == pytest.approx(value, rel=2e-4, abs=2e-5), name
@@ -138,7 +137,7 @@ def test_validation_does_not_move_training(case, tmp_path):
     for options in (
         {},
         {
-            "validation_data": case.data[:50],
+            "validation_data": case.first(50),
             "validation_batch_size": 20,
             "callbacks": [kgen.callbacks.SampleGrid(tmp_path, n=4, gif=False)]
             if len(case.data.shape) > 2
@@ -165,10 +164,10 @@ def test_validation_does_not_move_training(case, tmp_path):
 @each_case_of_steps
 def test_evaluate_repeats_itself_and_weighs_images(case):
     model = compiled(case)
-    first = model.evaluate(case.data[:50], batch_size=50, verbose=0)
-    assert model.evaluate(case.data[:50], batch_size=50, verbose=0) == first
+    first = model.evaluate(*case.first(50), batch_size=50, verbose=0)
+    assert model.evaluate(*case.first(50), batch_size=50, verbose=0) == first
     before = state.capture(model)
-    model.evaluate(case.data[:50], batch_size=20, verbose=0)
+    model.evaluate(*case.first(50), batch_size=20, verbose=0)
     after = state.capture(model)
     moved = {n for n in before if not np.array_equal(before[n], after[n])}
     evaluation = {n for n, v in state._variables(model).items() if "evaluation" in v.path}
@@ -184,8 +183,8 @@ def test_mixed_precision(case, policy, tmp_path):
     full = compiled(case)
     fit(full, case, epochs=2)
     for name in model.logs:
-        expected = model.evaluate(case.data[:32], verbose=0)[name]
-        assert full.evaluate(case.data[:32], verbose=0)[name] == pytest.approx(
+        expected = model.evaluate(*case.first(32), verbose=0)[name]
+        assert full.evaluate(*case.first(32), verbose=0)[name] == pytest.approx(
             expected, rel=0.15, abs=0.3
         )
     members = getattr(model.optimizer, "optimizers", [model.optimizer])
@@ -272,12 +271,12 @@ def test_wrong_input_is_refused_before_anything_moves(case):
     before = state.capture(model)
     for wrong, words in case.wrong:
         with pytest.raises((TypeError, ValueError), match=words):
-            fit(model, type(case)(**{**vars(case), "data": wrong}))
+            fit(model, case.with_data(wrong))
         with pytest.raises((TypeError, ValueError)):
-            model.evaluate(wrong, verbose=0)
+            model.evaluate(*case.with_data(wrong).first(), verbose=0)
     if case.takes_steps:
         with pytest.raises(ValueError, match="batch_size"):
-            model.fit(case.data[:10], batch_size=64, verbose=0)
+            model.fit(*case.first(10), batch_size=64, verbose=0)
         with pytest.raises(ValueError, match="players"):
             model.compile({"nobody": "adam"})
     for options in ({"loss": "mse"}, {"metrics": ["mae"]}):
@@ -304,8 +303,15 @@ def test_networks_of_another_policy_are_refused(case):
 def test_export_serves_what_predict_returns(case, tmp_path):
     model = compiled(case)
     fit(model, case)
-    shape, _ = model.input_signature()
-    inputs = np.random.default_rng(0).uniform(-1, 1, (3, *shape)).astype("float32")
+    signature = model.input_signature()
+    random = np.random.default_rng(0)
+    draws = {"float32": lambda shape: random.uniform(-1, 1, shape)}
+    draws["int32"] = lambda shape: random.integers(0, model.num_classes, shape)
+    inputs = [
+        draws[dtype]((3, *shape)).astype(dtype)
+        for shape, dtype in (signature if isinstance(signature, list) else [signature])
+    ]
+    inputs = inputs if isinstance(signature, list) else inputs[0]
     predicted = model.predict(inputs, verbose=0)
     np.testing.assert_allclose(predicted, ops.convert_to_numpy(model(inputs)), atol=1e-5, rtol=1e-4)
     if BACKEND == "torch":  # Keras exports SavedModels from TensorFlow and JAX
@@ -314,7 +320,7 @@ def test_export_serves_what_predict_returns(case, tmp_path):
 
     model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(str(tmp_path / "exported"))
-    served = exported.serve(tf.constant(inputs))
+    served = exported.serve(tf.nest.map_structure(tf.constant, inputs))
     np.testing.assert_allclose(served.numpy(), predicted, atol=1e-5, rtol=1e-4)
 
 

@@ -1,6 +1,7 @@
 """`CollapseMonitor`: says in a sentence how adversarial training fails, while it can be stopped."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 
@@ -60,7 +61,8 @@ class CollapseMonitor(Measuring):
       samples, 5 or more. Or coverage is below half of its best, which was 0.5 or more. Constant
       samples are called that alone.
     - `"saturated_discriminator"`, where the model has `discriminate(x)`, probabilities in [0, 1] of
-      shape `(N,)` or `(N, 1)` that x is real: 95 % of the real samples are above 0.99 and 95 % of
+      shape `(N,)` or `(N, 1)` that x is real (without labels; NotImplementedError says that there
+      are none): 95 % of the real samples are above 0.99 and 95 % of
       the generated ones below 0.01, so the generator's gradient vanishes (Arjovsky and Bottou,
       2017).
 
@@ -207,10 +209,13 @@ class CollapseMonitor(Measuring):
 
     def _saturation(self, samples):
         """Share of samples that the discriminator is sure of; None without probabilities."""
-        if not callable(getattr(self.model, "discriminate", None)):
+        discriminate = getattr(self.model, "discriminate", None)
+        if not callable(discriminate) or "labels" in inspect.signature(discriminate).parameters:
             return None
-        sides = self._real.samples, samples
-        real, fake = (feed.to_numpy(self.model.discriminate(x)) for x in sides)
+        try:
+            real, fake = (feed.to_numpy(discriminate(x)) for x in (self._real.samples, samples))
+        except NotImplementedError:  # scores that are no probabilities
+            return None
         if not all(p.size == self.n and p.min() >= 0 and p.max() <= 1 for p in (real, fake)):
             return None
         return float(min((real > SURE_REAL).mean(), (fake < SURE_FAKE).mean()))

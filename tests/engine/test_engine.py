@@ -214,6 +214,26 @@ def test_moving_average_follows_its_formula():
         kgen.MovingAverage(keras.Sequential([layers.Dense(2)]))
 
 
+def test_moving_average_forgets_the_first_weights_soon():
+    """After `step` updates the decay is at most (1 + step) / (10 + step)."""
+    network = keras.Sequential([keras.Input((2,)), layers.Dense(2), layers.BatchNormalization()])
+    variable = keras.Variable(0, dtype="int32", trainable=False)
+    for decay in (0.9, 0.0):
+        average = kgen.MovingAverage(network, decay)
+        expected = [ops.convert_to_numpy(w) for w in network.weights]
+        for step in (0, 1, 30, 1000):
+            for w in network.weights:
+                w.assign(w + 4.0)
+            variable.assign(step)
+            average.update(variable if step else 0)
+            kept = min(decay, (1 + step) / (10 + step))
+            now = [ops.convert_to_numpy(w) for w in network.weights]
+            factors = [kept if w.trainable else 0.0 for w in network.weights]
+            expected = [f * e + (1 - f) * w for f, e, w in zip(factors, expected, now, strict=True)]
+            for new, value in zip(average.model.weights, expected, strict=True):
+                np.testing.assert_allclose(ops.convert_to_numpy(new), value, rtol=1e-5)
+
+
 @pytest.mark.parametrize("counting", [False, True])
 def test_moving_average_of_networks_without_batch_statistics_or_with_counters(counting):
     extra = [layers.Normalization()] if counting else []

@@ -1,0 +1,240 @@
+r"""Mode collapse and its cures: GANs on a ring of 8 Gaussians and on a grid of 25.
+
+    python -m recipes.mode_collapse
+    python -m recipes.mode_collapse --only ring --seeds 10
+
+Trains the same networks on the same points by each row of `CURES`; each row adds one thing to the
+one above, until the last, which starts afresh. Watches 2,000 samples every 100 updates. Writes
+samples at the end and on the way (figures like those of Metz et al., 2017, and an animation), the
+number of modes and the share of good samples over training, and a table, `mode_collapse.md`.
+`--resume` trains what is missing, also for more `--seeds`.
+"""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kgen
+from kgen import plots
+from recipes import _run
+from recipes._measured import Measured
+
+DEFAULTS = {
+    "output": Path("outputs/mode_collapse"),
+    "only": "",  # ring or grid
+    "seeds": 1,
+    "limit": 20_000,  # training points
+    "batch_size": 256,
+    "precision": "float32",
+}
+EVERY = 100  # updates from one look to the next: an epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Points to learn: how many epochs, and the modes and the share of good samples to reach."""
+
+    modes: int
+    epochs: int
+    least_modes: int
+    least_good: float
+
+
+SHAPES = {"ring": Shape(8, 20, 8, 0.9), "grid": Shape(25, 35, 24, 0.8)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cure:
+    """How to train: arguments of `kgen.GAN`, and what makes each player's optimizer."""
+
+    arguments: dict
+    optimizer: Callable
+
+
+PLAIN = {"variant": "gan", "penalty": "none", "average_decay": 0.0}
+MOMENTUM = partial(keras.optimizers.SGD, 0.1, 0.5)  # as the authors' code of 2014 begins
+ADAM = partial(keras.optimizers.Adam, 2e-3, 0.5, 0.9)
+CURES = {
+    "Algorithm 1 as printed": Cure(PLAIN | {"loss": "minimax"}, MOMENTUM),
+    "+ non-saturating loss": Cure(PLAIN, MOMENTUM),
+    "+ Adam": Cure(PLAIN, ADAM),
+    "+ R1, moving average": Cure({"variant": "points"}, ADAM),  # kgen's default for points
+    "WGAN-GP": Cure({"variant": "wgan_gp", "penalty": kgen.losses.GradientPenalty(0.1)}, ADAM),
+}
+
+
+class Watch(keras.callbacks.Callback):
+    """Keeps samples of the same latents after each epoch: float32 `(epochs, n, 2)`."""
+
+    def __init__(self, seed, n=2000):
+        super().__init__()
+        self.seed, self.n, self.samples = seed, n, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Draw samples."""
+        self.samples.append(self.model.generate(self.n, seed=self.seed))
+
+
+def clouds_of(run, shape, cure, seed):
+    """Where the samples on the way are kept."""
+    return run.output / "run" / f"{shape}-{list(CURES).index(cure)}-{seed}.npz"
+
+
+def measure(run, shape, name, seed):
+    """Train by one cure from one seed, keep samples on the way, and measure 20,000 at the end."""
+    keras.utils.set_random_seed(seed)
+    points, _ = kgen.data.toy2d.draw(shape, run.limit, seed=seed)
+    cure, watch, began = CURES[name], Watch(seed), time.monotonic()
+    model = kgen.GAN((2,), **cure.arguments, seed=seed, dtype=run.precision)
+    jit = {"on": True, "off": False}.get(run.jit, "auto")
+    model.compile({player: cure.optimizer() for player in model.players}, jit_compile=jit)
+    epochs = run.epochs or SHAPES[shape].epochs
+    options = {"epochs": epochs, "steps_per_epoch": EVERY, "verbose": 0, "callbacks": [watch]}
+    model.fit(points, batch_size=run.batch_size, **options)
+    seconds, path = time.monotonic() - began, clouds_of(run, shape, name, seed)
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, samples=np.array(watch.samples, "float32"))
+    found = kgen.metrics.mode_coverage(model.generate(20_000, seed=seed), shape)
+    return {"modes": found.covered, "good": found.good, "seconds": seconds}
+
+
+def draw_points(axes, points, shape, real, title):
+    """Draw samples over real points, with what they cover as title."""
+    axes.plot(*real.T, ".", color="0.55", ms=2.5, alpha=0.5, mew=0)
+    axes.plot(*points.T, ".", color=plots.RED, ms=3.5, alpha=0.6, mew=0)
+    axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), xticks=[], yticks=[], aspect="equal")
+    axes.spines[:].set(visible=True, color="0.7")
+    found = kgen.metrics.mode_coverage(points, shape)
+    said = f"{found.covered} of {len(found.counts)} modes, {found.good:.0%} good"
+    axes.set_title(f"{title}\n{said}" if title else said, size=11)
+    if (outside := (np.abs(points) > 1.25).any(axis=1).mean()) > 0.01:
+        box = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 2}
+        axes.text(0, -1.2, f"{outside:.0%} outside", ha="center", color=plots.RED, bbox=box)
+
+
+def draw_end(clouds, path):
+    """Write samples at the end: a row of panels for each shape, a column for each cure."""
+    figure, axes = plots.chart(16, 3.7 * len(clouds) + 0.3, len(clouds), len(CURES))
+    rows = np.reshape(axes, (len(clouds), -1))
+    for row, (shape, by_cure) in zip(rows, clouds.items(), strict=True):
+        real, _ = kgen.data.toy2d.draw(shape, 2000)
+        for panel, (name, samples) in zip(row, by_cure.items(), strict=True):
+            draw_points(panel, samples[0, -1], shape, real, name)
+    figure.suptitle("Samples (red) and real points (grey) at the end of training", size=15)
+    plots.save(figure, path)
+
+
+def draw_way(clouds, shape, folder):
+    """Write samples on the way: five moments of each cure, and all of them as an animation."""
+    real, _ = kgen.data.toy2d.draw(shape, 2000)
+    epochs = len(next(iter(clouds.values()))[0])
+    moments = np.unique(np.round(np.geomspace(1, epochs, 5)).astype(int))
+    figure, axes = plots.chart(
+        2.9 * len(moments) + 0.6, 3.05 * len(CURES), len(CURES), len(moments)
+    )
+    for row, (name, samples) in zip(axes, clouds.items(), strict=True):
+        row[0].set_ylabel(name, size=14)
+        for panel, moment in zip(row, moments, strict=True):
+            title = f"{EVERY * moment:,} updates"
+            draw_points(panel, samples[0, moment - 1], shape, real, title)
+    plots.save(figure, folder / f"{shape}_training.png")
+    frames = []
+    for epoch in range(epochs):
+        figure, axes = plots.chart(13, 3.5, columns=len(CURES))
+        for panel, (name, samples) in zip(axes, clouds.items(), strict=True):
+            draw_points(panel, samples[0, epoch], shape, real, name)
+        figure.suptitle(f"after {EVERY * (epoch + 1):,} updates", size=13)
+        frames.append(plots.save(figure, folder / "run" / f"frame-{epoch:03d}.png"))
+    plots.animation(frames, folder / f"{shape}.gif", 0.4)
+
+
+def draw_curves(clouds, path):
+    """Write modes covered and the share of good samples over training."""
+    labels = ["updates of the generator"] * 2
+    figure, axes = plots.chart(14, 4.2 * len(clouds), len(clouds), 2, xlabels=labels)
+    for row, (shape, by_cure) in zip(np.reshape(axes, (-1, 2)), clouds.items(), strict=True):
+        epochs = len(next(iter(by_cure.values()))[0])
+        x = EVERY * np.arange(1, epochs + 1)
+        found = [[[counted(p, shape) for p in way] for way in ways] for ways in by_cure.values()]
+        modes, good = np.moveaxis(np.array(found, "float64"), -1, 0)
+        plots.bands(x, modes, CURES, SHAPES[shape].modes, "", "modes", False, axes=row[0])
+        plots.bands(x, 100 * good, CURES, None, "", "good samples [%]", False, axes=row[1])
+        row[0].set_title(f"{shape}: modes covered", size=14)
+        row[1].set_title(f"{shape}: samples within 3 sigma of a centre", size=14)
+        row[1].get_legend().remove()
+        for panel in row:
+            panel.set(xscale="linear", xticks=x[x % (5 * EVERY) == 0])
+    plots.save(figure, path)
+
+
+def counted(points, shape):
+    """Modes covered by points, and the share of good ones."""
+    found = kgen.metrics.mode_coverage(points, shape)
+    return found.covered, found.good
+
+
+def summary(found):
+    """Results by name, of all seeds: for each shape and cure means, and how many reach the goal."""
+    results = {}
+    for (shape, name), parts in found.items():
+        goal, of = SHAPES[shape], f"{shape}, {name}"
+        modes, good, seconds = (np.array([p[what] for p in parts]) for what in parts[0])
+        results[f"{of}: modes"] = float(modes.mean())
+        results[f"{of}: good samples"] = float(good.mean())
+        reached = (modes >= goal.least_modes) & (good >= goal.least_good)
+        results[f"{of}: seeds that reach the goal"] = float(reached.mean())
+        results[f"{of}: seconds"] = float(seconds.mean())
+    return results
+
+
+def table(found):
+    """What was found as Markdown, a row for each shape and cure."""
+    lines = []
+    for key, values in itertools.groupby(
+        summary(found).items(), lambda item: item[0].split(": ")[0]
+    ):
+        values = {name.split(": ")[1]: value for name, value in values}
+        lines.append([key, *(f"{value:.3g}" for value in values.values())])
+    head = ["points, training", *values]
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def main(argv=None):
+    """Train what is missing, draw; returns what was found by shape and cure."""
+    run = _run.parse(__doc__, argv, **DEFAULTS)
+    if run.only and run.only not in SHAPES:
+        raise SystemExit(f"--only must be one of {[*SHAPES]}; got {run.only!r}.")
+    shapes = [run.only] if run.only else [*SHAPES]
+    seeds = range(run.seed, run.seed + run.seeds)
+    measured, found = Measured(run, {"seeds", "only"}), {}
+    for shape, name in itertools.product(shapes, CURES):
+        parts = [(f"{shape}, {name}, seed {s}", measure, run, shape, name, s) for s in seeds]
+        found[shape, name] = [measured.part(*part) for part in parts]
+    clouds = {s: {name: samples_of(run, s, name, seeds) for name in CURES} for s in shapes}
+    draw_end(clouds, run.output / "mode_collapse.png")
+    draw_curves(clouds, run.output / "curves.png")
+    for shape in shapes:
+        draw_way(clouds[shape], shape, run.output)
+    (run.output / "mode_collapse.md").write_text(table(found))
+    _run.report(run, None, "", summary(found))
+    return found
+
+
+def samples_of(run, shape, name, seeds):
+    """Samples on the way, of all seeds: `(seeds, epochs, n, 2)`."""
+    ways = []
+    for seed in seeds:
+        with np.load(clouds_of(run, shape, name, seed)) as arrays:
+            ways.append(arrays["samples"])
+    return np.array(ways)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Normalisation beside Keras's, and its second derivatives beside finite differences."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import kgen
+from kgen.engine import input_gradient
+from kgen.layers import BatchNormalization, LayerNormalization
+
+SHAPE = (3, 2, 6)
+PAIRS = {  # kgen's layer, Keras's, and the shape of what they see
+    "batch": (BatchNormalization, layers.BatchNormalization, SHAPE),
+    "layer of points": (LayerNormalization, lambda: layers.LayerNormalization(epsilon=1e-5), (6,)),
+    "layer of images": (
+        LayerNormalization,
+        lambda: layers.GroupNormalization(groups=1, epsilon=1e-5),
+        SHAPE,
+    ),
+}
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(ops.cast(tensor, "float32"))
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+@keras.saving.register_keras_serializable("kgen_tests")
+class Probe(kgen.GenerativeModel):
+    """A model whose loss is a function of its network; one step of SGD shows the gradient."""
+
+    players = {"model": ["network"]}
+
+    def __init__(self, loss, **kwargs):
+        super().__init__(**kwargs)
+        self.loss_of = loss
+
+    def objective(self, batch, training):
+        return self.loss_of(self.network, batch)
+
+
+def gradients(network, loss, x):
+    """Gradients of a loss by the network's trainable weights."""
+    model = Probe(loss, network=network, check_range=False)
+    model.compile(keras.optimizers.SGD(1.0))
+    before = [numpy(w) for w in network.trainable_weights]
+    model.fit(x, batch_size=len(x), shuffle=False, verbose=0)
+    after = [numpy(w) for w in network.trainable_weights]
+    return [b - a for b, a in zip(before, after, strict=True)]
+
+
+def alone(layer, shape):
+    """A network of one layer, its scale and shift not those it begins with."""
+    network = keras.Sequential([keras.Input(shape), layer])
+    for i, w in enumerate(layer.trainable_weights):
+        w.assign(1.0 - i + 0.3 * normal(*w.shape, seed=i + 1))
+    return network
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_values_and_gradients_are_those_of_keras(name):
+    *kinds, shape = PAIRS[name]
+    x = 2 + 3 * normal(5, *shape, seed=7)
+    weight = ops.convert_to_tensor(normal(5, *shape, seed=8))
+
+    def loss(network, x):
+        return ops.sum(weight * network(x, training=True))
+
+    found = []
+    for kind in kinds:
+        network = alone(kind(), shape)
+        outputs = [numpy(network(x, training=training)) for training in (True, False)]
+        of_input = input_gradient(
+            lambda x, network=network: weight * network(x, training=True),
+            ops.convert_to_tensor(x),
+        )
+        statistics = [numpy(w) for w in network.non_trainable_weights]
+        of_weights = gradients(network, loss, x)
+        found.append([*outputs, numpy(of_input), *statistics, *of_weights])
+    assert len(found[0]) == (7 if name == "batch" else 5)
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+
+
+def penalty(score, x):
+    """Mean squared norm of the images' gradient, as in R1."""
+    slope = input_gradient(score, x)
+    axes = tuple(range(1, len(slope.shape)))
+    return ops.mean(ops.sum(ops.square(slope), axis=axes))
+
+
+def penalty_by_hand(x, axes, epsilon, out, kernel, bias, gamma, beta):
+    """The penalty of `sum(out * tanh(normalised(tanh(x @ kernel + bias))))`, in float64."""
+    h = np.tanh(x @ kernel + bias)
+    sigma = np.sqrt(h.var(axes, keepdims=True) + epsilon)
+    normed = (h - h.mean(axes, keepdims=True)) / sigma
+    slope = out * (1 - np.tanh(gamma * normed + beta) ** 2) * gamma
+    mean = slope.mean(axes, keepdims=True)
+    slope = slope - mean - normed * (slope * normed).mean(axes, keepdims=True)
+    slope = slope / sigma * (1 - h**2) @ kernel.T
+    return (slope.reshape(len(x), -1) ** 2).sum(axis=1).mean()
+
+
+@pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization])
+def test_second_derivatives_are_those_of_finite_differences(kind):
+    """What Keras's layers get wrong on TensorFlow: the gradient of a penalty of gradients."""
+    network = keras.Sequential([keras.Input(SHAPE), layers.Dense(4, "tanh"), kind()])
+    weights = [normal(*w.shape, seed=i) for i, w in enumerate(network.trainable_weights)]
+    x, out = normal(5, *SHAPE, seed=7), normal(5, *SHAPE[:-1], 4, seed=8)
+
+    def score(x):
+        return ops.convert_to_tensor(out) * ops.tanh(network(x, training=True))
+
+    for w, value in zip(network.trainable_weights, weights, strict=True):
+        w.assign(value)
+    measured = numpy(penalty(score, ops.convert_to_tensor(x)))
+    found = gradients(network, lambda _, x: penalty(score, x), x)
+
+    axes = (0, 1, 2) if kind is BatchNormalization else (1, 2, 3)
+    weights = [w.astype("float64") for w in weights]
+    epsilon = network.layers[-1].epsilon
+    value = lambda: penalty_by_hand(x, axes, epsilon, out, *weights)  # noqa: E731
+    assert measured == pytest.approx(value(), rel=1e-4)
+    for w, gradient in zip(weights, found, strict=True):
+        expected = np.zeros_like(w)
+        for index in np.ndindex(w.shape):
+            at, sides = w[index], []
+            for step in (1e-5, -1e-5):
+                w[index] = at + step
+                sides.append(value())
+            w[index] = at
+            expected[index] = (sides[0] - sides[1]) / 2e-5
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(gradient, expected, rtol=2e-3, atol=2e-3 * scale + 1e-5)
+
+
+@pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization])
+def test_statistics_of_half_precision_are_computed_in_float32(kind):
+    """The sum of squares of deviations of 200 overflows float16."""
+    x = np.random.default_rng(0).choice([-200.0, 200.0], (16, 5, 5, 2)).astype("float32")
+    wide = numpy(kind()(x, training=True) if kind is BatchNormalization else kind()(x))
+    half = kind(dtype="mixed_float16")
+    y = half(x, training=True) if kind is BatchNormalization else half(x)
+    assert keras.backend.standardize_dtype(y.dtype) == "float16"
+    assert {str(w.dtype) for w in half.weights} == {"float32"}
+    np.testing.assert_allclose(numpy(y), wide, atol=2e-3)
+
+
+def test_layer_normalization_is_of_each_image_alone():
+    layer, x = LayerNormalization(), 4 + normal(6, 3, 2, 5)
+    together = numpy(layer(x))
+    np.testing.assert_allclose(numpy(layer(x[2:3])), together[2:3], atol=1e-5)
+    np.testing.assert_allclose(together.mean((1, 2, 3)), np.zeros(6), atol=1e-5)
+    np.testing.assert_allclose(together.std((1, 2, 3)), np.ones(6), atol=1e-4)
+    assert [tuple(w.shape) for w in layer.weights] == [(5,), (5,)]
+
+
+def test_batch_normalization_takes_no_mask():
+    with pytest.raises(ValueError, match="BatchNormalization takes no mask"):
+        BatchNormalization()(normal(4, 3), training=True, mask=np.ones((4,), bool))
+
+
+@pytest.mark.parametrize("layer", [BatchNormalization(momentum=0.7), LayerNormalization(0.1)])
+def test_files(layer, tmp_path):
+    network = alone(layer, (3, 2, 4))
+    x = normal(5, 3, 2, 4)
+    network(x, training=True)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    assert type(loaded.layers[0]) is type(layer)
+    assert loaded.layers[0].get_config() == layer.get_config()
+    np.testing.assert_allclose(numpy(loaded(x)), numpy(network(x)), atol=1e-6)

@@ -1,0 +1,128 @@
+"""Critics beside the exact distance: mathematics, estimates, figures, resumption."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import integrate, optimize, stats
+
+from recipes import wgan
+
+SHORT = ["--updates", "200", "--points", "2000", "--batch-size", "64"]
+
+
+@pytest.mark.parametrize("weight", [1, 10, 250])
+def test_the_best_slope_under_a_penalty_gives_the_estimate(weight):
+    for distance in (0.2, 1.0, 4.0):
+
+        def loss(slope, distance=distance):
+            return weight * (slope - 1) ** 2 - slope * distance
+
+        best = optimize.minimize_scalar(loss).x
+        assert wgan.penalised(distance, weight) == pytest.approx(best * distance, rel=1e-6)
+
+
+@pytest.mark.parametrize(("shift", "sigma"), [(0.1, 0.5), (1.0, 0.5), (2.0, 0.3), (0.5, 1.0)])
+def test_jensen_shannon_divergence_by_quadrature(shift, sigma):
+    p, q = stats.norm(0, sigma), stats.norm(shift, sigma)
+
+    def integrand(x):
+        mean = (p.pdf(x) + q.pdf(x)) / 2
+        return 0.5 * sum(d.pdf(x) * np.log(d.pdf(x) / mean) for d in (p, q))
+
+    inside = -8 * sigma, shift + 8 * sigma
+    expected, _ = integrate.quad(integrand, *inside, points=[0, shift], epsabs=1e-11)
+    assert wgan.jensen_shannon(shift, sigma) == pytest.approx(expected, rel=1e-6)
+
+
+def test_jensen_shannon_divergence_ends_at_log_2():
+    assert wgan.jensen_shannon(0.0, 0.5) == pytest.approx(0, abs=1e-12)
+    assert wgan.jensen_shannon(20.0, 0.5) == pytest.approx(np.log(2), rel=1e-6)
+    near = [wgan.jensen_shannon(shift, 0.5) for shift in (1.0, 2.0, 3.0, 4.0)]
+    assert (np.diff(near) > 0).all() and near[-1] - near[-2] < 0.005
+
+
+@pytest.mark.parametrize("sizes", [(40, 40), (50, 31)])
+def test_potential_has_slope_1_and_reaches_the_distance(sizes):
+    random = np.random.default_rng(0)
+    real = np.concatenate([random.normal(-2, 0.3, sizes[0]), random.normal(2, 0.3, sizes[0])])
+    fake = random.normal(0.2, 0.5, sizes[1])
+    x, f = wgan.potential(real, fake)
+    steps = np.abs(np.diff(f))
+    assert (steps <= np.diff(x) + 1e-12).all() and (steps > 0).mean() > 0.9
+    gap = np.interp(real, x, f).mean() - np.interp(fake, x, f).mean()
+    assert gap == pytest.approx(stats.wasserstein_distance(real, fake), rel=1e-9)
+
+
+def test_scale_is_that_of_least_squares():
+    exact, estimate = np.random.default_rng(0).random((2, 6))
+    expected = np.linalg.lstsq(exact[:, None], estimate, rcond=None)[0][0]
+    assert wgan.scale(exact, estimate) == pytest.approx(expected)
+
+
+def test_a_critic_learns_alone_and_first_without_its_penalty():
+    real = np.random.default_rng(0).standard_normal((256, 1)).astype("float32")
+    critic = wgan.make(wgan.PENALTIES["gradient penalty 1000"], 2.0, 3.0, seed=0)
+    latents = np.float32([[-1], [0], [2]])
+    np.testing.assert_allclose(critic.decode(latents), 2 * latents + 3)
+    critic.compile()
+    options = {"batch_size": 64, "epochs": 2, "verbose": 0}
+    logs = critic.fit(real, steps_per_epoch=wgan.WITHOUT_PENALTY, **options).history
+    gap = np.array(logs["fake_score"]) - logs["real_score"]
+    assert logs["discriminator_loss"][0] == pytest.approx(gap[0], abs=1e-5)
+    assert logs["discriminator_loss"][1] > gap[1] + 0.1
+    np.testing.assert_allclose(critic.decode(latents), 2 * latents + 3)
+
+
+def test_figure_estimates_and_resumption(tmp_path, monkeypatch, capsys):
+    some = {name: penalty for name, penalty in wgan.PENALTIES.items() if "1000" not in name}
+    monkeypatch.setattr(wgan, "SHIFTS", (0.5, 3.0))
+    monkeypatch.setattr(wgan, "PENALTIES", some)
+    command, measured, measure = [*SHORT, "--output", str(tmp_path)], [], wgan.measure
+
+    def cut(run, penalty, shift):
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        measured.append(shift)
+        return measure(run, penalty, shift)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wgan, "measure", cut)
+        with pytest.raises(KeyboardInterrupt):
+            wgan.main(command)
+        measured.clear()
+        found = wgan.main([*command, "--resume"])
+    assert measured == [0.5, 3.0] and list(found) == list(some)
+    for exact, _ in found.values():
+        np.testing.assert_allclose(exact, wgan.SHIFTS, rtol=0.15)
+    exact, estimate = found["gradient penalty 100"]
+    np.testing.assert_allclose(estimate, exact, rtol=0.05)
+    exact, estimate = found["gradient penalty 10"]
+    np.testing.assert_allclose(estimate, wgan.penalised(exact, 10), rtol=0.01)
+    assert estimate[-1] > 1.1 * exact[-1]
+    exact, estimate = found[wgan.CLIPPED]
+    np.testing.assert_allclose(estimate / exact, wgan.scale(exact, estimate), rtol=0.2)
+    pixels = np.asarray(Image.open(tmp_path / "wgan.png").convert("RGB"))
+    assert min(pixels.shape[:2]) > 1000 and pixels.std() > 5
+    results = json.loads((tmp_path / "results.json").read_text())
+    printed = capsys.readouterr().out
+    for name, value in results.items():
+        assert np.isfinite(value) and name in printed
+    assert results["correlation, gradient penalty 100"] > 0.999
+    assert results["largest relative error, gradient penalty 100"] < 0.05
+
+
+def test_exact_distances_are_those_of_scipy(tmp_path):
+    run = wgan._run.parse(wgan.__doc__, ["--output", str(tmp_path)], **wgan.DEFAULTS)
+    real = wgan.gaussian(run)[:, 0]
+    critic = wgan.make(wgan.PENALTIES["gradient penalty 10"], run.sigma, 2.0, run.seed)
+    fake = critic.generate(run.points, seed=1)[:, 0]
+    expected = stats.wasserstein_distance(real, fake)
+    assert wgan.kgen.metrics.wasserstein_1d(real, fake) == pytest.approx(expected, rel=1e-6)
+    assert expected == pytest.approx(2, abs=0.03)
+
+
+def test_there_is_nothing_to_publish(tmp_path):
+    with pytest.raises(SystemExit, match="none for the zoo"):
+        wgan.main(["--output", str(tmp_path), "--publish", "critic"])
