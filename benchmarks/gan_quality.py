@@ -7,10 +7,10 @@ Each sees 1.2 million images (20 epochs of the full training set) and generates 
 (`benchmarks/torch_dcgan.py`), moving average included; `keras dcgan` and `keras wgan_gp` have
 networks, losses, optimizers and batch sizes of two published Keras examples
 (`benchmarks/keras_dcgan.py`). `wgan_gp`, `conditional` and `ac-gan` are other models of kgen with
-the same networks; `mixture` is a mixture of Gaussians, fitted. Measured are the Fréchet distance from
-the 60,000 training images on the features of kgen's classifier of Fashion-MNIST, precision, recall,
-density and coverage among the 10,000 test images, and for how many images that classifier names the
-label that they were generated for.
+the same networks; `mixture` is a mixture of Gaussians. Measured are the Fréchet distance from the
+60,000 training images on the features of kgen's classifier of Fashion-MNIST, precision, recall,
+density and coverage among the 10,000 test images, and for how many images that classifier names
+the label that they were generated for.
 """
 
 import argparse
