@@ -86,17 +86,18 @@ def choose_fastest(run, model, arguments, data):
     print(f"{run.data}, {keras.backend.backend()}, {run.precision}, XLA {run.jit}")
 
 
-def train(run, model, arguments, images, test, name, callbacks=()):
+def train(run, model, arguments, images, test, name, callbacks=(), optimizers=None):
     """Fit a model with checkpoints on the way, save it as NAME; returns it and its history.
 
-    Without a flag for the learning rate, the model's own optimizers serve.
+    Without optimizers by player and a flag for the learning rate, the model's own serve.
     """
     run.output.mkdir(parents=True, exist_ok=True)
     arguments = {"image_shape": images.image_shape, "seed": run.seed, **arguments}
     choose_fastest(run, model, arguments, images)
     made = model(**arguments, dtype=run.precision)
     rate = vars(run).get("learning_rate")
-    made.compile(rate and keras.optimizers.Adam(rate), jit_compile=run.jit == "on")
+    optimizers = optimizers or (rate and keras.optimizers.Adam(rate))
+    made.compile(optimizers, jit_compile=run.jit == "on")
     checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")
     callbacks = [checkpoint, *callbacks]
     settings = {"epochs": run.epochs, "verbose": 2, "callbacks": callbacks}

@@ -56,18 +56,21 @@ def value_and_grad(fn, variables):
     """Return `fn()`, a pair `(loss, aux)`, and the gradients of the loss.
 
     Gradients are summed over the replicas of a strategy when they are applied, so each replica
-    contributes its share of the mean.
+    contributes its share of the mean. Only these variables are watched, or the gradients of the
+    others' would be computed too.
     """
-    with tf.GradientTape() as tape:
+    variables = [v.value for v in variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(variables)
         loss, aux = fn()
         share = loss / tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
-    return (loss, aux), tape.gradient(share, [v.value for v in variables])
+    return (loss, aux), tape.gradient(share, variables)
 
 
 def input_gradient(fn, x):
     """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more."""
     x = tf.cast(x, "float32")
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         y = tf.cast(fn(x), "float32")
     return tape.gradient(y, x)

@@ -43,11 +43,10 @@ class BiGAN(EncodingModel, GAN):
         """A discriminator of images and latents."""
         return super().make_discriminator(dtype, latent_dim=self.latent_dim, **options)
 
-    def make_others(self, dtype):
+    def make_others(self, dtype, encoder=None):
         """The encoder."""
-        if not hasattr(self, "encoder"):
-            _, _, make = ADVERSARIAL_NETWORKS[self.network]
-            self.encoder = make(self.image_shape, self.latent_dim, dtype=dtype)
+        _, _, make = ADVERSARIAL_NETWORKS[self.network]
+        self.encoder = encoder or make(self.image_shape, self.latent_dim, dtype=dtype)
 
     # The algorithm.
 

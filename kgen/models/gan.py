@@ -97,7 +97,7 @@ class GAN(LatentModel):
         label_smoothing: what real images lack of the label 1 (Salimans et al., 2016, section 3.4).
         augment: None, or what real and generated images go through before the discriminator sees
             them (Zhao et al., 2020), for small data: `"color,translation,cutout"`, some of them, or
-            a layer.
+            a layer that is called with images and a `seed`.
         **kwargs: `seed`, `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
     Logs `discriminator_loss` (with its penalty), `generator_loss`, `real_score` and `fake_score`,
@@ -137,6 +137,7 @@ class GAN(LatentModel):
         **kwargs,
     ):
         image_shape = normalize_image_shape(image_shape)
+        others = {name: kwargs.pop(name) for name in self.network_names if name in kwargs}
         super().__init__(image_shape, **kwargs)
         if variant == "auto":
             variant = "dcgan" if len(image_shape) == 3 else "points"
@@ -157,7 +158,7 @@ class GAN(LatentModel):
         dtype = kwargs.get("dtype")
         self.generator = generator or self.make_generator(dtype)
         self.discriminator = discriminator or self.make_discriminator(dtype)
-        self.make_others(dtype)
+        self.make_others(dtype, **others)  # last, whether given or not: the order of variables
         self.check_networks()
         self.generator_average = MovingAverage(self.generator, average_decay)
         self.ensure_built()
@@ -174,7 +175,7 @@ class GAN(LatentModel):
         return make(self.image_shape, dtype=dtype, **options)
 
     def make_others(self, dtype):
-        """Set the default networks of further names."""
+        """Set the networks of further names: those that were passed, or default ones."""
 
     def get_config(self):
         """Everything that the constructor needs, with what the variant stood for."""
@@ -402,7 +403,11 @@ def _smoothing(amount, loss):
 
 def _augmentation(augment, image_shape):
     """A layer from what the constructor was given."""
-    if augment is None or isinstance(augment, keras.layers.Layer):
+    if augment is None:
+        return None
+    if isinstance(augment, keras.layers.Layer):
+        if not augment.built:  # Keras would build the whole model by calling it with images
+            augment.build((None, *image_shape))
         return augment
     if len(image_shape) != 3:
         raise ValueError("augment is for images; these are points.")
