@@ -20,7 +20,10 @@ class Case:
     """A small model, its data, and its losses by hand.
 
     Attributes:
-        name: of the case; `head` says whether it stands for its family on every backend.
+        name: of the case.
+        head: whether it stands for its family on every backend: it passes everything.
+        brief: whether it brings little new, so that it passes the essentials only (it fits, its
+            losses are those by hand, a file holds it), and everything in the full tier.
         make: makes the model from keyword arguments (`dtype`, ...).
         data: training images.
         labels: of the images, for models that take them.
@@ -35,6 +38,7 @@ class Case:
     by_hand: Callable
     wrong: tuple
     head: bool = False
+    brief: bool = False
     batch_size: int = 32
     takes_steps: bool = True
     labels: np.ndarray | None = None
@@ -370,6 +374,7 @@ CASES = [
         gan_by_hand,
         WRONG_IMAGES,
         batch_size=16,
+        brief=True,
     ),
     Case(
         "gan-wgan-gp",
@@ -404,6 +409,7 @@ CASES = [
         points(320),
         gan_by_hand,
         ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),
+        brief=True,
     ),
     Case(
         "conditional-gan",
@@ -421,6 +427,7 @@ CASES = [
         acgan_by_hand,
         WRONG_IMAGES,
         labels=classes(),
+        brief=True,
     ),
     Case(
         "infogan",
@@ -428,6 +435,7 @@ CASES = [
         digits(),
         infogan_by_hand,
         WRONG_IMAGES,
+        brief=True,
     ),
     Case("bigan", of_digits(kgen.BiGAN, latent_dim=8), digits(), bigan_by_hand, WRONG_IMAGES),
     Case(
@@ -437,5 +445,6 @@ CASES = [
         semi_supervised_by_hand,
         WRONG_IMAGES,
         labels=classes(known=100),
+        brief=True,
     ),
 ]
