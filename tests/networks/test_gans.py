@@ -6,7 +6,13 @@ import pytest
 from keras import layers, ops
 
 from kgen import MovingAverage, networks
-from kgen.layers import Conv2D, Conv2DTranspose, SpectralNormalization
+from kgen.layers import (
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    LayerNormalization,
+    SpectralNormalization,
+)
 
 FAMILIES = ["dcgan", "mlp", "resnet"]
 SHAPES = [(8, 8, 1), (9, 9, 1), (28, 28, 1), (32, 32, 3), (20, 28, 1), (64, 64, 3), (128, 128, 3)]
@@ -51,8 +57,8 @@ def linear(x, layer, kernel=None):
     return x @ kernel + ops.convert_to_numpy(layer.bias)
 
 
-def leaky_relu(x):
-    return np.where(x > 0, x, 0.2 * x)
+def relu(x, slope=0.0):
+    return np.where(x > 0, x, slope * x)
 
 
 # Shapes and sizes.
@@ -109,7 +115,7 @@ def test_mlps_of_images():
     assert [layer.units for layer in weights(discriminator, layers.Dense)] == [512, 256, 1]
     images = normal(4, 28, 28, 1)
     first, second, last = weights(discriminator, layers.Dense)
-    x = leaky_relu(linear(leaky_relu(linear(images.reshape(4, -1), first)), second))
+    x = relu(linear(relu(linear(images.reshape(4, -1), first)), second))
     np.testing.assert_allclose(values(discriminator, images), linear(x, last), atol=1e-4)
     no_layer = networks.mlp_discriminator((2,), hidden=())
     assert no_layer.count_params() == 3
@@ -159,17 +165,17 @@ def test_stages_of_dcgan(side, filters, smallest):
 
 def test_dcgan_normalises_all_layers_but_the_first_and_the_last():
     generator = networks.dcgan_generator((32, 32, 3), 10, filters=4)
-    kinds = (layers.Dense, Conv2DTranspose, layers.BatchNormalization, layers.ReLU)
+    kinds = (layers.Dense, Conv2DTranspose, BatchNormalization, layers.ReLU)
     order = [type(layer) for layer in generator.layers if isinstance(layer, kinds)]
-    stage = [layers.BatchNormalization, layers.ReLU, Conv2DTranspose]
+    stage = [BatchNormalization, layers.ReLU, Conv2DTranspose]
     assert order == [layers.Dense, *stage, *stage, *stage]
     assert generator.layers[-1].activation is keras.activations.tanh
     discriminator = networks.dcgan_discriminator((32, 32, 3), filters=4)
-    kinds = (Conv2D, layers.BatchNormalization, layers.LeakyReLU, layers.Dense)
+    kinds = (Conv2D, BatchNormalization, layers.LeakyReLU, layers.Dense)
     order = [type(layer) for layer in discriminator.layers if isinstance(layer, kinds)]
-    stage = [Conv2D, layers.BatchNormalization, layers.LeakyReLU]
+    stage = [Conv2D, BatchNormalization, layers.LeakyReLU]
     assert order == [Conv2D, layers.LeakyReLU, *stage, *stage, layers.Dense]
-    for layer in weights(generator, layers.BatchNormalization):
+    for layer in weights(generator, BatchNormalization):
         assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
     for layer in weights(discriminator, layers.LeakyReLU):
         assert layer.negative_slope == pytest.approx(0.2)
@@ -183,11 +189,11 @@ def test_kernels_of_dcgan_are_independent_draws_of_standard_deviation_0_02():
         networks.dcgan_encoder((28, 28, 1), 50),
     ]
     kernels = [
-        ops.convert_to_numpy(layer.embeddings if hasattr(layer, "embeddings") else layer.kernel)
+        ops.convert_to_numpy(layer.kernel)
         for model in models
-        for layer in weights(model, (layers.Dense, Conv2D, Conv2DTranspose, layers.Embedding))
+        for layer in weights(model, (layers.Dense, Conv2D, Conv2DTranspose))
     ]
-    assert len(kernels) == 3 + 5 + 4 + 3
+    assert len(kernels) == 3 + 4 + 4 + 3
     for kernel in kernels:
         error = 5 / np.sqrt(kernel.size)
         assert abs(kernel.mean()) < 0.02 * error
@@ -245,7 +251,7 @@ def test_shortcuts_of_the_residual_generator():
     *residual, last = [x for x in weights(model, Conv2D) if x.kernel_size == (3, 3)]
     for layer in residual:
         layer.kernel.assign(np.zeros(layer.kernel.shape))
-    enlarged = weights(model, layers.BatchNormalization)[-1].input
+    enlarged = weights(model, BatchNormalization)[-1].input
     x = values(keras.Model(model.input, enlarged), normal(2, 8))
     assert len(residual) == 6 and last.filters == 3 and x.shape == (2, 30, 32, 4)
     blocks = x[:, :24].reshape(2, 3, 8, 4, 8, 4)
@@ -256,50 +262,44 @@ def test_shortcuts_of_the_residual_generator():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_labels_change_what_a_conditional_generator_makes(family):
-    generator = make(family, "generator", (8, 8, 1), 16, num_classes=3)
-    z = np.repeat(normal(1, 16), 3, axis=0)
+def test_a_conditional_generator_sees_labels_as_one_hot_vectors(family):
+    generator = make(family, "generator", (8, 8, 1), 5, num_classes=3)
     assert [x.dtype for x in generator.inputs] == ["float32", "int32"]
-    images = values(generator, z, np.arange(3, dtype="int32"))
-    assert images.shape == (3, 8, 8, 1)
+    z, labels = np.repeat(normal(1, 5), 3, axis=0), np.array([0, 2, 1], "int32")
+    first, *_ = weights(generator, layers.Dense)
+    seen, images = values(keras.Model(generator.inputs, [first.input, generator.output]), z, labels)
+    np.testing.assert_array_equal(seen, np.concatenate([z, np.eye(3)[labels]], axis=1))
     for one, other in itertools.combinations(images, 2):
-        assert np.abs(one - other).max() > 1e-3
-    assert (values(generator, z, np.zeros(3, "int32")) == images[0]).all()
-    (embedding,) = weights(generator, layers.Embedding)
-    assert embedding.output_dim == 50
+        assert np.abs(one - other).max() > 1e-4
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_projection(family):
-    """Miyato and Koyama (2018), equation 3, from the weights."""
-    model = make(family, "discriminator", (8, 8, 1), num_classes=3)
-    images, labels = normal(5, 8, 8, 1), np.array([0, 1, 2, 2, 1], "int32")
-    h = features(model, images, labels)
-    *_, last = weights(model, layers.Dense)
-    (embedding,) = weights(model, layers.Embedding)
-    vectors = ops.convert_to_numpy(embedding.embeddings)[labels]
-    expected = linear(h, last) + (vectors * h).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(values(model, images, labels), expected, rtol=1e-4, atol=1e-5)
+def test_a_conditional_discriminator_sees_labels_as_channels(family):
+    model = make(family, "discriminator", (8, 9, 2), num_classes=3)
     assert [x.dtype for x in model.inputs] == ["float32", "int32"]
+    images, labels = normal(4, 8, 9, 2), np.array([0, 1, 2, 0], "int32")
+    (joined,) = [layer for layer in model.layers if isinstance(layer, layers.Concatenate)]
+    seen, scores = values(keras.Model(model.inputs, [joined.output, model.output]), images, labels)
+    maps = np.broadcast_to(np.eye(3)[labels][:, None, None], (4, 8, 9, 3))
+    np.testing.assert_array_equal(seen, np.concatenate([images, maps], axis=-1))
+    first = next(layer for layer in model.layers if layer.weights)
+    assert first.input.shape[1:] in ((8, 9, 5), (8 * 9 * 5,))
+    assert scores.shape == (4, 1)
 
 
-def test_spectral_normalization_of_a_conditional_discriminator():
-    """Every kernel, and the embedding, over its largest singular value."""
+def test_a_conditional_discriminator_of_points_with_spectral_normalization():
+    """Every kernel over its largest singular value; labels beside the points."""
     settings = {"normalization": "spectral", "num_classes": 3, "hidden": (6, 5)}
     model = networks.mlp_discriminator((2,), **settings)
-    images, labels = normal(4, 2), np.array([0, 1, 2, 0], "int32")
+    points, labels = normal(4, 2), np.array([0, 1, 2, 0], "int32")
     finish_the_power_method(model)
-    kernels = [ops.convert_to_numpy(x.kernel) for x in weights(model, layers.Dense)]
-    (embedding,) = weights(model, layers.Embedding)
-    *kernels, vectors = [
-        kernel / np.linalg.norm(kernel, 2)
-        for kernel in [*kernels, ops.convert_to_numpy(embedding.embeddings)]
-    ]
-    first, second, last = weights(model, layers.Dense)
-    x = leaky_relu(linear(images, first, kernels[0]))
-    x = leaky_relu(linear(x, second, kernels[1]))
-    expected = linear(x, last, kernels[2]) + (vectors[labels] * x).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(values(model, images, labels), expected, atol=1e-4)
+    dense = weights(model, layers.Dense)
+    kernels = [ops.convert_to_numpy(layer.kernel) for layer in dense]
+    kernels = [kernel / np.linalg.norm(kernel, 2) for kernel in kernels]
+    x = np.concatenate([points, np.eye(3)[labels]], axis=1)
+    x = relu(linear(relu(linear(x, dense[0], kernels[0])), dense[1], kernels[1]))
+    expected = linear(x, dense[2], kernels[2])
+    np.testing.assert_allclose(values(model, points, labels), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -320,7 +320,7 @@ def test_pairs_of_image_and_latent(family):
     *_, joint, last = weights(model, layers.Dense)
     assert joint.units == 512
     x = np.concatenate([features(model, images, latents), latents], axis=1)
-    expected = linear(leaky_relu(linear(x, joint)), last)
+    expected = linear(relu(linear(x, joint), 0.2), last)
     np.testing.assert_allclose(values(model, images, latents), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -349,7 +349,7 @@ def test_layer_normalization_is_of_each_image_alone(family, normalization):
     single = values(model, images[:2], training=True)
     assert np.allclose(together[:2], single, atol=1e-5) == (normalization == "layer")
     if normalization == "layer":
-        layer = weights(model, layers.GroupNormalization)[-1]
+        layer = weights(model, LayerNormalization)[-1]
         before, after = values(keras.Model(model.input, [layer.input, layer.output]), images)
         axes = tuple(range(1, before.ndim))
         mean, variance = before.mean(axes, keepdims=True), before.var(axes, keepdims=True)
@@ -410,7 +410,7 @@ def test_small_images_and_points_are_for_mlps(family, shape):
 def test_bad_arguments(family):
     with pytest.raises(ValueError, match=r"'weight'.*'batch', 'layer', 'spectral', None"):
         make(family, "discriminator", (8, 8, 1), normalization="weight")
-    with pytest.raises(ValueError, match="num_classes=3 and latent_dim=4"):
+    with pytest.raises(ValueError, match="not both; got both, latent_dim=4"):
         make(family, "discriminator", (8, 8, 1), num_classes=3, latent_dim=4)
     with pytest.raises(ValueError, match="H, W, C"):
         make(family, "generator", (28, 28), 4)
