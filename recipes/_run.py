@@ -89,13 +89,14 @@ def choose_fastest(run, model, arguments, data):
 def train(run, model, arguments, images, test, name, callbacks=(), optimizers=None):
     """Fit a model with checkpoints on the way, save it as NAME; returns it and its history.
 
-    Without optimizers by player and a flag for the learning rate, the model's own serve.
+    The flag for the learning rate is for models with one player; without it, and without optimizers
+    by player, the model's own serve.
     """
     run.output.mkdir(parents=True, exist_ok=True)
     arguments = {"image_shape": images.image_shape, "seed": run.seed, **arguments}
     choose_fastest(run, model, arguments, images)
     made = model(**arguments, dtype=run.precision)
-    rate = vars(run).get("learning_rate")
+    rate = vars(run).get("learning_rate") if len(model.players) == 1 else None
     optimizers = optimizers or (rate and keras.optimizers.Adam(rate))
     made.compile(optimizers, jit_compile=run.jit == "on")
     checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")

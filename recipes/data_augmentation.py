@@ -24,7 +24,7 @@ from recipes._measured import Measured
 
 DEFAULTS = {
     "output": Path("outputs/data_augmentation"),
-    "image_size": 28,
+    "image_size": 16,
     "labels": 200,
     "generated": 2000,
     "epochs": 400,  # of the GAN

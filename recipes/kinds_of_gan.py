@@ -25,7 +25,7 @@ from recipes._measured import Measured
 
 DEFAULTS = {
     "output": Path("outputs/kinds_of_gan"),
-    "image_size": 28,
+    "image_size": 16,
     "epochs": 60,
     "batch_size": 64,
     "kinds": "conditional,ac_gan,infogan,bigan,semi_supervised",

@@ -82,6 +82,12 @@ FAMILIES = {
         {"reconstruction": "gaussian"},
         bound=True,
     ),
+    "GAN": Family(
+        kgen.GAN,
+        (),
+        ("$z$", "[generator]", "$x', x$", "[discriminator]", "real?"),
+        {"augment": "translation"},
+    ),
 }
 
 

@@ -310,6 +310,7 @@ CASES = [
         digits(),
         vae_by_hand,
         WRONG_IMAGES,
+        brief=True,
     ),
     Case(
         "vae-gaussian-warmup",
@@ -326,6 +327,7 @@ CASES = [
         digits(),
         vae_by_hand,
         WRONG_IMAGES,
+        brief=True,
     ),
     Case(
         "autoencoder",
@@ -341,6 +343,7 @@ CASES = [
         digits(),
         autoencoder_by_hand,
         WRONG_IMAGES,
+        brief=True,
     ),
     Case(
         "gaussian",
@@ -402,6 +405,7 @@ CASES = [
         digits(),
         gan_by_hand,
         WRONG_IMAGES,
+        brief=True,
     ),
     Case(
         "gan-points",

@@ -1,4 +1,4 @@
-"""Train a case of the conformance suite and save it: `python save_elsewhere.py CASE FOLDER`."""
+"""Train cases of the conformance suite and save them: `save_elsewhere.py FOLDER CASE ...`."""
 
 import pathlib
 import sys
@@ -8,14 +8,15 @@ import numpy as np
 from cases import CASES
 
 if __name__ == "__main__":
-    (case,) = [c for c in CASES if c.name == sys.argv[1]]
-    folder = pathlib.Path(sys.argv[2])
-    keras.utils.set_random_seed(0)
-    model = case.make()
-    model.compile()
-    model.fit(*case.first(), batch_size=case.batch_size, epochs=1, verbose=0)
-    outputs = {"generated": model.generate(6, seed=2)}
-    if hasattr(model, "encode"):
-        outputs["encoded"] = model.encode(case.data[:20])
-    np.savez(folder / "outputs.npz", **outputs)
-    model.save(folder / "model.keras")
+    folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
+    for case in [c for c in CASES if c.name in names]:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        model = case.make()
+        model.compile()
+        model.fit(*case.first(), batch_size=case.batch_size, epochs=1, verbose=0)
+        outputs = {"generated": model.generate(6, seed=2)}
+        if hasattr(model, "encode"):
+            outputs["encoded"] = model.encode(case.data[:20])
+        np.savez(folder / f"{case.name}.npz", **outputs)
+        model.save(folder / f"{case.name}.keras")

@@ -25,18 +25,33 @@ OTHERS = [
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 
 
-def each(cases):
-    """On JAX and torch one model for each family passes everything, the others what is above.
+def ordinary(case, policy="mixed_float16"):
+    """Whether a case passes everything outside the full tier, which leaves nothing out.
 
-    So do brief cases on TensorFlow. The full tier leaves nothing out.
+    On JAX and torch that is one model for each family; on TensorFlow all that are not brief.
     """
-    ordinary = lambda c: c.head or (BACKEND == "tensorflow" and not c.brief)  # noqa: E731
+    return case.head or (BACKEND, case.brief, policy) == ("tensorflow", False, "mixed_float16")
+
+
+def each(cases):
+    """Every case, the ordinary ones outside the full tier."""
     cases = [pytest.param(c, marks=() if ordinary(c) else pytest.mark.full) for c in cases]
     return pytest.mark.parametrize("case", cases, ids=lambda c: c.name)
 
 
 each_case = each(CASES)
 each_case_of_steps = each([c for c in CASES if c.takes_steps])
+heads = [c for c in CASES if c.head]
+each_policy = pytest.mark.parametrize(  # one of the two for a case that is no head
+    ("case", "policy"),
+    [
+        pytest.param(c, policy, marks=() if ordinary(c, policy) else pytest.mark.full)
+        for c in CASES
+        for policy in ("mixed_bfloat16", "mixed_float16")
+        if c.takes_steps
+    ],
+    ids=lambda v: getattr(v, "name", v),
+)
 
 
 def compiled(case, dtype=None, seed=0, **options):
@@ -177,19 +192,16 @@ def test_evaluate_repeats_itself_and_weighs_images(case):
     assert {n for n in moved if not n.startswith(("metrics", "random"))} <= evaluation
 
 
-@each_case_of_steps
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@each_policy
 def test_mixed_precision(case, policy, tmp_path):
     model = compiled(case, dtype=policy)
     history = fit(model, case, epochs=2)
     assert np.isfinite([history[name] for name in model.logs]).all()
     full = compiled(case)
     fit(full, case, epochs=2)
+    mixed, single = (m.evaluate(*case.first(32), verbose=0) for m in (model, full))
     for name in model.logs:
-        expected = model.evaluate(*case.first(32), verbose=0)[name]
-        assert full.evaluate(*case.first(32), verbose=0)[name] == pytest.approx(
-            expected, rel=0.15, abs=0.3
-        )
+        assert mixed[name] == pytest.approx(single[name], rel=0.15, abs=0.3), name
     members = getattr(model.optimizer, "optimizers", [model.optimizer])
     scaled = [isinstance(m, keras.optimizers.LossScaleOptimizer) for m in members]
     assert all(scaled) if policy == "mixed_float16" else not any(scaled)
@@ -328,34 +340,31 @@ def test_export_serves_what_predict_returns(case, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "case",
-    [pytest.param(c, marks=() if c.head else pytest.mark.full) for c in CASES],
-    ids=lambda c: c.name,
+    "cases", [heads, pytest.param(CASES, marks=pytest.mark.full)], ids=["heads", "all"]
 )
 @pytest.mark.parametrize("other", OTHERS)
-def test_a_file_from_another_backend(case, other, tmp_path):
+def test_files_from_another_backend(cases, other, tmp_path):
     """Saved and generated there, loaded and generated here; then trained on."""
     script = pathlib.Path(__file__).with_name("save_elsewhere.py")
-    root = str(script.parents[1])
-    environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": root}
-    subprocess.run(
-        [sys.executable, str(script), case.name, str(tmp_path)], env=environment, check=True
-    )
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    there = np.load(tmp_path / "outputs.npz")
-    np.testing.assert_allclose(loaded.generate(6, seed=2), there["generated"], atol=1e-4)
-    if hasattr(loaded, "encode"):
-        np.testing.assert_allclose(loaded.encode(case.data[:20]), there["encoded"], atol=1e-4)
-    optimizers = getattr(getattr(loaded, "optimizer", None), "optimizers", [])
-    iterations = [int(o.iterations) for o in optimizers]
-    history = fit(loaded, case)
-    assert np.isfinite([history[name] for name in loaded.logs]).all()
-    assert all(int(o.iterations) > i > 0 for o, i in zip(optimizers, iterations, strict=True))
+    environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(script.parents[1])}
+    command = [sys.executable, str(script), str(tmp_path), *(c.name for c in cases)]
+    subprocess.run(command, env=environment, check=True)
+    for case in cases:
+        keras.utils.clear_session()
+        loaded = keras.saving.load_model(tmp_path / f"{case.name}.keras")
+        there, same = np.load(tmp_path / f"{case.name}.npz"), {"atol": 1e-4, "err_msg": case.name}
+        np.testing.assert_allclose(loaded.generate(6, seed=2), there["generated"], **same)
+        if hasattr(loaded, "encode"):
+            np.testing.assert_allclose(loaded.encode(case.data[:20]), there["encoded"], **same)
+        optimizers = getattr(getattr(loaded, "optimizer", None), "optimizers", [])
+        iterations = [int(o.iterations) for o in optimizers]
+        history = fit(loaded, case)
+        assert np.isfinite([history[name] for name in loaded.logs]).all(), case.name
+        went_on = [int(o.iterations) > i > 0 for o, i in zip(optimizers, iterations, strict=True)]
+        assert all(went_on), case.name
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if c.head and c.takes_steps], ids=lambda c: c.name
-)
+@pytest.mark.parametrize("case", [c for c in heads if c.takes_steps], ids=lambda c: c.name)
 def test_xla(case, tmp_path):
     if BACKEND == "torch":  # where steps are eager unless torch.compile is asked for
         assert not compiled(case).jit_compile
@@ -373,7 +382,7 @@ def test_xla(case, tmp_path):
 @pytest.mark.full
 @pytest.mark.parametrize(
     "case",
-    [c for c in CASES if c.head and c.takes_steps and BACKEND == "torch"],
+    [c for c in heads if c.takes_steps and BACKEND == "torch"],
     ids=lambda c: c.name,
 )
 def test_torch_compile(case):

@@ -440,13 +440,22 @@ class GenerativeModel(backend.Steps, keras.Model):
     def ensure_built(self):
         """Call the model once, symbolically: `save` and `export` need its input's shape."""
         if not self.built:
-            signature = self.input_signature()
-            many = isinstance(signature, list)
-            inputs = [
-                keras.KerasTensor((None, *shape), dtype)
-                for shape, dtype in (signature if many else [signature])
-            ]
-            self(inputs if many else inputs[0])
+            self(self._symbolic_inputs())
+
+    def _symbolic_inputs(self):
+        """One input of `call`, or a list of several."""
+        signature = self.input_signature()
+        many = isinstance(signature, list)
+        inputs = [
+            keras.KerasTensor((None, *shape), dtype)
+            for shape, dtype in (signature if many else [signature])
+        ]
+        return inputs if many else inputs[0]
+
+    def export(self, filepath, *args, input_signature=None, **options):
+        """Keras's `export`; what is served takes the inputs of `input_signature()`."""
+        signature = [self._symbolic_inputs()] if input_signature is None else input_signature
+        return super().export(filepath, *args, input_signature=signature, **options)
 
     # The steps.
 

@@ -1,0 +1,152 @@
+r"""The DCGAN of Radford et al. (2016): samples, walks through latent space, and its arithmetic.
+
+    python -m recipes.dcgan
+    python -m recipes.dcgan --dataset fashion_mnist --image-size 28 --filters 64 --epochs 20
+    python -m recipes.dcgan --dataset celeb_a --image-size 64 --filters 64 --epochs 25
+    python -m recipes.dcgan --dataset lsun/bedroom --image-size 64 --filters 64 --epochs 2
+
+Writes samples, also while it learns, losses and scores, samples beside the nearest training images,
+interpolations along arcs, and the model. Of the drawn faces, by default, also the arithmetic of the
+paper's figure 7: the mean latent of three samples with beard and glasses, minus that of three with
+a beard alone, plus that of three with neither, is it a face with glasses? A judge finds the samples
+and tells how often, and what else changes, also with means of more samples.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import kgen
+from kgen import latent, plots
+from kgen.networks import dcgan_discriminator, dcgan_generator
+from recipes import _run, gan
+
+DEFAULTS = {
+    "output": Path("outputs/dcgan"),
+    "dataset": "faces",
+    "image_size": 32,
+    "epochs": 20,
+    "batch_size": 64,
+    "filters": 32,  # of the largest layer; 64 in the paper
+    "latent_dim": 100,
+    "learning_rate": 5e-4,
+    "samples": 2000,  # that are measured
+}
+REAL = 20_000  # training images that samples are compared with, at most
+KINDS = {"both": ("full", True), "beard": ("full", False), "neither": ("none", False)}
+AVERAGED = (3, 30)  # samples of each kind
+TRIALS = 200
+
+
+def dcgan(image_shape, latent_dim, filters, dtype=None, seed=None):
+    """A DCGAN with so many filters."""
+    networks = {
+        "generator": dcgan_generator(image_shape, latent_dim, filters=filters, dtype=dtype),
+        "discriminator": dcgan_discriminator(image_shape, filters=filters, dtype=dtype),
+    }
+    return kgen.GAN(image_shape, latent_dim, variant="dcgan", dtype=dtype, seed=seed, **networks)
+
+
+def load(run):
+    """Training images and others: of LSUN those are called validation."""
+    if not run.dataset.startswith("lsun"):
+        return _run.load(run)
+    options = {"image_size": run.image_size, "seed": run.seed, "batch_size": run.batch_size}
+    sets = [kgen.data.load(run.dataset, name, **options) for name in ("train", "validation")]
+    return [data.take(run.limit) for data in sets] if run.limit else sets
+
+
+def draw_interpolation(model, path, seed, rows=6):
+    """Write images along arcs between latents from N(0, I)."""
+    a, b = np.split(model.latents(2 * rows, model.latent_dim, seed), 2)
+    arcs = latent.spherical(a, b, 10)
+    strips = model.decode(arcs.reshape(-1, model.latent_dim)).reshape(rows, 10, *model.image_shape)
+    plots.strips(strips, title="From one sample to another, along an arc", path=path)
+
+
+def find_kinds(model, judge, seed, n=4000, sure=0.8):
+    """Latents of men that the judge is sure to be of each of `KINDS`: a dictionary of `(N, D)`."""
+    z = model.latents(n, model.latent_dim, seed)
+    p = judge.probabilities(model.decode(z))
+    man = p["presentation"][:, 1]
+    found = {}
+    for name, (beard, glasses) in KINDS.items():
+        bearded = p["beard"][:, judge.class_names["beard"].index(beard)]
+        wears = 1 - p["glasses"][:, 0] if glasses else p["glasses"][:, 0]
+        found[name] = z[np.min([man, bearded, wears], axis=0) > sure]
+    return found
+
+
+def draw_terms(kinds, count, seed, trials=TRIALS):
+    """Samples of each kind for each trial: `(kinds, trials, count, D)`."""
+    random = np.random.default_rng(seed)
+    chosen = [[random.permutation(len(z))[:count] for _ in range(trials)] for z in kinds.values()]
+    return np.stack([z[at] for z, at in zip(kinds.values(), chosen, strict=True)])
+
+
+def measure_arithmetic(model, judge, kinds, seed):
+    """What becomes of the mean of three faces with neither, says the judge, by samples averaged."""
+    results = {}
+    _, _, start = draw_terms(kinds, 3, seed).mean(axis=2)
+    before = judge.labels(model.decode(start))
+    results["faces with glasses, before"] = float((before["glasses"] > 0).mean())
+    results["faces with a beard, before"] = float((before["beard"] > 0).mean())
+    for count in AVERAGED:
+        both, beard, _ = draw_terms(kinds, count, seed + 1).mean(axis=2)
+        after, of = (
+            judge.labels(model.decode(latent.analogy(both, beard, start))),
+            f"means of {count}",
+        )
+        results[f"faces with glasses, {of}"] = float((after["glasses"] > 0).mean())
+        results[f"faces with a beard, {of}"] = float((after["beard"] > 0).mean())
+        for name in [n for n in after if n not in ("glasses", "beard")]:
+            results[f"{name} stays, {of}"] = float((after[name] == before[name]).mean())
+    return results
+
+
+def draw_arithmetic(model, kinds, path, seed, examples=3):
+    """Write three examples side by side: sample by sample, and with means in the last row."""
+    terms = draw_terms(kinds, 3, seed, examples)
+    terms = np.concatenate([terms, terms.mean(axis=2, keepdims=True)], axis=2)
+    shape = terms.shape[1:]
+    result = latent.analogy(*terms.reshape(3, -1, model.latent_dim)).reshape(1, *shape)
+    columns = np.concatenate([terms, result])  # (4, examples, 4, D)
+    images = model.decode(columns.reshape(-1, model.latent_dim))
+    images = images.reshape(*columns.shape[:3], *model.image_shape).transpose(1, 2, 0, 3, 4, 5)
+    gap = np.ones_like(images[:, :, :1])
+    rows = np.concatenate([part for image in images for part in (image, gap[0])][:-1], axis=1)
+    steps = [text for _ in images for text in ("both", "− beard", "+ neither", "=", "")][:-1]
+    title = "Beard and glasses − beard + neither: three examples, of samples and of their means"
+    plots.strips(rows, ["sample"] * 3 + ["mean"], steps, title=title, path=path)
+
+
+def main(argv=None):
+    """Train, draw, measure; returns the model."""
+    run = _run.parse(__doc__, argv, **DEFAULTS)
+    images, test = load(run)
+    arguments = {name: vars(run)[name] for name in ("latent_dim", "filters")}
+    every, optimizer = max(1, run.epochs // 20), gan.OPTIMIZERS["adam"]
+    callbacks = [kgen.callbacks.SampleGrid(run.output / "samples", every=every)]
+    callbacks.append(gan.Moments(run.epochs, seed=run.seed))
+    optimizers = {player: optimizer(run.learning_rate) for player in kgen.GAN.players}
+    settings = (run, dcgan, arguments, images, test, "dcgan", callbacks, optimizers)
+    model, history = _run.train(*settings)
+    images = images.take(min(REAL, images.num_examples))
+    near = gan.draw(model, history, callbacks[-1], images, test, run.output, run.seed)
+    draw_interpolation(model, run.output / "interpolation.png", run.seed)
+    results = gan.measure(model, images, test, near, run)
+    if run.dataset.split("/")[0] == "faces":
+        judge = kgen.metrics.judge("faces")
+        kinds = find_kinds(model, judge, run.seed)
+        if min(map(len, kinds.values())) >= max(AVERAGED):
+            results |= measure_arithmetic(model, judge, kinds, run.seed)
+            draw_arithmetic(model, kinds, run.output / "arithmetic.png", run.seed)
+        else:
+            print(f"Too few samples for arithmetic: { ({n: len(z) for n, z in kinds.items()}) }")
+    what = f"DCGAN: {run.latent_dim} latents, {run.filters} filters, {run.epochs} epochs."
+    _run.report(run, model, what, results)
+    return model
+
+
+if __name__ == "__main__":
+    main()

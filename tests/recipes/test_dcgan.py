@@ -1,0 +1,121 @@
+"""The DCGAN: figures, files, and arithmetic whose answer is known."""
+
+import json
+
+import keras
+import numpy as np
+from PIL import Image
+
+import kgen
+from recipes import dcgan
+
+SHORT = ["--limit", "100", "--epochs", "2", "--image-size", "8", "--filters", "4"]
+SHORT += ["--samples", "100", "--batch-size", "16", "--precision", "float32", "--jit", "off"]
+
+
+class Portraits:
+    """A generator whose latents say what is drawn: (beard, glasses, bald or not, rest)."""
+
+    latent_dim, image_shape = 4, (2, 2, 1)
+
+    def latents(self, n, dim, seed):
+        return np.random.default_rng(seed).standard_normal((n, dim)).astype("float32")
+
+    def decode(self, z):
+        return np.clip(z / 8, -1, 1).reshape(-1, 2, 2, 1)
+
+
+class Reads:
+    """A judge of `Portraits`: certain where a latent is far from 0."""
+
+    class_names = {
+        "presentation": ("woman", "man"),
+        "glasses": ("none", "round", "square"),
+        "beard": ("none", "moustache", "full"),
+        "hair": ("bald", "short"),
+    }
+
+    def probabilities(self, images):
+        beard, glasses, hair, _ = 1 / (1 + np.exp(-40 * images.reshape(-1, 4).T))
+        zero = np.zeros_like(beard)
+        return {
+            "presentation": np.stack([zero, zero + 1], axis=1),
+            "glasses": np.stack([1 - glasses, glasses, zero], axis=1),
+            "beard": np.stack([1 - beard, zero, beard], axis=1),
+            "hair": np.stack([1 - hair, hair], axis=1),
+        }
+
+    def labels(self, images):
+        return {name: p.argmax(axis=1) for name, p in self.probabilities(images).items()}
+
+
+def test_arithmetic_of_latents_that_are_the_factors():
+    model, judge = Portraits(), Reads()
+    kinds = dcgan.find_kinds(model, judge, seed=0)
+    assert (kinds["both"][:, :2] > 0).all() and (kinds["neither"][:, :2] < 0).all()
+    assert (kinds["beard"][:, 0] > 0).all() and (kinds["beard"][:, 1] < 0).all()
+    terms = dcgan.draw_terms(kinds, 3, seed=1, trials=5)
+    assert terms.shape == (3, 5, 3, 4)
+    for i, z in enumerate(kinds.values()):
+        drawn = terms[i].reshape(-1, 4)
+        assert (drawn[:, None] == z[None]).all(axis=2).any(axis=1).all()
+        assert all(len(np.unique(each, axis=0)) == 3 for each in terms[i])
+    results = dcgan.measure_arithmetic(model, judge, kinds, seed=0)
+    assert results["faces with glasses, before"] == results["faces with a beard, before"] == 0
+    assert results["faces with glasses, means of 30"] > 0.95
+    assert results["faces with a beard, means of 30"] < 0.05
+    # The means of more samples differ less in what they do not share.
+    assert results["hair stays, means of 30"] > results["hair stays, means of 3"] > 0.5
+
+
+def test_from_faces_to_figures_resumed_and_published(tmp_path, monkeypatch, capsys):
+    def anyone(model, judge, seed):
+        return {name: model.latents(40, model.latent_dim, i) for i, name in enumerate(dcgan.KINDS)}
+
+    monkeypatch.setattr(dcgan, "find_kinds", anyone)
+    command = [*SHORT, "--output", str(tmp_path / "out")]
+    published = [*command, "--resume", "--publish", str(tmp_path / "store" / "small")]
+    model = dcgan.main(published)
+    for name in ("samples", "training", "losses", "neighbours", "interpolation", "arithmetic"):
+        pixels = np.asarray(Image.open(tmp_path / "out" / f"{name}.png").convert("RGB"))
+        assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
+    loaded = keras.saving.load_model(tmp_path / "out" / "dcgan.keras")
+    np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
+    zoo = kgen.zoo.load("small", tmp_path / "store")
+    np.testing.assert_allclose(zoo.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    printed = capsys.readouterr().out
+    for name, value in results.items():
+        assert np.isfinite(value) and name in printed
+    assert results["fid, faces"] > results["floor of fid, faces"]
+    assert model.discriminator.layers[1].filters == 4
+
+
+def test_without_faces_there_is_no_arithmetic(tmp_path):
+    argv = [*SHORT, "--dataset", "digits", "--output", str(tmp_path)]
+    dcgan.main(argv)
+    assert (tmp_path / "interpolation.png").exists() and not (tmp_path / "arithmetic.png").exists()
+
+
+def test_bedrooms_are_tested_on_validation_images(tmp_path, monkeypatch):
+    asked, digits = [], kgen.data.load("digits")
+
+    def load(name, split, **options):
+        asked.append((name, split, options["image_size"]))
+        return digits
+
+    monkeypatch.setattr(kgen.data, "load", load)
+    flags = ["--dataset", "lsun/bedroom", "--image-size", "64", "--limit", "20"]
+    argv = [*flags, "--output", str(tmp_path)]
+    images, test = dcgan.load(dcgan._run.parse("", argv, **dcgan.DEFAULTS))
+    assert asked == [("lsun/bedroom", "train", 64), ("lsun/bedroom", "validation", 64)]
+    assert images.num_examples == test.num_examples == 20
+
+
+def test_too_few_samples_of_a_kind(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(dcgan, "find_kinds", lambda *args: dict.fromkeys(dcgan.KINDS, np.zeros(2)))
+    dcgan.main([*SHORT, "--output", str(tmp_path)])
+    assert "Too few samples" in capsys.readouterr().out
+    assert not (tmp_path / "arithmetic.png").exists()
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert "fid, faces" in results and not any("glasses" in name for name in results)

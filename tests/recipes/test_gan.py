@@ -1,0 +1,87 @@
+"""Algorithm 1 from data to figures and a model that loads."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kgen
+from recipes import gan
+
+SHORT = ["--limit", "200", "--epochs", "3", "--image-size", "8", "--samples", "100"]
+SHORT += ["--precision", "float32", "--jit", "off"]
+FIGURES = ["samples", "training", "losses", "neighbours"]
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(w) for w in model.weights]
+
+
+def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
+    model = gan.main([*SHORT, "--output", str(tmp_path)])
+    for name in FIGURES:
+        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
+    assert Image.open(tmp_path / "samples" / "samples.gif").n_frames == 3
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
+    assert (model.adversarial, model.penalty, model.network) == ("non_saturating", None, "mlp")
+    results = json.loads((tmp_path / "results.json").read_text())
+    printed = capsys.readouterr().out
+    for name, value in results.items():
+        assert np.isfinite(value) and name in printed
+    assert results["floor of fid, digits"] < results["fid, digits"]
+
+
+def test_flags_of_the_algorithm_and_the_zoo(tmp_path):
+    argv = [*SHORT, "--loss", "minimax", "--discriminator-steps", "2", "--optimizer", "momentum"]
+    argv += ["--learning-rate", "0.1", "--augment", "", "--output", str(tmp_path / "out")]
+    model = gan.main([*argv, "--publish", str(tmp_path / "store" / "small")])
+    assert (model.adversarial, model.minibatches_per_update) == ("minimax", 2)
+    assert model.augment is None
+    for player in model.players:
+        made = model.optimizer[player].get_config()
+        assert made["momentum"] == 0.5 and made["learning_rate"] == pytest.approx(0.1)
+    loaded = kgen.zoo.load("small", tmp_path / "store")
+    np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
+    assert "minimax loss, k = 2" in kgen.zoo.card("small", tmp_path / "store")["what"]
+    with pytest.raises(SystemExit, match="'lbfgs'"):
+        gan.main([*SHORT, "--optimizer", "lbfgs", "--output", str(tmp_path / "other")])
+
+
+class Cut(Exception):
+    pass
+
+
+def test_an_interrupted_run_is_resumed_with_the_images_of_before(tmp_path, monkeypatch):
+    whole = gan.main([*SHORT, "--output", str(tmp_path / "whole")])
+
+    def cut(self, epoch, logs=None):
+        if epoch == 2:
+            raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kgen.callbacks.SampleGrid, "on_epoch_end", cut)
+        with pytest.raises(Cut):
+            gan.main([*SHORT, "--output", str(tmp_path / "out")])
+    resumed = gan.main([*SHORT, "--output", str(tmp_path / "out"), "--resume"])
+    for a, b in zip(weights(resumed), weights(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    pictures = [(tmp_path / folder / "training.png").read_bytes() for folder in ("whole", "out")]
+    assert pictures[0] == pictures[1]
+
+
+def test_the_equilibrium_is_that_of_the_losses():
+    """Scores of 0, D(x) = 1/2."""
+    zero = np.zeros((4, 1), "float32")
+    for name, expected in gan.EQUILIBRIUM.items():
+        loss = kgen.losses.ADVERSARIAL_LOSSES[name]
+        found = loss.discriminator(zero, zero), loss.generator(None, zero)
+        assert [float(value) for value in found] == pytest.approx(expected, rel=1e-6)
+
+
+def test_moments_spread_over_the_run():
+    assert gan.Moments(200).moments == [1, 2, 6, 14, 34, 83, 200]
+    assert gan.Moments(3).moments == [1, 2, 3] and gan.Moments(1).moments == [1]
