@@ -96,7 +96,7 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     arguments = {"image_shape": images.image_shape, "seed": run.seed, **arguments}
     choose_fastest(run, model, arguments, images)
     made = model(**arguments, dtype=run.precision)
-    rate = vars(run).get("learning_rate") if len(model.players) == 1 else None
+    rate = vars(run).get("learning_rate") if len(made.players) == 1 else None
     optimizers = optimizers or (rate and keras.optimizers.Adam(rate))
     made.compile(optimizers, jit_compile=run.jit == "on")
     checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")

@@ -10,10 +10,24 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads that wa
 import keras
 import pytest
 
+ON_TENSORFLOW = "benchmarks", "recipes"  # but for these:
+EVERYWHERE = "recipes/test_vae.py", "recipes/test_gan.py"
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks decide what runs
+def pytest_collection_modifyitems(items):
+    """On JAX and torch most recipes and benchmarks wait for the full tier: models are the same."""
+    if keras.backend.backend() == "tensorflow":
+        return
+    for item in items:
+        folder, name = item.path.parts[-2:]
+        if folder in ON_TENSORFLOW and f"{folder}/{name}" not in EVERYWHERE:
+            item.add_marker(pytest.mark.full)
+
 
 @pytest.fixture(autouse=True)
 def fresh_state():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
     yield

@@ -55,7 +55,9 @@ each_policy = pytest.mark.parametrize(  # one of the two for a case that is no h
 
 
 def compiled(case, dtype=None, seed=0, **options):
-    keras.utils.clear_session()  # without XLA, TensorFlow's last bits follow the layers' names
+    keras.utils.clear_session(
+        free_memory=False
+    )  # without XLA, TensorFlow's last bits follow the layers' names
     keras.utils.set_random_seed(seed)
     model = case.make(dtype=dtype)
     model.compile(**options)
@@ -350,7 +352,7 @@ def test_files_from_another_backend(cases, other, tmp_path):
     command = [sys.executable, str(script), str(tmp_path), *(c.name for c in cases)]
     subprocess.run(command, env=environment, check=True)
     for case in cases:
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         loaded = keras.saving.load_model(tmp_path / f"{case.name}.keras")
         there, same = np.load(tmp_path / f"{case.name}.npz"), {"atol": 1e-4, "err_msg": case.name}
         np.testing.assert_allclose(loaded.generate(6, seed=2), there["generated"], **same)

@@ -462,6 +462,7 @@ class GenerativeModel(backend.Steps, keras.Model):
     def prepare(self, data):
         """A batch as the algorithm sees it, from what Keras hands to a step."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = ops.convert_to_tensor(images)  # an eager step on JAX gets arrays
         if getattr(images.shape, "rank", 0) is None:  # TensorFlow's, after several kinds of data
             images = ops.reshape(images, (-1, *self.image_shape))
         images = to_model_range(with_channel(images, self.image_shape or ()))
