@@ -25,7 +25,7 @@ DEFAULTS = {
     "output": Path("outputs/dcgan"),
     "dataset": "faces",
     "image_size": 32,
-    "epochs": 20,
+    "epochs": 15,
     "batch_size": 64,
     "filters": 32,  # of the largest layer; 64 in the paper
     "latent_dim": 100,
@@ -116,7 +116,7 @@ def draw_arithmetic(model, kinds, path, seed, examples=3):
     gap = np.ones_like(images[:, :, :1])
     rows = np.concatenate([part for image in images for part in (image, gap[0])][:-1], axis=1)
     steps = [text for _ in images for text in ("both", "− beard", "+ neither", "=", "")][:-1]
-    title = "Beard and glasses − beard + neither: three examples, of samples and of their means"
+    title = "Beard and glasses − beard + neither, by samples and by their means"
     plots.strips(rows, ["sample"] * 3 + ["mean"], steps, title=title, path=path)
 
 

@@ -2,13 +2,14 @@ r"""The kinds of GAN: conditional, AC-GAN, InfoGAN, BiGAN, semi-supervised; one 
 
     python -m recipes.kinds_of_gan
     python -m recipes.kinds_of_gan --kinds infogan,semi_supervised --seeds 5
-    python -m recipes.kinds_of_gan --dataset fashion_mnist --epochs 20
+    python -m recipes.kinds_of_gan --dataset fashion_mnist --image-size 28 --variant dcgan \
+        --learning-rate 2e-4 --augment "" --epochs 20
 
-Trains each kind on the same images. Writes for the conditional GAN and the AC-GAN a column of
-samples for each class, for InfoGAN a row for each category of its code and what its continuous
-codes change, for BiGAN test images beside their reconstructions, and for the semi-supervised GAN
-its errors beside those of the same classifier on the labelled images alone. The same command goes
-on where it was interrupted.
+Trains each kind on the same images. Writes for the conditional GAN and the AC-GAN a row of samples
+for each class, for InfoGAN a row for each category of its code and what its continuous codes
+change, for BiGAN test images beside their reconstructions, and for the semi-supervised GAN its
+errors beside those of the same classifier on the labelled images alone. The same command goes on
+where it was interrupted.
 """
 
 from pathlib import Path
@@ -26,8 +27,11 @@ from recipes._measured import Measured
 DEFAULTS = {
     "output": Path("outputs/kinds_of_gan"),
     "image_size": 16,
-    "epochs": 60,
+    "epochs": 200,
     "batch_size": 64,
+    "variant": "gan",  # fully connected
+    "learning_rate": 1e-3,
+    "augment": "translation",  # what the discriminator sees: 1,437 images are few; "" for none
     "kinds": "conditional,ac_gan,infogan,bigan,semi_supervised",
     "seeds": 1,
     "labels": 100,  # of the semi-supervised GAN
@@ -39,27 +43,33 @@ def train(run, model, arguments, images, test, name, seed):
     """Train a kind of GAN with a seed; returns it."""
     settings = type(run)(**{**vars(run), "seed": seed})
     keras.utils.set_random_seed(seed)
-    arguments = {"seed": seed, **arguments}
-    return _run.train(settings, model, arguments, images, None, f"{name}-{seed}")[0]
+    common = {"seed": seed, "variant": run.variant, "augment": run.augment or None}
+    optimizers = {p: keras.optimizers.Adam(run.learning_rate, 0.5) for p in model.players}
+    settings = (settings, model, common | arguments, images, None, f"{name}-{seed}", (), optimizers)
+    return _run.train(*settings)[0]
 
 
 def conditional(run, images, test, seed, model=kgen.ConditionalGAN, name="conditional"):
     """Samples by class; how often the judge sees the class that was asked for."""
     gan = train(run, model, {"num_classes": images.num_classes}, images, test, name, seed)
-    classes = np.arange(images.num_classes)
-    title = f"{type(gan).__name__}: a column for each label, a row for each latent"
-    labels = [str(n) for n in images.class_names or classes]
-    latents = np.repeat(gan.latents(8, gan.latent_dim, seed), len(classes), axis=0)
-    drawn = gan.decode(latents, np.tile(classes, 8)).reshape(8, len(classes), *gan.image_shape)
-    columns = drawn.swapaxes(0, 1)
     if seed == run.seed:
-        plots.strips(columns, labels, title=title, path=run.output / f"{name}.png")
-    asked = np.tile(classes, 100)
+        names = images.class_names or range(images.num_classes)
+        draw_labels(gan, names, seed, run.output / f"{name}.png")
+    asked = np.tile(np.arange(images.num_classes), 100)
     name, _, factor = (kgen.metrics.judge_for(run.dataset) or "").partition("/")
     if not name:
         return {}
     seen = kgen.metrics.judge(name).labels(gan.generate(len(asked), asked, seed=seed))
     return {"right labels": float(np.mean((seen[factor] if factor else seen) == asked))}
+
+
+def draw_labels(gan, names, seed, path, columns=12):
+    """A row for each label, a column for each latent."""
+    latents = np.tile(gan.latents(columns, gan.latent_dim, seed), (len(names), 1))
+    drawn = gan.decode(latents, np.repeat(np.arange(len(names)), columns))
+    rows = drawn.reshape(len(names), columns, *gan.image_shape)
+    title = f"{type(gan).__name__}: a row for each label, a column for each latent"
+    plots.strips(rows, [str(name) for name in names], title=title, path=path)
 
 
 def ac_gan(run, images, test, seed):
@@ -105,7 +115,7 @@ def draw_codes(gan, seed, path):
 
 def bigan(run, images, test, seed):
     """Test images, encoded and generated again."""
-    gan = train(run, kgen.BiGAN, {}, images, test, "bigan", seed)
+    gan = train(run, kgen.BiGAN, {"latent_dim": 16}, images, test, "bigan", seed)
     seen = test.images()
     again = gan.reconstruct(seen)
     if seed == run.seed:
@@ -146,10 +156,11 @@ def labelled(labels, count, seed):
 def alone_on(gan, x, y, run, seed):
     """The discriminator's network, trained anew on the labelled images alone; returns labels."""
     keras.utils.set_random_seed(seed)
-    fresh = kgen.SemiSupervisedGAN(gan.image_shape, gan.num_classes, seed=seed).discriminator
+    kind = {"variant": run.variant, "seed": seed}
+    fresh = kgen.SemiSupervisedGAN(gan.image_shape, gan.num_classes, **kind).discriminator
     classifier = keras.Model(fresh.input, fresh.output[0])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    classifier.compile(keras.optimizers.Adam(2e-4, 0.5), loss)
+    classifier.compile(keras.optimizers.Adam(run.learning_rate, 0.5), loss)
     classifier.fit(x, y, batch_size=min(run.batch_size, len(x)), epochs=200, verbose=0)
     return lambda images: classifier.predict(images, verbose=0).argmax(axis=1)
 
