@@ -66,6 +66,13 @@ class InfoGAN(GAN):
         heads = {"category": self.categories} | ({"codes": self.codes} if self.codes else {})
         return super().make_discriminator(dtype, heads=heads, **options)
 
+    def default_optimizers(self):
+        """Those of the variant; of the DCGAN the paper's: its generator learns faster (C.1)."""
+        optimizers = super().default_optimizers()
+        if self.variant == "dcgan":
+            optimizers["generator"] = keras.optimizers.Adam(1e-3, 0.5)
+        return optimizers
+
     def get_config(self):
         """Everything that the constructor needs."""
         names = ("categories", "codes", "information_weight")

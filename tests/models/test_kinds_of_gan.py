@@ -188,6 +188,14 @@ def test_the_latent_of_infogan_is_noise_category_and_codes():
     assert np.abs(correlations[np.ix_([0, 1, 2, 6, 7], range(8))]).max() < 0.07
 
 
+@pytest.mark.parametrize(("variant", "rate"), [("dcgan", 1e-3), ("lsgan", 2e-4)])
+def test_the_generator_of_infogan_learns_faster(variant, rate):
+    """Chen et al. (2016), appendix C.1: rates of 2e-4 and 1e-3 with the networks of a DCGAN."""
+    optimizers = make(kgen.InfoGAN, categories=3, variant=variant).default_optimizers()
+    rates = {player: float(o.learning_rate) for player, o in optimizers.items()}
+    assert rates == pytest.approx({"discriminator": 2e-4, "generator": rate})
+
+
 def test_infogan_generates_categories(monkeypatch):
     model = make(kgen.InfoGAN, latent_dim=9, categories=4, codes=2)
     made = model.generate(3, labels=3, seed=0)
