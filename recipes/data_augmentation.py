@@ -120,11 +120,12 @@ def draw_images(x, y, made, num_classes, path):
 
 
 def draw(found, path):
-    """Accuracy of each way, a point for each seed and a bar for the mean."""
+    """Accuracy of each way, a point for each seed and a line for the mean."""
     figure, axes = plots.chart(7, 4)
     ways = list(found[0])
     values = np.array([[part[way] for way in ways] for part in found]) * 100
-    axes.bar(range(len(ways)), values.mean(axis=0), 0.6, color="0.8", label="mean")
+    at = np.arange(len(ways))
+    axes.hlines(values.mean(axis=0), at - 0.3, at + 0.3, color=plots.DARK, lw=2, label="mean")
     for at, column in enumerate(values.T):
         axes.scatter(
             np.full(len(column), at),
@@ -134,7 +135,7 @@ def draw(found, path):
             label="one choice of images" if at == 0 else None,
         )
     axes.set_xticks(range(len(ways)), ways)
-    axes.set_ylim(max(0, values.min() - 5), min(100, values.max() + 3))
+    axes.set_ylim(max(0, values.min() - 2), min(100, values.max() + 2))
     axes.set_ylabel("test accuracy [%]")
     axes.set_title("A classifier with few labels, with and without generated images")
     axes.legend(frameon=False, loc="upper left")
