@@ -170,6 +170,8 @@ def draw_curves(clouds, path):
         row[1].get_legend().remove()
         for panel in row:
             panel.set(xscale="linear", xticks=x[x % (5 * EVERY) == 0])
+    for panel in np.reshape(axes, (-1, 2))[1:, 0]:
+        panel.get_legend().remove()  # that of the first row says it
     plots.save(figure, path)
 
 
