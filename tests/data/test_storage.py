@@ -138,8 +138,11 @@ def test_a_dataset_in_use_can_be_copied(folder, memory):
 
 
 def test_threads_belong_to_a_process_and_an_epoch(folder, monkeypatch):
+    others = set(threading.enumerate())  # an earlier test's dataset may not be collected yet
+
     def count():
-        return sum(t.name.startswith("kgen-read-ahead") for t in threading.enumerate())
+        threads = set(threading.enumerate()) - others
+        return sum(t.name.startswith("kgen-read-ahead") for t in threads)
 
     data = load(folder, batch_size=8, memory=0)
     data[0]
@@ -147,6 +150,7 @@ def test_threads_belong_to_a_process_and_an_epoch(folder, monkeypatch):
     monkeypatch.setattr("os.getpid", lambda: -1)  # as in a forked worker
     data[1]
     assert data._ahead is not ahead
+    assert count()
     monkeypatch.undo()
     del ahead
     batches(data)
