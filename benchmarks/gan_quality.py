@@ -41,7 +41,7 @@ MEASURED = ("fid", "precision", "recall", "density", "coverage")
 SAMPLES = 10_000
 
 
-def train(data, samples, contender, seed, epochs, precision="float32"):
+def train(data, samples, contender, seed, epochs, batch_size, precision="float32"):
     """Train one contender on the images of a file; write samples and seconds."""
     import keras
 
@@ -51,7 +51,7 @@ def train(data, samples, contender, seed, epochs, precision="float32"):
     keras.utils.set_random_seed(seed)
     with np.load(data) as arrays:
         images, labels = arrays["train"], arrays["train_labels"]
-    batch_size, optimizers = 128, None
+    optimizers = None
     if contender in OURS:
         name, arguments = OURS[contender]
         model = getattr(kgen, name)((28, 28), seed=seed, dtype=precision, **arguments)
@@ -111,6 +111,7 @@ def main(argv=None):
     add("--contenders", choices=CONTENDERS, nargs="*", default=list(CONTENDERS))
     add("--seeds", type=int, default=3)
     add("--epochs", type=int, default=20)
+    add("--batch-size", type=int, default=32, help="of kgen and torch")
     add("--precision", default="float32", help="of kgen and torch: mixed_bfloat16, mixed_float16")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of torch")
     add("--at-once", type=int, default=1, help="trainings that run beside each other")
@@ -145,6 +146,7 @@ def start(contender, seed, data, folder, run):
     if samples.exists():
         return
     job = {"data": str(data), "samples": str(samples), "seed": seed, "epochs": run.epochs}
+    job["batch_size"] = run.batch_size
     if contender == "torch":
         job |= {"output": str(folder / f"{name}.json"), "device": run.device}
         job |= {"precision": run.precision.removeprefix("mixed_"), "channels_last": True}

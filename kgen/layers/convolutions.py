@@ -1,8 +1,9 @@
 """Convolutions that are fast on every backend.
 
 A strided convolution, its transpose and the gradient of its kernel belong together: each is, given
-one of its arguments, linear in the others, so each one's gradients are the other two. On JAX the
-last two are written out here, since XLA's own code for them is slow on CPUs.
+one of its arguments, linear in the others, so each one's gradients are the other two. The last two
+are written out here, as plain convolutions and matrix products: what TensorFlow and XLA have for
+them is slow on CPUs.
 """
 
 import keras
@@ -24,7 +25,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def call(self, inputs):
         """See Keras."""
-        if not (_is_written_out(self) and self.groups == 1):
+        if not (_is_written_out(self, inputs) and self.groups == 1):
             return super().call(inputs)
         return _applied(self, _convolution(self.strides), inputs)
 
@@ -44,21 +45,22 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
     def call(self, inputs):
         """See Keras."""
-        if not (_is_written_out(self) and self.output_padding is None):
+        if not (_is_written_out(self, inputs) and self.output_padding is None):
             return super().call(inputs)
         return _applied(self, _transposed_convolution(self.strides), inputs)
 
 
-def _is_written_out(layer):
+def _is_written_out(layer, inputs):
     """Whether a layer's convolution is one that is faster as it is written out here.
 
-    The one place outside the engine that asks for the backend: TensorFlow, torch and GPUs have fast
-    code for it, and JAX pays with the loss of forward-mode differentiation.
+    The one place outside the engine that asks for the backend: torch and GPUs have fast code for
+    it, and JAX pays with the loss of forward-mode differentiation.
     """
     return (
-        keras.config.backend() == "jax"
+        keras.config.backend() in ("tensorflow", "jax")
         and all(device.startswith("cpu") for device in keras.distribution.list_devices())
         and layer.data_format == "channels_last"
+        and None not in inputs.shape[1:]
         and layer.padding == "same"
         and max(layer.strides) > 1
         and all(d == 1 for d in layer.dilation_rate)
@@ -67,7 +69,8 @@ def _is_written_out(layer):
 
 
 def _applied(layer, convolve, inputs):
-    outputs = convolve(inputs, ops.convert_to_tensor(layer.kernel))
+    kernel = ops.reshape(layer.kernel, layer.kernel.shape)  # no variable: TensorFlow refuses those
+    outputs = convolve(inputs, kernel)
     outputs = outputs + layer.bias if layer.use_bias else outputs
     return outputs if layer.activation is None else layer.activation(outputs)
 
@@ -97,20 +100,11 @@ def _transposed_convolution(strides):
     return convolve
 
 
-def _pads(large, small, kernel, strides):
-    """What "same" adds before and after each side of the larger images."""
-    overlaps = [
-        (n - 1) * s + k - m
-        for n, m, k, s in zip(small, large, kernel.shape[:2], strides, strict=True)
-    ]
-    return [(n // 2, n - n // 2) for n in overlaps]
-
-
 def _kernel_gradient(large, small, kernel, strides):
     """Gradient by the kernel of `sum(small * convolution(large))`.
 
-    The larger images, convolved with the smaller ones, whose pixels lie a stride apart; images and
-    channels change places.
+    A matrix product for each block under the kernel: of what the block holds of the larger images,
+    at each pixel of the smaller ones, and these.
 
     Args:
         large: `(N, H, W, C)`.
@@ -121,18 +115,26 @@ def _kernel_gradient(large, small, kernel, strides):
     Returns:
         `(k, m, C, F)`.
     """
-    pads = _pads(large.shape[1:3], small.shape[1:3], kernel, strides)
-    large = ops.pad(ops.transpose(large, (3, 1, 2, 0)), [(0, 0), *pads, (0, 0)])
-    small = ops.transpose(small, (1, 2, 0, 3))  # the other way round is slow
-    result = ops.conv(large, small, 1, "valid", "channels_last", dilation_rate=strides)
-    return ops.transpose(result, (1, 2, 0, 3))
+    (s, t), (k, m, c, f), (h, w) = strides, kernel.shape, small.shape[1:3]
+    (top, q), (left, r) = _under_kernel(large.shape[1:3], (h, w), kernel, strides)
+    bottom, right = (h + q - 1) * s - top - large.shape[1], (w + r - 1) * t - left - large.shape[2]
+    large = ops.pad(large, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    blocks = ops.reshape(large, (-1, h + q - 1, s, w + r - 1, t, c))
+    blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
+    blocks = ops.reshape(blocks, (-1, h + q - 1, w + r - 1, s * t * c))
+    small = ops.reshape(small, (-1, f))
+    shifted = [blocks[:, i : i + h, j : j + w] for i in range(q) for j in range(r)]
+    parts = [ops.matmul(ops.transpose(ops.reshape(x, (-1, s * t * c))), small) for x in shifted]
+    kernel = ops.reshape(ops.stack(parts), (q, r, s, t, c, f))
+    kernel = ops.transpose(kernel, (0, 2, 1, 3, 4, 5))
+    return ops.reshape(kernel, (q * s, r * t, c, f))[:k, :m]
 
 
 def _transposed(inputs, kernel, strides, size):
     """The transpose of a strided convolution, padded as "same", to images of this size.
 
-    One matrix product gives what each pixel of the input adds to the output under the kernel, in
-    blocks as large as the strides; then the blocks of neighbours are laid over each other.
+    A plain convolution, whose channels are the pixels of blocks as large as the strides: the
+    sub-pixel convolution of Shi et al. (2016).
 
     Args:
         inputs: `(N, h, w, F)`.
@@ -144,18 +146,21 @@ def _transposed(inputs, kernel, strides, size):
         `(N, H, W, C)`.
     """
     (s, t), (k, m, c, f), (h, w) = strides, kernel.shape, inputs.shape[1:3]
-    (top, _), (left, _) = _pads(size, (h, w), kernel, strides)
-    kernel = ops.pad(kernel, ((0, -k % s), (0, -m % t), (0, 0), (0, 0)))  # to whole blocks
-    q, r = kernel.shape[0] // s, kernel.shape[1] // t
-    kernel = ops.transpose(ops.reshape(kernel, (q, s, r, t, c, f)), (5, 0, 2, 1, 3, 4))
-    parts = ops.matmul(ops.reshape(inputs, (-1, f)), ops.reshape(kernel, (f, -1)))
-    parts = ops.reshape(parts, (-1, h, w, q * r, s * t * c))
-    blocks = sum(
-        ops.pad(parts[:, :, :, i * r + j], ((0, 0), (i, q - 1 - i), (j, r - 1 - j), (0, 0)))
-        for i in range(q)
-        for j in range(r)
-    )
+    (top, q), (left, r) = _under_kernel(size, (h, w), kernel, strides)
+    kernel = ops.pad(kernel, ((0, q * s - k), (0, r * t - m), (0, 0), (0, 0)))  # to whole blocks
+    kernel = ops.transpose(ops.reshape(kernel, (q, s, r, t, c, f)), (0, 2, 5, 1, 3, 4))
+    kernel = ops.flip(ops.reshape(kernel, (q, r, f, s * t * c)), (0, 1))
+    inputs = ops.pad(inputs, ((0, 0), (q - 1, q - 1), (r - 1, r - 1), (0, 0)))
+    blocks = ops.conv(inputs, kernel, 1, "valid", "channels_last")
     blocks = ops.reshape(blocks, (-1, h + q - 1, w + r - 1, s, t, c))
     images = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
     images = ops.reshape(images, (-1, (h + q - 1) * s, (w + r - 1) * t, c))
     return images[:, top : top + size[0], left : left + size[1]]
+
+
+def _under_kernel(large, small, kernel, strides):
+    """For each side: pixels that "same" adds before it, and blocks of a stride under the kernel."""
+    found = []
+    for n, m, k, s in zip(small, large, kernel.shape[:2], strides, strict=True):
+        found.append((((n - 1) * s + k - m) // 2, -(-k // s)))
+    return found

@@ -136,26 +136,47 @@ def test_sides_may_be_unknown(kind):
         assert model(images(size, size, 2)).shape == (3, side, side, 3)
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="the gradient is written out on JAX alone")
+def derivatives(fn, values):
+    """Derivatives of a scalar function of a list of tensors, which can be differentiated again."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            result = fn(values)
+        return tape.gradient(result, values)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.grad(fn)(values)
+    import torch
+
+    values = [v if v.requires_grad else v.detach().requires_grad_(True) for v in values]
+    return torch.autograd.grad(fn(values), values, create_graph=True)
+
+
 @every_kind
 def test_the_gradients_can_be_differentiated(kind):
-    import jax
-
     layers = [getattr(package, kind)(4, 4, 2, "same") for package in PACKAGES]
-    x, results = images(5, 6, 3), []
+    x, results = ops.convert_to_tensor(images(5, 6, 3)), []
     for layer in layers:
         layer.build(x.shape)
         layer.set_weights(layers[0].get_weights())
 
-        def penalty(values, layer=layer):
-            of_input = jax.grad(lambda x: ops.sum(ops.tanh(layer.stateless_call(values, [], x)[0])))
-            return ops.sum(ops.square(of_input(x)))
+        weights = [ops.reshape(w, w.shape) for w in layer.weights]
 
-        def of_weights(x, layer=layer):
-            f = lambda values: ops.sum(ops.tanh(layer.stateless_call(values, [], x)[0]))  # noqa: E731
-            return ops.sum(ops.square(jax.grad(f)([w.value for w in layer.weights])[0]))
+        def score(x, values, layer=layer):
+            return ops.sum(ops.tanh(layer.stateless_call(values, [], x)[0]))
 
-        by_weights = jax.grad(penalty)([w.value for w in layer.weights])
-        results.append([*by_weights, jax.grad(of_weights)(x)])
+        def penalty(values):
+            (of_input,) = derivatives(lambda given: score(given[0], values), [x])
+            return ops.sum(ops.square(of_input))
+
+        def of_weights(given, weights=weights):
+            of_kernel, _ = derivatives(lambda values: score(given[0], values), weights)
+            return ops.sum(ops.square(of_kernel))
+
+        found = [*derivatives(penalty, weights), *derivatives(of_weights, [x])]
+        results.append([ops.convert_to_numpy(t) for t in found])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
