@@ -15,7 +15,8 @@ fused Adam; with and without channels_last and torch.compile.
 `steps`: how long an update with k = 5 takes, compared with five steps of the discriminator and one
 of the generator, each measured alone by `fit`, on each backend.
 
-`transpose`: kgen's convolutions and transposed convolutions beside Keras's own, on JAX.
+`transpose`: kgen's convolutions and transposed convolutions beside Keras's own, on JAX and
+TensorFlow.
 
 Where there is a GPU, the same command uses it and adds mixed_float16.
 """
@@ -116,7 +117,7 @@ def prepare(settings):
 
     keras.utils.set_random_seed(0)
     if settings["keras_layers"]:
-        convolutions._is_written_out = lambda layer: False
+        convolutions._is_written_out = lambda layer, inputs: False
     shape, at_once = settings["image_shape"], settings["k"] * BATCH
     count = settings["most_steps"] * at_once
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), "uint8")
@@ -208,8 +209,15 @@ def speed(run):
 
 def transpose(run):
     """Kgen's convolutions beside Keras's."""
-    found = [ours("jax", run), ours("jax", run, side="keras", keras_layers=True)]
-    return compare("convolutions of kgen and of Keras", found, run)
+    rows = []
+    for name, precision in itertools.product(run.backend, run.precision):
+        if name != "torch":  # there they are Keras's
+            sides = [
+                ours(name, run, precision),
+                ours(name, run, precision, "keras", keras_layers=True),
+            ]
+            rows += compare(f"{name}, convolutions of kgen and of Keras", sides, run)
+    return rows
 
 
 def steps(run):

@@ -81,9 +81,9 @@ def test_a_contender_takes_the_steps_of_its_part(part, monkeypatch):
 
 
 def test_kerass_layers_are_taken(monkeypatch):
-    monkeypatch.setattr(convolutions, "_is_written_out", lambda layer: True)
+    monkeypatch.setattr(convolutions, "_is_written_out", lambda layer, inputs: True)
     gan.prepare(settings(keras_layers=True))
-    assert not convolutions._is_written_out(None)
+    assert not convolutions._is_written_out(None, None)
 
 
 def test_every_precision_has_every_side():
