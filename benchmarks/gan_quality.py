@@ -111,7 +111,7 @@ def main(argv=None):
     add("--contenders", choices=CONTENDERS, nargs="*", default=list(CONTENDERS))
     add("--seeds", type=int, default=3)
     add("--epochs", type=int, default=20)
-    add("--batch-size", type=int, default=32, help="of kgen and torch")
+    add("--batch-size", type=int, default=128, help="of kgen and torch")
     add("--precision", default="float32", help="of kgen and torch: mixed_bfloat16, mixed_float16")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of torch")
     add("--at-once", type=int, default=1, help="trainings that run beside each other")
