@@ -48,6 +48,18 @@ def train(data, samples, contender, seed, epochs, batch_size, precision="float32
     import kgen
     from benchmarks.keras_dcgan import SETTINGS
 
+    class Stopwatch(keras.callbacks.Callback):  # a lap is a function, and so no state
+        """Seconds of training so far, kept with the checkpoints of a run."""
+
+        seconds = 0.0
+
+        def on_epoch_begin(self, epoch, logs=None):
+            began = time.perf_counter()
+            self.lap = lambda: time.perf_counter() - began
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seconds += self.lap()
+
     keras.utils.set_random_seed(seed)
     with np.load(data) as arrays:
         images, labels = arrays["train"], arrays["train_labels"]
@@ -64,18 +76,19 @@ def train(data, samples, contender, seed, epochs, batch_size, precision="float32
         settings["discriminator"] = settings["discriminator"]((28, 28, 1))
         # The examples have no moving average.
         model = kgen.GAN((28, 28), average_decay=0.0, seed=seed, **settings)
-    began = time.perf_counter()
+    samples, watch = pathlib.Path(samples), Stopwatch()
     if contender == "mixture":
-        model.fit(images, verbose=0)
+        model.fit(images, verbose=0, callbacks=[watch])
     else:
         model.compile(optimizers)
-        model.fit(images, labels, batch_size=batch_size, epochs=epochs, verbose=2)
-    seconds = time.perf_counter() - began
+        kept = kgen.callbacks.TrainingCheckpoint(samples.parent / "run" / samples.stem)
+        settings = {"batch_size": batch_size, "epochs": epochs, "callbacks": [kept, watch]}
+        model.fit(images, labels, verbose=2, **settings)
     drawn = kgen.data.to_uint8(model.generate(SAMPLES, seed=seed))[..., 0]
     asked = np.arange(SAMPLES) % 10 if getattr(model, "takes_labels", False) else []
-    np.savez(samples, samples=drawn, seconds=seconds, labels=asked)
     if contender in OURS:
-        model.save(pathlib.Path(samples).with_suffix(".keras"))
+        model.save(samples.with_suffix(".keras"))
+    np.savez(samples, samples=drawn, seconds=watch.seconds, labels=asked)
 
 
 def measure(folder, data):

@@ -352,7 +352,7 @@ def test_an_average_of_decay_zero_is_the_generator():
     for a, b in zip(
         values(model.generator_average.model.weights), values(model.generator.weights), strict=True
     ):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
 def test_scores_and_probabilities():
