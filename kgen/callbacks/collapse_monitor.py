@@ -16,7 +16,7 @@ from kgen.metrics.ms_ssim import WINDOW, ms_ssim
 from kgen.metrics.neighbours import prdc
 
 LEAST = 50  # images: of fewer, shares say nothing
-NEIGHBOURS = 0.02  # k as a share of the samples, so that a hole within a mode is no lost mode
+OF_POINTS, OF_IMAGES = 0.02, 0.1  # k as a share of the samples: a hole in a mode is no lost mode
 LEAST_NEIGHBOURS = 5
 PAIRS = 100  # for the MS-SSIM
 CONSTANT = 0.1  # variety, relative to the data's
@@ -57,9 +57,9 @@ class CollapseMonitor(Measuring):
     - `"constant"`: samples are nearly the same. Their standard deviation (or, of images, one minus
       the MS-SSIM of pairs, Odena et al., 2017) is below a tenth of the data's.
     - `"dropped_modes"`: samples look real, but cover little of the data: precision (Kynkaanniemi
-      et al., 2019) of 0.5 or more, coverage (Naeem et al., 2020) below 0.5, with k = 2 % of the
-      samples, 5 or more. Or coverage is below half of its best, which was 0.5 or more. Constant
-      samples are called that alone.
+      et al., 2019) of 0.5 or more, coverage (Naeem et al., 2020) below 0.5, with k, of points, 2 %
+      of the samples, of images 10 %, 5 or more. Or coverage is below half of its best, which was
+      0.5 or more. Constant samples are called that alone.
     - `"saturated_discriminator"`, where the model has `discriminate(x)`, probabilities in [0, 1] of
       shape `(N,)` or `(N, 1)` that x is real (without labels; NotImplementedError says that there
       are none): 95 % of the real samples are above 0.99 and 95 % of
@@ -135,7 +135,8 @@ class CollapseMonitor(Measuring):
             )
         if samples.ndim > 2:
             samples = to_uint8(samples)
-        k = max(LEAST_NEIGHBOURS, round(NEIGHBOURS * self.n))
+        share = OF_IMAGES if samples.ndim > 2 else OF_POINTS
+        k = max(LEAST_NEIGHBOURS, round(share * self.n))
         found = prdc(real.rows, real.rows_of(samples), k)
         numbers = {
             "collapse_spread": _spread(samples) / real.spread,

@@ -188,6 +188,18 @@ def test_all_bright_images_are_constant_in_every_feature():
     assert kinds(monitor) == [(3, "constant")] and rows[0]["collapse_spread"] == 0
 
 
+@pytest.mark.parametrize(("reach", "found"), [(1.0, []), (0.3, [(3, "dropped_modes")])])
+def test_holes_within_a_mode_of_images_are_no_lost_mode(reach, found):
+    def levels(shares):
+        return np.repeat(np.asarray(shares)[:, None, None, None] * 1.8 - 0.9, 16, axis=1)
+
+    real, clumps = np.linspace(0, 1, 200), np.arange(0.05, 1, 0.1)
+    generated = np.resize(clumps[clumps < reach], 200)
+    level = Features("levels", 1, lambda images: images.mean(axis=(1, 2)))
+    monitor, rows = run([levels(generated)] * 3, real=levels(real), features=level)
+    assert kinds(monitor) == found and abs(rows[0]["collapse_coverage"] - reach) < 0.08
+
+
 def test_real_samples_come_from_anywhere():
     images = pictures(80)
     sources = images, ImageDataset(images), [images[:30], images[30:]], iter([images])
