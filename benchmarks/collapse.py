@@ -83,7 +83,7 @@ def report(found):
     """Print how many runs of each kind were named, and at which epoch."""
     for kind in ("healthy", *FAILURES):
         runs = [result for name, result in found.items() if name.startswith(kind + "-")]
-        for name in FEATURES:
+        for name in FEATURES if runs else ():
             if kind == "healthy":
                 alarms = sum(len(result[name]) for result in runs)
                 print(f"{kind:<24} {name:<8} {alarms} alarms in {len(runs)} runs")

@@ -2,6 +2,8 @@
 
 import numbers
 
+import numpy as np
+
 
 def positive(n, name):
     """`n` as an integer of 1 or more.
@@ -12,3 +14,46 @@ def positive(n, name):
     if not isinstance(n, numbers.Real) or isinstance(n, bool) or int(n) != n or n < 1:
         raise ValueError(f"{name} must be a positive integer; got {n!r}.")
     return int(n)
+
+
+def weight_of(value, name):
+    """`value` as a float of 0 or more, such as the weight of a loss.
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1e30:
+        raise ValueError(f"{name} must be a number of at least 0; got {value!r}.")
+    return float(value)
+
+
+def integer_labels(labels, classes, least=0):
+    """Labels as int32, `(N,)` or a scalar; `(N, 1)`, as some datasets have them, is taken.
+
+    Raises:
+        ValueError: unless they are integers from `least` below `classes`.
+    """
+    labels = np.asarray(labels)
+    labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
+    inside = labels.dtype.kind in "iu" and labels.ndim <= 1
+    if not inside or (labels.size and not least <= labels.min() <= labels.max() < classes):
+        raise ValueError(
+            f"labels must be integers from {least} to {classes - 1}, one or (N,); got "
+            f"{labels.dtype} of shape {labels.shape}"
+            + (f" from {labels.min()} to {labels.max()}." if inside and labels.size else ".")
+        )
+    return labels.astype("int32")
+
+
+def labels_for(n, labels, classes, least=0):
+    """Labels for `n` things, int32 `(n,)`: those given, or one for all.
+
+    Raises:
+        ValueError: as `integer_labels`, or for another number of labels.
+    """
+    labels = integer_labels(labels, classes, least)
+    if labels.ndim and len(labels) != n:
+        raise ValueError(
+            f"labels must be one, or one for each image: got {len(labels)} for {n} images."
+        )
+    return np.broadcast_to(labels, n)

@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Callable
 
 import keras
-from keras import ops
+from keras import ops, tree
 
-from kgen.arguments import positive
+from kgen.arguments import positive, weight_of
 from kgen.engine.backend import input_gradient
 
 __all__ = [
@@ -50,7 +50,7 @@ class AdversarialLoss:
 def _cross_entropy(scores, label=1.0):
     """Mean of -label log D - (1 - label) log(1 - D), with D the sigmoid of the scores."""
     scores = ops.cast(scores, "float32")
-    return ops.mean(ops.softplus(-scores) + (1.0 - label) * scores)
+    return ops.mean(label * ops.softplus(-scores) + (1.0 - label) * ops.softplus(scores))
 
 
 def _tell_apart(real, fake, real_label=1.0):
@@ -139,18 +139,19 @@ class _OfTheGradient:
     """
 
     def __init__(self, weight=10.0, every=1):
-        self.weight, self.every = _number(weight, "weight"), positive(every, "every")
+        self.weight, self.every = weight_of(weight, "weight"), positive(every, "every")
 
     def __call__(self, score, images):
         """The penalty at these images, a float32 scalar.
 
         Args:
             score: function from images `(N, ...)` to scores `(N, 1)`.
-            images: where the gradient is taken, as `at` returned them.
+            images: where the gradient is taken, as `at` returned them; or a list of images and
+                what else the gradient is taken by, which `score` takes as a list, too.
         """
-        gradient = input_gradient(score, images)
-        axes = tuple(range(1, len(gradient.shape)))
-        return self.weight * self.of(ops.sum(ops.square(gradient), axis=axes))
+        gradients = tree.flatten(input_gradient(score, images))
+        squares = [ops.sum(ops.square(g), axis=tuple(range(1, len(g.shape)))) for g in gradients]
+        return self.weight * self.of(sum(squares))
 
     def get_config(self):
         """The arguments."""
@@ -174,10 +175,15 @@ class GradientPenalty(_OfTheGradient):
     """
 
     def at(self, real, fake, seed):
-        """Images between real and generated ones."""
-        shape = (ops.shape(real)[0], *[1] * (len(real.shape) - 1))
-        t = keras.random.uniform(shape, seed=seed)
-        return t * real + (1.0 - t) * ops.cast(fake, "float32")
+        """Images between real and generated ones, or lists of images and what goes with them."""
+        count = ops.shape(tree.flatten(real)[0])[0]
+        t = keras.random.uniform((count,), seed=seed)
+
+        def between(a, b):
+            weight = ops.reshape(t, (-1, *[1] * (len(a.shape) - 1)))
+            return weight * a + (1.0 - weight) * ops.cast(b, "float32")
+
+        return tree.map_structure(between, real, fake)
 
     def of(self, squares):
         """Mean over images of the penalty, from the squared norms `(N,)` of the gradients."""
@@ -219,7 +225,7 @@ class WeightClipping:
     """
 
     def __init__(self, bound=0.01):
-        self.bound = _number(bound, "bound")
+        self.bound = weight_of(bound, "bound")
         if not self.bound:
             raise ValueError(f"bound must be a positive number; got {bound!r}.")
 
@@ -258,12 +264,6 @@ def get_penalty(penalty):
             "kgen.losses with a weight of your choice."
         )
     return PENALTIES[penalty]()
-
-
-def _number(value, name):
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e30:
-        raise ValueError(f"{name} must be a number of at least 0; got {value!r}.")
-    return float(value)
 
 
 def sparse_cross_entropy(labels, logits):

@@ -134,7 +134,10 @@ def semi_supervised(run, images, test, seed):
     # As many images with labels as without, in each batch about half and half.
     again = np.resize(few, len(y))
     mixed = kgen.data.ImageDataset(
-        np.concatenate([x, x[again]]), np.concatenate([hidden, y[again]]), seed=seed
+        np.concatenate([x, x[again]]),
+        np.concatenate([hidden, y[again]]),
+        batch_size=run.batch_size,
+        seed=seed,
     )
     # Fully connected classifiers gain nothing here. There are twice as many images in an epoch.
     arguments = {"num_classes": images.num_classes, "variant": "dcgan", "augment": None}

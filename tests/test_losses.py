@@ -186,6 +186,17 @@ def test_scores_that_say_no_probability():
     np.testing.assert_array_equal(ops.convert_to_numpy(outside), column(0, 1))
 
 
+def test_losses_of_sure_scores_keep_their_digits():
+    """- log(1 - D) is D itself where D is small: no difference of large numbers."""
+    scores = np.array([[-10.0], [-16.0], [-30.0]], "float32")
+    expected = np.log1p(np.exp(scores.astype("float64")))
+    for score, value in zip(scores, expected[:, 0], strict=True):
+        for name in ("minimax", "non_saturating"):
+            real = np.full((1, 1), 100.0, "float32")  # its own loss is 0
+            loss = ADVERSARIAL_LOSSES[name].discriminator(real, score[None])
+            assert float(loss) == pytest.approx(value, rel=1e-5)
+
+
 def test_only_the_minimax_generator_stops_learning_from_a_sure_discriminator():
     """Its loss is flat where the discriminator wins (Goodfellow et al., 2014, section 3)."""
     slopes = {}

@@ -39,9 +39,10 @@ HELP = {
         "few images, more data or augmentation."
     ),
     "saturated_discriminator": (
-        "What usually helps: the non-saturating loss (Goodfellow et al., 2014), a lower learning "
-        "rate for the discriminator, more data or augmentation, or a Wasserstein loss with "
-        "gradient penalty (Arjovsky et al., 2017; Gulrajani et al., 2017)."
+        "What usually helps: a lower learning rate for the discriminator, more data or "
+        "augmentation, the non-saturating loss (Goodfellow et al., 2014) in the place of the "
+        "minimax loss, whose gradient vanishes here, or a Wasserstein loss with gradient penalty "
+        "(Arjovsky et al., 2017; Gulrajani et al., 2017)."
     ),
 }
 """What usually helps, by the kind of finding."""
@@ -63,8 +64,8 @@ class CollapseMonitor(Measuring):
     - `"saturated_discriminator"`, where the model has `discriminate(x)`, probabilities in [0, 1] of
       shape `(N,)` or `(N, 1)` that x is real (without labels; NotImplementedError says that there
       are none): 95 % of the real samples are above 0.99 and 95 % of
-      the generated ones below 0.01, so the generator's gradient vanishes (Arjovsky and Bottou,
-      2017).
+      the generated ones below 0.01, where the gradient of the minimax loss vanishes and that of
+      the non-saturating one is unstable (Arjovsky and Bottou, 2017).
 
     Into the logs go `collapse_spread` (the standard deviation relative to the data's),
     `collapse_precision`, `collapse_coverage`, `collapse_ms_ssim` (of images of 11x11 pixels or
@@ -205,7 +206,7 @@ class CollapseMonitor(Measuring):
             return None
         return (
             f"The discriminator is sure of at least {collapse_saturation:.0%} of the real and of "
-            f"the generated {self._real.things}, so hardly any gradient reaches the generator."
+            f"the generated {self._real.things}, so the generator hardly learns from it."
         )
 
     def _saturation(self, samples):

@@ -53,7 +53,7 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
     elif y is not None:
         raise ValueError(f"y goes with arrays only; {type(x).__name__} must yield (x, y) itself.")
     if isinstance(x, ImageDataset):
-        x = x if model.takes_labels else x.without_labels()
+        x = _labelled(model, x)
         return _whole_batches(model, x, batch_size, steps_per_epoch)
     if isinstance(x, list | tuple | dict | str):
         raise _wrong_type(x)
@@ -71,7 +71,7 @@ def evaluation_source(model, x, y, batch_size):
         x = _dataset(model, x, y, shuffle=False)
     if isinstance(x, ImageDataset):
         _check_shape(model, x)
-        x = x if model.takes_labels else x.without_labels()
+        x = _labelled(model, x)
         options = {} if batch_size is None else {"batch_size": batch_size}
         options |= {"shuffle": False, "drop_last": False, "augment": None, "steps_per_epoch": None}
         return x.with_options(**options)
@@ -107,6 +107,14 @@ def _dataset(model, x, y, **options):
     )
 
 
+def _labelled(model, dataset):
+    """The dataset with labels that the model has checked, or without."""
+    if not model.takes_labels:
+        return dataset.without_labels()
+    model.check_labels(dataset.labels)
+    return dataset
+
+
 def _check_shape(model, dataset):
     if model.image_shape is not None and dataset.image_shape != model.image_shape:
         check_images(dataset.fetch(np.arange(1)), model.image_shape, False, dataset.name)
@@ -119,8 +127,12 @@ def _whole_batches(model, dataset, batch_size, steps_per_epoch):
     if dataset.num_examples < k * m:
         raise ValueError(
             f"One update takes {k} minibatches of {m} = {k * m} images, but {dataset.name!r} has "
-            f"only {dataset.num_examples}. Use batch_size={max(dataset.num_examples // k, 1)} or "
-            "less."
+            f"only {dataset.num_examples}. Use "
+            + (
+                f"batch_size={dataset.num_examples // k} or less."
+                if dataset.num_examples >= k
+                else f"{k} images or more, or fewer minibatches for each update."
+            )
             if k > 1
             else f"batch_size={m} is more than the {dataset.num_examples} images of "
             f"{dataset.name!r}. Use batch_size={dataset.num_examples} or less."
@@ -155,11 +167,13 @@ def _checked(model, source, k):
             raise ValueError(f"The {type(source).__name__} is empty: it has no batch.")
     else:
         raise _wrong_type(source)
-    images = keras.utils.unpack_x_y_sample_weight(first)[0]
+    images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
     if not is_array(images):
         raise TypeError(f"Batches must hold one array of images; got {type(images).__name__}.")
     images = to_numpy(images)
     check_images(images, model.image_shape, model.check_range, "The first batch")
+    if model.takes_labels:
+        model.check_labels(None if labels is None else to_numpy(labels))
     if len(images) % k:
         raise ValueError(
             f"One update takes {k} minibatches, so batches must hold a multiple of {k} images; "

@@ -466,11 +466,19 @@ class GenerativeModel(backend.Steps, keras.Model):
         if getattr(images.shape, "rank", 0) is None:  # TensorFlow's, after several kinds of data
             images = ops.reshape(images, (-1, *self.image_shape))
         images = to_model_range(with_channel(images, self.image_shape or ()))
-        if not self.takes_labels:
-            return images
+        return (images, labels) if self.takes_labels else images
+
+    def check_labels(self, labels):
+        """Raise a `ValueError` unless these are labels that the model learns from.
+
+        Args:
+            labels: of a dataset or of a first batch, NumPy array; None: it has none.
+        """
         if labels is None:
-            raise ValueError(f"{type(self).__name__} learns from labels: pass y, or (x, y).")
-        return images, labels
+            raise ValueError(
+                f"{type(self).__name__} learns from labels: pass fit(images, labels), or a dataset "
+                "or batches with labels."
+            )
 
     def run_update(self, data):
         """One step of `fit`: update, count, average (called by the backend's `train_step`)."""

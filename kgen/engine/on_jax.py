@@ -12,7 +12,7 @@ import sys
 import jax
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from kgen.engine.context import CONTEXT, running
 
@@ -89,8 +89,8 @@ def value_and_grad(fn, variables):
 def input_gradient(fn, x):
     """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more.
 
-    What `fn` changes (batch statistics, seeds) is thrown away: a scope that outlived the inner
-    trace would leak its tracers.
+    `x` is a tensor or a list of tensors, and so is the gradient. What `fn` changes (batch
+    statistics, seeds) is thrown away: a scope that outlived the inner trace would leak its tracers.
     """
     outer = CONTEXT.scope
 
@@ -99,7 +99,7 @@ def input_gradient(fn, x):
         with keras.StatelessScope(mapping) as scope, running(scope=scope):
             return ops.sum(ops.cast(fn(x), "float32"))
 
-    return jax.grad(pure)(ops.cast(x, "float32"))
+    return jax.grad(pure)(tree.map_structure(lambda part: ops.cast(part, "float32"), x))
 
 
 def apply_gradients(optimizer, gradients, variables):

@@ -68,12 +68,15 @@ def value_and_grad(fn, variables):
 
 
 def input_gradient(fn, x):
-    """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more."""
-    x = tf.cast(x, "float32")
+    """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more.
+
+    `x` is a tensor or a list of tensors, and so is the gradient.
+    """
+    x = tf.nest.map_structure(lambda part: tf.cast(part, "float32"), x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         y = tf.cast(fn(x), "float32")
-    return tape.gradient(y, x)
+    return tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
 def apply_gradients(optimizer, gradients, variables):

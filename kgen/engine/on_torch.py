@@ -39,15 +39,21 @@ def value_and_grad(fn, variables):
 def input_gradient(fn, x):
     """Gradient of `sum(fn(x))` with respect to `x`, float32, differentiable once more.
 
-    Turns gradients on by itself: `evaluate` runs under `no_grad`.
+    `x` is a tensor or a list of tensors, and so is the gradient. Turns gradients on by itself:
+    `evaluate` runs under `no_grad`.
     """
     differentiated = torch.is_grad_enabled()
     with torch.enable_grad():
-        x = x.to(torch.float32)
-        if not x.requires_grad:
-            x = x.detach().requires_grad_(True)
+        x = tree.map_structure(_watched, x)
         y = fn(x).to(torch.float32).sum()
-        return torch.autograd.grad(y, x, create_graph=differentiated)[0]
+        options = {"create_graph": differentiated, "materialize_grads": True}
+        gradients = torch.autograd.grad(y, tree.flatten(x), **options)
+        return tree.pack_sequence_as(x, gradients)
+
+
+def _watched(x):
+    x = x.to(torch.float32)
+    return x if x.requires_grad else x.detach().requires_grad_(True)
 
 
 def apply_gradients(optimizer, gradients, variables):

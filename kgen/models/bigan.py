@@ -22,7 +22,8 @@ class BiGAN(EncodingModel, GAN):
         image_shape: as in `GAN`.
         encoder: `keras.Model` from images to latents `(N, latent_dim)`.
         discriminator: `keras.Model` from `[images, latents]` to scores `(N, 1)`.
-        **kwargs: all other arguments of `GAN`; a penalty is one of the images' gradient.
+        **kwargs: all other arguments of `GAN`; a penalty is one of the gradient by both, images
+            and latents.
 
     Example:
 
@@ -35,6 +36,7 @@ class BiGAN(EncodingModel, GAN):
     """
 
     players = {"discriminator": ["discriminator"], "generator": ["generator", "encoder"]}
+    penalised_inputs = 2
 
     def __init__(self, image_shape, latent_dim=50, encoder=None, **kwargs):
         super().__init__(image_shape, latent_dim, encoder=encoder, **kwargs)

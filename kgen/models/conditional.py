@@ -4,8 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kgen.arguments import positive
-from kgen.engine import feed
+from kgen.arguments import integer_labels, labels_for, positive, weight_of
 from kgen.losses import sparse_cross_entropy
 from kgen.models.gan import GAN, parts, symbolic
 
@@ -31,41 +30,15 @@ class LabelledGAN(GAN):
         """Everything that the constructor needs."""
         return {**super().get_config(), "num_classes": self.num_classes}
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """Train on images and labels, as `GenerativeModel.fit`."""
-        labels = getattr(x, "labels", None) if y is None else y
-        if labels is None and (feed.is_array(x) or isinstance(x, feed.ImageDataset)):
-            raise ValueError(
-                f"{type(self).__name__} learns from labels: pass fit(images, labels), or a dataset "
-                "with labels."
-            )
-        if labels is not None:
-            self.labels_in(labels)
-        return super().fit(x, y, *args, **kwargs)
+    def check_labels(self, labels):
+        """Raise a `ValueError` unless labels are integers from `least_label` on, or are missing."""
+        super().check_labels(labels)
+        integer_labels(labels, self.num_classes, self.least_label)
 
     def prepare(self, data):
         """Images, float32 in [-1, 1], and labels, int32 `(N,)`."""
         images, labels = super().prepare(data)
         return images, ops.cast(ops.reshape(labels, (-1,)), "int32")
-
-    def labels_in(self, labels):
-        """Labels from outside as int32, `(N,)` or a scalar.
-
-        Raises:
-            ValueError: unless they are integers from `least_label` below `num_classes`.
-        """
-        labels, least = feed.to_numpy(labels), self.least_label
-        labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
-        inside = labels.dtype.kind in "iu" and labels.ndim <= 1
-        if not inside or (
-            labels.size and not least <= labels.min() <= labels.max() < self.num_classes
-        ):
-            raise ValueError(
-                f"labels must be integers from {least} to {self.num_classes - 1}, one or (N,); got "
-                f"{labels.dtype} of shape {labels.shape}"
-                + (f" from {labels.min()} to {labels.max()}." if inside else ".")
-            )
-        return labels.astype("int32")
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -128,13 +101,13 @@ class ConditionalGAN(LabelledGAN):
         latents = self.latents_in(latents)
         if labels is None:
             labels = np.arange(len(latents)) % self.num_classes
-        labels = np.broadcast_to(self.labels_in(labels), len(latents))
+        labels = labels_for(len(latents), labels, self.num_classes)
         return self._in_range(self.infer(self._decode, latents, labels, batch_size=batch_size))
 
     def scores(self, images, labels, batch_size=None):
         """Raw outputs of the discriminator for images and labels, float32 `(N,)`."""
         images = self.images_in(images)
-        labels = np.broadcast_to(self.labels_in(labels), len(images))
+        labels = labels_for(len(images), labels, self.num_classes)
         return self.infer(self._scores, images, labels, batch_size=batch_size)
 
     def discriminate(self, images, labels, batch_size=None):
@@ -171,7 +144,7 @@ class ACGAN(ConditionalGAN):
     def __init__(
         self, image_shape, num_classes, latent_dim=None, classification_weight=1.0, **kwargs
     ):
-        self.classification_weight = float(classification_weight)
+        self.classification_weight = weight_of(classification_weight, "classification_weight")
         super().__init__(image_shape, num_classes, latent_dim, **kwargs)
 
     def make_discriminator(self, dtype, **options):

@@ -1,6 +1,7 @@
 """The generative adversarial network."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -12,13 +13,20 @@ from kgen.data.ranges import normalize_image_shape
 from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
 from kgen.layers.augmentation import DifferentiableAugmentation
-from kgen.losses import ADVERSARIAL_LOSSES, R1, WeightClipping, get_penalty
-from kgen.models.latent_model import LatentModel, output_shapes
+from kgen.losses import ADVERSARIAL_LOSSES, R1, GradientPenalty, WeightClipping, get_penalty
+from kgen.models.latent_model import (
+    LatentModel,
+    last_activations,
+    output_shapes,
+    refuse_sigmoid,
+)
 from kgen.networks.gans import ADVERSARIAL_NETWORKS
 
 serialize = keras.saving.serialize_keras_object
 Adam, RMSprop = keras.optimizers.Adam, keras.optimizers.RMSprop
 ADAM = partial(Adam, 2e-4, 0.5)  # Radford et al. (2016), section 4
+NORMALIZATIONS = ("batch", "layer", "spectral", "none")
+PROBABILITIES = (keras.activations.sigmoid, keras.activations.softmax)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +100,9 @@ class GAN(LatentModel):
         discriminator: `keras.Model` from images to scores `(N, 1)`, logits without activation.
         network: of the default networks: `"dcgan"` and `"resnet"` (images from 8x8 upward),
             `"mlp"`.
-        normalization: of the default discriminator: `"batch"`, `"layer"`, `"spectral"`, `"none"`.
+        normalization: of the default discriminator: `"batch"`, `"layer"`, `"spectral"`, `"none"`;
+            with `"gradient_penalty"` layers are normalised in the place of batches, unless it is
+            given (Gulrajani et al., 2017, section 4). That of points is `"spectral"` or `"none"`.
         average_decay: of the moving average of the generator, which `generate` uses.
         label_smoothing: what real images lack of the label 1 (Salimans et al., 2016, section 3.4).
         augment: None, or what real and generated images go through before the discriminator sees
@@ -118,6 +128,7 @@ class GAN(LatentModel):
 
     players = {"discriminator": ["discriminator"], "generator": ["generator"]}
     logs = ("discriminator_loss", "generator_loss", "real_score", "fake_score")
+    penalised_inputs = 1  # of the discriminator, by which a penalty takes its gradient
 
     def __init__(
         self,
@@ -143,14 +154,17 @@ class GAN(LatentModel):
             variant = "dcgan" if len(image_shape) == 3 else "points"
         row = VARIANTS[_known(variant, VARIANTS, "variant")]
         if len(image_shape) == 1:
-            row = dataclasses.replace(row, network="mlp", normalization="none")
+            bounded = "spectral" if row.normalization == "spectral" else "none"
+            row = dataclasses.replace(row, network="mlp", normalization=bounded)
         if latent_dim is None:
             latent_dim = 100 if len(image_shape) == 3 else 2
         self.variant, self.latent_dim = variant, positive(latent_dim, "latent_dim")
         self.network = _known(network or row.network, ADVERSARIAL_NETWORKS, "network")
-        self.normalization = normalization or row.normalization
         self.adversarial = _known(loss or row.loss, ADVERSARIAL_LOSSES, "loss")
         self.penalty = get_penalty(penalty or row.penalty)
+        per_image = isinstance(self.penalty, GradientPenalty) and row.normalization == "batch"
+        normalization = normalization or ("layer" if per_image else row.normalization)
+        self.normalization = _known(normalization, NORMALIZATIONS, "normalization")
         k = row.discriminator_steps if discriminator_steps is None else discriminator_steps
         self.minibatches_per_update = positive(k, "discriminator_steps")
         self.label_smoothing = _smoothing(label_smoothing, self.adversarial)
@@ -191,6 +205,9 @@ class GAN(LatentModel):
             "average_decay": self.generator_average.decay,
             "label_smoothing": self.label_smoothing,
             "augment": self.augment and serialize(self.augment),
+            # A subclass may have no player of one of them.
+            "generator": serialize(self.generator),
+            "discriminator": serialize(self.discriminator),
         }
 
     def default_optimizers(self):
@@ -245,12 +262,20 @@ class GAN(LatentModel):
         """What of a batch the discriminator is given, as a list, images first: here everything."""
         return parts(batch)
 
-    def judged(self, batch, training):
-        """Outputs of the discriminator as a list, scores `(N, 1)` first, after augmentation."""
+    def augmented(self, batch):
+        """What of a batch the discriminator is given, its images augmented."""
         images, *given = self.shown(batch)
         if self.augment is not None:
             images = self.augment(images, seed=self.random)
-        return parts(self.discriminator(whole(images, *given), training=training))
+        return [images, *given]
+
+    def judged(self, batch, training):
+        """Outputs of the discriminator as a list, scores `(N, 1)` first, after augmentation."""
+        return self.outputs(self.augmented(batch), training)
+
+    def outputs(self, given, training):
+        """Outputs of the discriminator as a list, scores `(N, 1)` first, for what it is given."""
+        return parts(self.discriminator(whole(*given), training=training))
 
     def told_apart(self, real_score, fake_score, real, fake, training):
         """The adversarial loss of the discriminator with its penalty, and its scores by name."""
@@ -269,12 +294,16 @@ class GAN(LatentModel):
         return loss.generator(real_score, fake_score)
 
     def _penalty(self, real, fake, training):
-        """The penalty of the images' gradient, every n-th update n times, in one compiled step."""
-        penalty, (images, *given) = self.penalty, self.shown(real)
-        points = penalty.at(images, self.shown(fake)[0], self.random)
+        """The penalty of the gradient, every n-th update n times, in one compiled step.
+
+        It is taken by what the discriminator sees, its first inputs, at augmented images.
+        """
+        penalty, n = self.penalty, self.penalised_inputs
+        real, fake = self.augmented(real), self.augmented(fake)
+        points, given = penalty.at(real[:n], fake[:n], self.random), real[n:]
 
         def score(x):
-            return parts(self.discriminator(whole(x, *given), training=training))[0]
+            return self.outputs([*x, *given], training)[0]
 
         if penalty.every == 1 or not training:
             return penalty(score, points)
@@ -317,8 +346,8 @@ class GAN(LatentModel):
             )
         return ops.convert_to_numpy(probability(scores))
 
-    def _scores(self, *batch):
-        score, *_ = parts(self.discriminator(whole(*batch), training=False))
+    def _scores(self, *given):
+        score, *_ = self.outputs(given, training=False)
         return ops.reshape(ops.cast(score, "float32"), (-1,))
 
     def _decode(self, latents):
@@ -332,6 +361,14 @@ class GAN(LatentModel):
         check_outputs(self.generator, *self.generator_inputs(), made, "generator")
         judged = self.judgements()
         check_outputs(self.discriminator, *self.discriminator_inputs(), judged, "discriminator")
+        for what, activation in zip(judged, last_activations(self.discriminator), strict=False):
+            if "logits" in what and activation in PROBABILITIES:
+                raise ValueError(
+                    f"The discriminator ends in a {activation.__name__}, but it must return "
+                    f"{what.removesuffix(' of shape')}, from which losses compute probabilities: "
+                    "leave the activation out."
+                )
+        refuse_sigmoid(self.generator, self.image_shape, "generator")
 
     def generator_inputs(self):
         """What the generator must take, symbolically, and why."""
@@ -377,6 +414,8 @@ def check_outputs(network, inputs, reason, expected, name):
     if isinstance(network, LeftOut):
         return
     found = output_shapes(network, inputs, name, reason)
+    if isinstance(found, dict):
+        raise ValueError(f"The {name} must return a tensor or a list of them; it returns {found}.")
     wanted = [(None, *shape) for shape in expected.values()]
     ranks = [len(shape) for shape in wanted] == [len(shape) for shape in found]
     if not ranks or any(
@@ -406,6 +445,12 @@ def _augmentation(augment, image_shape):
     if augment is None:
         return None
     if isinstance(augment, keras.layers.Layer):
+        taken = inspect.signature(augment.call).parameters
+        if "seed" not in taken and "kwargs" not in taken:
+            raise TypeError(
+                f"augment is called with images and a seed, by which a run can be resumed; "
+                f"{type(augment).__name__} takes {[*taken]}. Wrap it in a layer that takes both."
+            )
         if not augment.built:  # Keras would build the whole model by calling it with images
             augment.build((None, *image_shape))
         return augment

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kgen.arguments import positive
+from kgen.arguments import labels_for, positive, weight_of
 from kgen.engine.random import host_generator
 from kgen.losses import code_divergence, sparse_cross_entropy
 from kgen.models.gan import GAN, parts
@@ -22,7 +22,7 @@ class InfoGAN(GAN):
 
     Args:
         image_shape: as in `GAN`.
-        latent_dim: width of a latent, code included.
+        latent_dim: width of a latent, code included; by default 62 more than the code's.
         categories: of the categorical code; at least 2.
         codes: number of continuous codes.
         information_weight: lambda of equation 6.
@@ -44,7 +44,7 @@ class InfoGAN(GAN):
     def __init__(
         self,
         image_shape,
-        latent_dim=74,
+        latent_dim=None,
         categories=10,
         codes=2,
         information_weight=1.0,
@@ -52,13 +52,14 @@ class InfoGAN(GAN):
     ):
         self.categories = positive(categories, "categories")
         self.codes = positive(codes, "codes") if codes else 0
-        self.noise_dim = latent_dim - self.categories - self.codes
+        latent_dim = 62 + self.categories + self.codes if latent_dim is None else latent_dim
+        self.noise_dim = positive(latent_dim, "latent_dim") - self.categories - self.codes
         if self.categories < 2 or self.noise_dim < 1:
             raise ValueError(
                 "A latent holds at least 2 categories, the continuous codes and some noise; got "
                 f"latent_dim={latent_dim}, categories={categories}, codes={codes}."
             )
-        self.information_weight = float(information_weight)
+        self.information_weight = weight_of(information_weight, "information_weight")
         super().__init__(image_shape, latent_dim, **kwargs)
 
     def make_discriminator(self, dtype, **options):
@@ -127,15 +128,12 @@ class InfoGAN(GAN):
         Args:
             labels: categories of the code, one or integers `(n,)`; None: drawn.
         """
+        n = positive(n, "n")
         noise = self.latents(n, self.noise_dim, seed)
         random = host_generator(None if seed is None else seed + 1)
         drawn = random.random((n, 1 + self.codes), dtype="float32")  # rows: the first 8 of 16
-        category = np.floor(drawn[:, 0] * self.categories) if labels is None else labels
-        category = np.broadcast_to(np.asarray(category, int), n)
-        if not 0 <= category.min() <= category.max() < self.categories:
-            raise ValueError(
-                f"labels are categories from 0 to {self.categories - 1}; got {labels}."
-            )
+        labels = (drawn[:, 0] * self.categories).astype("int32") if labels is None else labels
+        category = labels_for(n, labels, self.categories)
         one_hot = np.eye(self.categories, dtype="float32")[category]
         return self.decode(np.concatenate([noise, one_hot, 2 * drawn[:, 1:] - 1], 1), batch_size)
 

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from kgen.arguments import positive
 from kgen.engine.generative_model import GenerativeModel
@@ -125,16 +125,29 @@ def check_shapes(model, gaussian):
         raise ValueError(
             f"The decoder must return images of image_shape {shape}; it returns {outputs}."
         )
-    layers = [
-        layer
-        for layer in getattr(model.decoder, "layers", None) or [model.decoder]
-        if not isinstance(layer, keras.layers.Reshape | keras.layers.Cropping2D)
-    ]
-    if len(shape) == 3 and getattr(layers[-1], "activation", None) is keras.activations.sigmoid:
+    refuse_sigmoid(model.decoder, shape, "decoder")
+
+
+def refuse_sigmoid(network, image_shape, name):
+    """Raise a `ValueError` if what makes images ends in a sigmoid."""
+    if len(image_shape) == 3 and keras.activations.sigmoid in last_activations(network):
         raise ValueError(
-            "The decoder ends in a sigmoid, so its images lie in [0, 1]; here they lie in [-1, 1]. "
+            f"The {name} ends in a sigmoid, so its images lie in [0, 1]; here they lie in [-1, 1]. "
             "End it in tanh."
         )
+
+
+def last_activations(network):
+    """Activation of the layer that each output of a network comes from, None where unknown."""
+    if not isinstance(network, keras.Model):
+        return [getattr(network, "activation", None)]
+    found = []
+    for output in tree.flatten(getattr(network, "outputs", None) or []):
+        layer, node, _ = output._keras_history
+        while isinstance(layer, keras.layers.Reshape | keras.layers.Cropping2D):
+            layer, node, _ = layer._inbound_nodes[node].input_tensors[0]._keras_history
+        found += last_activations(layer)[:1]
+    return found
 
 
 def output_shapes(network, inputs, name, reason):

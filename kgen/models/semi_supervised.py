@@ -21,7 +21,11 @@ class SemiSupervisedGAN(LabelledGAN):
         image_shape: as in `GAN`.
         num_classes: K. `fit` takes images and labels from 0 to K - 1, and -1 where there is none.
         discriminator: `keras.Model` from images to `[logits (N, num_classes), features (N, D)]`.
-        **kwargs: all other arguments of `GAN`; the loss is `"non_saturating"`.
+        **kwargs: all other arguments of `GAN`; the discriminator's loss is cross-entropy, that of
+            `"non_saturating"` and `"minimax"`.
+
+    Raises:
+        ValueError: as `GAN`, and for other losses, whose scores are no log Z.
 
     Example:
 
@@ -36,11 +40,20 @@ class SemiSupervisedGAN(LabelledGAN):
 
     least_label = -1
 
+    def __init__(self, image_shape, num_classes, latent_dim=None, **kwargs):
+        super().__init__(image_shape, num_classes, latent_dim, **kwargs)
+        if self.adversarial not in ("non_saturating", "minimax"):
+            raise ValueError(
+                "A SemiSupervisedGAN takes an image for real with probability Z / (Z + 1), by the "
+                f"loss 'non_saturating'; got {self.adversarial!r}. Pass another variant or loss."
+            )
+
     def make_discriminator(self, dtype, **options):
         """A classifier that also returns its features."""
-        network = super().make_discriminator(dtype, **options)
+        heads = {"classes": self.num_classes}
+        network = super().make_discriminator(dtype, heads=heads, **options)
+        _, classes = network.outputs
         features = network.get_layer("features").output
-        classes = keras.layers.Dense(self.num_classes, dtype="float32", name="classes")(features)
         return keras.Model(network.input, [classes, features], name="discriminator")
 
     # The algorithm.
@@ -53,10 +66,11 @@ class SemiSupervisedGAN(LabelledGAN):
         """The images: their labels are for the discriminator to say."""
         return parts(batch)[:1]
 
-    def judged(self, batch, training):
+    def outputs(self, given, training):
         """Scores log Z `(N, 1)`, the classes' logits and the features."""
-        logits, features = super().judged(batch, training)
-        return _log_total(logits), logits, features
+        logits, features = super().outputs(given, training)
+        total = ops.logsumexp(ops.cast(logits, "float32"), axis=-1, keepdims=True)
+        return [total, logits, features]
 
     def discriminator_loss(self, real, fake, training):
         """Cross-entropy of the images with labels, and the adversarial loss of all."""
@@ -89,15 +103,6 @@ class SemiSupervisedGAN(LabelledGAN):
         logits, _ = self.discriminator(images, training=False)
         return ops.softmax(ops.cast(logits, "float32"))
 
-    def _scores(self, images):
-        logits, _ = self.discriminator(images, training=False)
-        return ops.reshape(_log_total(logits), (-1,))
-
     def judgements(self):
         """Shapes of the discriminator's outputs by what they are."""
         return {"logits of shape": (self.num_classes,), "features of shape": (None,)}
-
-
-def _log_total(logits):
-    """Logarithm of Z, the sum of the exponentials, `(N, 1)`."""
-    return ops.logsumexp(ops.cast(logits, "float32"), axis=-1, keepdims=True)

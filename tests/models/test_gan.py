@@ -265,13 +265,33 @@ def test_clipped_weights_stay_in_their_bounds():
     assert max(np.abs(w).max() for w in values(model.variables_of("generator"))) > 0.03
 
 
-def test_penalties_are_of_images_that_are_not_augmented():
-    """Both players' scores are, through it."""
-    models = [sgd(still(R1(0.5), augment=augment)) for augment in (None, Tripled())]
-    plain, augmented = (model.evaluate(numbers(8), verbose=0) for model in models)
-    assert augmented["discriminator_loss"] == pytest.approx(plain["discriminator_loss"])
-    for name in ("real_score", "fake_score", "generator_loss"):
-        assert augmented[name] == pytest.approx(3 * plain[name], rel=1e-5)
+@keras.saving.register_keras_serializable("kgen_tests")
+class Halves(layers.Layer):
+    """Half of the squared norm: its gradient is what comes in."""
+
+    def call(self, x):
+        return 0.5 * ops.sum(ops.square(x), axis=-1, keepdims=True)
+
+
+def test_penalties_are_at_what_the_discriminator_sees():
+    """Augmented images, and by these: the gradient of the augmentation is no part of it."""
+    x, found = numbers(8), {}
+    for augment in (None, Tripled()):
+        model = still(R1(0.5), augment=augment)
+        model = kgen.GAN(
+            (1,),
+            1,
+            loss="wasserstein",
+            penalty=R1(0.5),
+            generator=model.generator,
+            discriminator=keras.Sequential([keras.Input((1,)), Halves()]),
+            augment=augment,
+        )
+        logs = sgd(model).evaluate(x, verbose=0)
+        found[augment] = logs["discriminator_loss"] - logs["fake_score"] + logs["real_score"]
+    plain, augmented = found.values()
+    assert plain == pytest.approx(0.25 * np.square(x).mean(), rel=1e-4)
+    assert augmented == pytest.approx(9 * plain, rel=1e-4)
 
 
 # What the discriminator sees, what a user gets.
@@ -453,7 +473,8 @@ def test_the_default_is_dcgan_for_images_and_points_for_points():
     assert (of_points.variant, of_points.latent_dim) == ("points", 2)
     for variant in VARIANTS:  # whatever it is for images
         other = kgen.GAN((2,), variant=variant)
-        assert (other.network, other.normalization) == ("mlp", "none")
+        bounded = "spectral" if variant == "sngan" else "none"
+        assert (other.network, other.normalization) == ("mlp", bounded)
     assert kgen.GAN((2,), variant="wgan_gp").penalty.weight == 10
 
 
@@ -504,6 +525,17 @@ def heads(*widths, shape=GREY):
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])
 
 
+def ended(activation, width=1, inputs=GREY):
+    x = seen = keras.Input((inputs,) if isinstance(inputs, int) else inputs)
+    x = layers.Dense(width, activation)(layers.Flatten()(x))
+    return keras.Model(seen, layers.Reshape(GREY)(x) if width > 1 else x)
+
+
+class NamedScore(keras.Model):
+    def call(self, x, training=False):
+        return {"score": ops.mean(x, axis=(1, 2))}
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -530,6 +562,11 @@ def heads(*widths, shape=GREY):
         ({"generator": heads(64, shape=(4,))}, r"images of shape \(None, 8, 8, 1\)"),
         ({"generator": heads(64, shape=(5,))}, "latent_dim is 4"),
         ({"generatr": None}, "generatr"),
+        ({"discriminator": ended("sigmoid")}, r"ends in a sigmoid, but.* scores \(logits\)"),
+        ({"generator": ended("sigmoid", 64, 4)}, "generator ends in a sigmoid.*End it in tanh"),
+        ({"augment": layers.RandomFlip()}, "called with images and a seed.*RandomFlip"),
+        ({"discriminator": NamedScore()}, "must return a tensor or a list of them"),
+        ({"normalization": "group", "discriminator": heads(1)}, "Unknown normalization 'group'"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -555,6 +592,28 @@ def test_wrong_latents_and_images():
             model.decode(np.zeros(shape))
     with pytest.raises(ValueError, match="expects"):
         model.scores(images(2, shape=(9, 8, 1)))
+
+
+def test_a_gradient_penalty_takes_no_batch_normalization_unless_asked():
+    for given, found in ((None, "layer"), ("batch", "batch"), ("none", "none")):
+        model = small("dcgan", penalty="gradient_penalty", normalization=given)
+        assert model.normalization == found
+    assert small("dcgan", penalty="r1").normalization == "batch"
+
+
+def test_a_file_of_a_model_whose_generator_is_no_player(tmp_path):
+    @keras.saving.register_keras_serializable("kgen_tests")
+    class Judge(kgen.GAN):
+        players = {"discriminator": ["discriminator"]}
+
+    scale = keras.Sequential([keras.Input((2,)), layers.Rescaling(3.0, 1.0)])
+    model = Judge((2,), generator=scale)
+    model.compile()
+    model.save(tmp_path / "judge.keras")
+    again = keras.saving.load_model(tmp_path / "judge.keras")
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
+    np.testing.assert_allclose(by_hand.numpy(again.generator, x), 3 * x + 1, rtol=1e-5)
+    np.testing.assert_allclose(again.scores(x), model.scores(x), rtol=1e-5)
 
 
 def test_an_update_takes_k_times_m_images():

@@ -86,9 +86,16 @@ def test_what_a_labelled_kind_does_not_learn_from(kind):
     ):
         with pytest.raises(ValueError, match=name):
             call()
+    good = np.zeros(16, int)
     for bad in (np.full(16, 3), np.full(16, least - 1), np.zeros(16), np.zeros((16, 2), int)):
-        with pytest.raises(ValueError, match=f"labels must be integers from {least} to 2"):
-            model.fit(x, bad, verbose=0)
+        for call in (
+            lambda: model.fit(x, bad, verbose=0),  # noqa: B023
+            lambda: model.fit(x, good, validation_data=(x, bad), verbose=0),  # noqa: B023
+            lambda: model.fit(((x, bad) for _ in range(2)), verbose=0),  # noqa: B023
+            lambda: model.evaluate(x, bad, verbose=0),  # noqa: B023
+        ):
+            with pytest.raises(ValueError, match=f"labels must be integers from {least} to 2"):
+                call()
         if bad.ndim == 1:
             with pytest.raises(ValueError, match=f"labels must be integers from {least} to 2"):
                 model.fit(kgen.data.ImageDataset(x, bad), verbose=0)
@@ -209,11 +216,55 @@ def test_infogan_generates_categories(monkeypatch):
     assert stats.chisquare(drawn[:, 3:7].sum(axis=0)).pvalue > 1e-3
     assert stats.kstest(drawn[:, 8], stats.uniform(-1, 2).cdf).pvalue > 1e-3
     np.testing.assert_array_equal(drawn[:3, 7:], z[:, 7:])  # the codes of this seed
-    for bad in (4, -1, [0, 1, 4]):
-        with pytest.raises(ValueError, match="labels are categories from 0 to 3"):
+    for bad in (4, -1, [0, 1, 4], 0.5):
+        with pytest.raises(ValueError, match="labels must be integers from 0 to 3"):
             model.generate(3, labels=bad)
+    with pytest.raises(ValueError, match="got 2 for 3 images"):
+        model.generate(3, labels=[0, 1])
     monkeypatch.undo()
     np.testing.assert_allclose(model.decode(z), made, atol=1e-6)
+
+
+def test_the_penalty_of_pairs_is_of_the_gradient_by_both():
+    """Of a linear critic of image and latent, with slopes a and c, R1 is (|a|^2 + |c|^2) / 2."""
+    image, latent = keras.Input((2,)), keras.Input((3,))
+    score = layers.Dense(1)(layers.Concatenate()([image, latent]))
+    critic = keras.Model([image, latent], score)
+    for penalty, expected in (
+        (kgen.losses.R1(1.0), 7.5),
+        (kgen.losses.GradientPenalty(1.0), (np.sqrt(15) - 1) ** 2),
+    ):
+        critic.layers[-1].kernel.assign([[1.0], [2.0], [3.0], [0.0], [-1.0]])
+        model = kgen.BiGAN((2,), 3, penalty=penalty, loss="wasserstein", discriminator=critic)
+        model.compile()
+        x = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+        logs = model.evaluate(x, verbose=0)
+        found = logs["discriminator_loss"] + logs["real_score"] - logs["fake_score"]
+        assert found == pytest.approx(expected, rel=1e-4)
+        assert np.isfinite(
+            model.fit(x, batch_size=8, verbose=0).history["discriminator_loss"]
+        ).all()
+
+
+def test_the_penalty_of_a_classifier_is_that_of_its_score():
+    """Of log Z, whose gradient is that of the logits, weighted by the softmax."""
+    x = inputs = keras.Input((2,))
+    x = layers.Dense(3, use_bias=False)(x)
+    classifier = keras.Model(inputs, [x, inputs])
+    kernel = np.array([[1.0, -2.0, 1.0], [0.5, -1.0, 0.5]], "float32")
+    classifier.layers[-1].kernel.assign(kernel)
+    points, logs = np.random.default_rng(0).normal(size=(16, 2)).astype("float32"), []
+    settings = {"discriminator": classifier, "seed": 0}
+    settings["generator"] = kgen.GAN((2,)).generator
+    for weight in (0.0, 2.0):
+        penalty = kgen.losses.R1(weight)
+        model = kgen.SemiSupervisedGAN((2,), 3, penalty=penalty, **settings)
+        model.compile()
+        logs.append(model.evaluate(points, np.full(16, -1), verbose=0)["discriminator_loss"])
+    slopes = special.softmax(points @ kernel, axis=1) @ kernel.T
+    assert logs[1] - logs[0] == pytest.approx(np.square(slopes).sum(axis=1).mean(), rel=1e-4)
+    with pytest.raises(ValueError, match="by the loss 'non_saturating'; got 'wasserstein'"):
+        make(kgen.SemiSupervisedGAN, loss="wasserstein")
 
 
 def test_information_is_the_log_probability_of_the_code():

@@ -1,0 +1,38 @@
+import numpy as np
+
+from benchmarks import collapse, gan_quality
+
+
+def test_a_training_that_was_cut_after_its_last_epoch_ends_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(gan_quality, "SAMPLES", 20)
+    random = np.random.default_rng(0)
+    data = tmp_path / "data.npz"
+    images, labels = random.integers(0, 256, (64, 28, 28), "uint8"), np.arange(64) % 10
+    np.savez(data, train=images, train_labels=labels)
+    job = {"contender": "conditional", "seed": 0, "epochs": 1, "batch_size": 32}
+    found = []
+    for _ in range(2):
+        gan_quality.train(data, tmp_path / "conditional-0.npz", **job)
+        with np.load(tmp_path / "conditional-0.npz") as arrays:
+            found.append(dict(arrays))
+    assert found[0].keys() == found[1].keys()
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
+    assert found[0]["seconds"] > 0 and found[0]["labels"].tolist() == [*range(10)] * 2
+
+
+def test_collapse_counts_runs_and_alarms(capsys):
+    named, missed = {"constant": 3}, {"dropped_modes": 4}
+    collapse.report(
+        {
+            "healthy-0": {"fashion": {}, "pixels": {"constant": 2, "dropped_modes": 9}},
+            "constant-0": {"fashion": named, "pixels": named},
+            "constant-1": {"fashion": named | missed, "pixels": missed},
+        }
+    )
+    said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert said == [
+        "healthy fashion 0 alarms in 1 runs",
+        "healthy pixels 2 alarms in 1 runs",
+        "constant fashion named in 2 of 2 runs, by epoch 3 of 24",
+        "constant pixels named in 1 of 2 runs, by epoch 3 of 24",
+    ]
