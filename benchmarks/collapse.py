@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 import kgen
+from benchmarks import harness
 from benchmarks.vae_elbo import export
 
 SETTINGS = {  # loss; the discriminator's normalization; learning rates of both players
@@ -78,7 +79,7 @@ def main(argv=None):
                 if (name := f"{kind}-{seed}") not in found:
                     found[name] = train(images, kind, seed)
                     print(name, found[name], flush=True)
-                    kept.write_text(json.dumps(found, indent=1))
+                    harness.keep(kept, json.dumps(found, indent=1))
     report(found)
 
 

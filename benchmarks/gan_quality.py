@@ -26,7 +26,7 @@ import time
 
 import numpy as np
 
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, keep
 from benchmarks.vae_elbo import export
 
 OURS = {  # model, arguments
@@ -88,7 +88,9 @@ def train(data, samples, contender, seed, epochs, batch_size, precision="float32
     asked = np.arange(SAMPLES) % 10 if getattr(model, "takes_labels", False) else []
     if contender in OURS:
         model.save(samples.with_suffix(".keras"))
-    np.savez(samples, samples=drawn, seconds=watch.seconds, labels=asked)
+    with open(written := samples.with_suffix(".new"), "wb") as file:
+        np.savez(file, samples=drawn, seconds=watch.seconds, labels=asked)
+    written.replace(samples)
 
 
 def measure(folder, data):
@@ -111,7 +113,7 @@ def measure(folder, data):
             judge = kgen.metrics.judge("fashion")
             values["label accuracy"] = np.mean(judge.labels(drawn) == labels)
         found[file.stem] = {name: float(value) for name, value in values.items()}
-        path.write_text(json.dumps(found, indent=1))
+        keep(path, json.dumps(found, indent=1))
 
 
 def main(argv=None):

@@ -119,6 +119,12 @@ def serve(prepare):
                 say({"bytes": memory()})
 
 
+def keep(path, text):
+    """Write a file beside and rename it, so that a cut leaves the one before."""
+    (written := path.with_suffix(".new")).write_text(text)
+    written.replace(path)
+
+
 def timed(fn):
     """Seconds that a call takes."""
     start = time.perf_counter()

@@ -3,6 +3,7 @@
 import numbers
 
 import numpy as np
+from keras import ops
 
 
 def positive(n, name):
@@ -33,7 +34,7 @@ def integer_labels(labels, classes, least=0):
     Raises:
         ValueError: unless they are integers from `least` below `classes`.
     """
-    labels = np.asarray(labels)
+    labels = ops.convert_to_numpy(labels) if ops.is_tensor(labels) else np.asarray(labels)
     labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
     inside = labels.dtype.kind in "iu" and labels.ndim <= 1
     if not inside or (labels.size and not least <= labels.min() <= labels.max() < classes):

@@ -161,12 +161,14 @@ class ACGAN(ConditionalGAN):
 
     def discriminator_loss(self, real, fake, training):
         """L_S and L_C, to be minimised."""
+        (_, label), (_, asked) = real, fake
+        real, fake = self.augmented(real), self.augmented(fake)
         (real_score, real_class), (fake_score, fake_class) = (
-            self.judged(batch, training) for batch in (real, fake)
+            self.outputs(images, training) for images in (real, fake)
         )
         source, scores = self.told_apart(real_score, fake_score, real, fake, training)
-        classes = sparse_cross_entropy(real[1], real_class)
-        classes = classes + sparse_cross_entropy(fake[1], fake_class)
+        classes = sparse_cross_entropy(label, real_class)
+        classes = classes + sparse_cross_entropy(asked, fake_class)
         return source + self.classification_weight * classes, scores
 
     def generator_loss(self, real, training):

@@ -250,7 +250,8 @@ class GAN(LatentModel):
 
     def discriminator_loss(self, real, fake, training):
         """Loss of the discriminator with its penalty, and its mean scores by name."""
-        (real_score, *_), (fake_score, *_) = (self.judged(x, training) for x in (real, fake))
+        real, fake = self.augmented(real), self.augmented(fake)
+        (real_score, *_), (fake_score, *_) = (self.outputs(x, training) for x in (real, fake))
         return self.told_apart(real_score, fake_score, real, fake, training)
 
     def generator_loss(self, real, training):
@@ -278,7 +279,10 @@ class GAN(LatentModel):
         return parts(self.discriminator(whole(*given), training=training))
 
     def told_apart(self, real_score, fake_score, real, fake, training):
-        """The adversarial loss of the discriminator with its penalty, and its scores by name."""
+        """The adversarial loss of the discriminator with its penalty, and its scores by name.
+
+        `real` and `fake` are lists of what it was given: the penalty is taken by the first of them.
+        """
         label = 1.0 - self.label_smoothing
         loss = ADVERSARIAL_LOSSES[self.adversarial].discriminator(real_score, fake_score, label)
         if self.penalty is not None and not isinstance(self.penalty, WeightClipping):
@@ -294,12 +298,8 @@ class GAN(LatentModel):
         return loss.generator(real_score, fake_score)
 
     def _penalty(self, real, fake, training):
-        """The penalty of the gradient, every n-th update n times, in one compiled step.
-
-        It is taken by what the discriminator sees, its first inputs, at augmented images.
-        """
+        """The penalty of the gradient, every n-th update n times, in one compiled step."""
         penalty, n = self.penalty, self.penalised_inputs
-        real, fake = self.augmented(real), self.augmented(fake)
         points, given = penalty.at(real[:n], fake[:n], self.random), real[n:]
 
         def score(x):

@@ -101,9 +101,11 @@ class InfoGAN(GAN):
 
     def discriminator_loss(self, real, fake, training):
         """The adversarial loss minus the information that Q reads."""
-        (real_score, *_), (fake_score, *read) = (self.judged(x, training) for x in (real, fake))
+        _, latents = fake
+        real, fake = self.augmented(real), self.augmented(fake)
+        (real_score, *_), (fake_score, *read) = (self.outputs(x, training) for x in (real, fake))
         loss, scores = self.told_apart(real_score, fake_score, real, fake, training)
-        return loss - self.information_weight * self.information(fake[1], *read), scores
+        return loss - self.information_weight * self.information(latents, *read), scores
 
     def generator_loss(self, real, training):
         """The adversarial loss minus the information in the images."""

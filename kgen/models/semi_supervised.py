@@ -74,9 +74,12 @@ class SemiSupervisedGAN(LabelledGAN):
 
     def discriminator_loss(self, real, fake, training):
         """Cross-entropy of the images with labels, and the adversarial loss of all."""
-        (real_score, logits, _), (fake_score, *_) = (self.judged(x, training) for x in (real, fake))
+        _, labels = real
+        real, fake = self.augmented(real), self.augmented(fake)
+        (real_score, logits, _), (fake_score, *_) = (
+            self.outputs(images, training) for images in (real, fake)
+        )
         loss, scores = self.told_apart(real_score, fake_score, real, fake, training)
-        labels = real[1]
         known = ops.cast(labels >= 0, "float32")
         errors = ops.sparse_categorical_crossentropy(
             ops.maximum(labels, 0), ops.cast(logits, "float32"), from_logits=True
