@@ -34,7 +34,10 @@ def integer_labels(labels, classes, least=0):
     Raises:
         ValueError: unless they are integers from `least` below `classes`.
     """
-    labels = ops.convert_to_numpy(labels) if ops.is_tensor(labels) else np.asarray(labels)
+    try:
+        labels = ops.convert_to_numpy(labels) if ops.is_tensor(labels) else np.asarray(labels)
+    except ValueError:  # rows of several lengths
+        labels = np.array([*labels, None], object)[:-1]
     labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
     inside = labels.dtype.kind in "iu" and labels.ndim <= 1
     if not inside or (labels.size and not least <= labels.min() <= labels.max() < classes):

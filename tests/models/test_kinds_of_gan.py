@@ -63,7 +63,9 @@ def test_labels_choose_the_images(kind):
     )
 
 
-@pytest.mark.parametrize("bad", [3, -1, [0, 1, 3], 0.5, [0.0, 1.0], "1", [[0, 1]], [[0], [-1]]])
+@pytest.mark.parametrize(
+    "bad", [3, -1, [0, 1, 3], 0.5, [0.0, 1.0], "1", [[0, 1]], [[0], [-1]], [0, [1], 2]]
+)
 def test_labels_that_there_are_not_are_refused(bad):
     model = make(kgen.ConditionalGAN)
     with pytest.raises(ValueError, match="labels must be integers from 0 to 2"):
