@@ -170,7 +170,7 @@ def start(contender, seed, data, folder, run):
         job |= {"contender": contender, "precision": run.precision}
         command = [sys.executable, "-m", "benchmarks.gan_quality", "--train", json.dumps(job)]
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    with open(folder / f"{name}.log", "w") as log:
+    with open(folder / f"{name}.log", "a") as log:
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     print(f"{name}: {'done' if done.returncode == 0 else f'failed, see {log.name}'}", flush=True)
 
