@@ -1,5 +1,6 @@
 """Checks of arguments that all rooms share."""
 
+import math
 import numbers
 
 import numpy as np
@@ -12,7 +13,8 @@ def positive(n, name):
     Raises:
         ValueError: for anything else; the message has the argument's name.
     """
-    if not isinstance(n, numbers.Real) or isinstance(n, bool) or int(n) != n or n < 1:
+    finite = isinstance(n, numbers.Real) and not isinstance(n, bool) and math.isfinite(n)
+    if not finite or int(n) != n or n < 1:
         raise ValueError(f"{name} must be a positive integer; got {n!r}.")
     return int(n)
 
@@ -25,6 +27,17 @@ def weight_of(value, name):
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1e30:
         raise ValueError(f"{name} must be a number of at least 0; got {value!r}.")
+    return float(value)
+
+
+def below(value, end, name):
+    """`value` as a float in [0, end).
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < end:
+        raise ValueError(f"{name} must lie in [0, {end}); got {value!r}.")
     return float(value)
 
 

@@ -258,7 +258,7 @@ def get_penalty(penalty):
         return penalty
     if penalty == "none":
         return None
-    if penalty not in PENALTIES:
+    if not isinstance(penalty, str) or penalty not in PENALTIES:
         raise ValueError(
             f"Unknown penalty {penalty!r}; known are {[*PENALTIES, 'none']}, and those of "
             "kgen.losses with a weight of your choice."

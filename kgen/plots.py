@@ -326,6 +326,8 @@ def bands(
 ):
     """Repeated measurements: for each curve the mean, and a band that holds 90 % of the repeats.
 
+    Of fewer than 10 repeats the band holds all. The legend says which.
+
     Args:
         x: `(N,)` numbers, at which was measured. If they are positive and span a factor of 30 or
             more the axis is logarithmic, with ticks at x.
@@ -357,7 +359,9 @@ def bands(
             f"{curves.shape}.{hint}"
         )
     labels = _texts([] if labels is None else labels, len(curves), "labels", "curve")
-    means, (lows, highs) = curves.mean(axis=1), np.quantile(curves, [0.05, 0.95], axis=1)
+    repeats = curves.shape[1]
+    ends, held = ([0.05, 0.95], "90 % of the") if repeats >= 10 else ([0, 1], f"all {repeats}")
+    means, (lows, highs) = curves.mean(axis=1), np.quantile(curves, ends, axis=1)
     drawn = np.append([means, lows, highs], [] if expected is None else expected)
 
     alone = axes is None
@@ -381,7 +385,7 @@ def bands(
     if xlabel:  # a chart may have given the axes one already
         axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    what = "mean, and 90 % of the repeats" if curves.shape[1] > 1 else None
+    what = f"mean, and {held} repeats" if repeats > 1 else None
     axes.legend(frameon=False, title=what, alignment="left")
     if alone:
         _headline(axes.figure, title)

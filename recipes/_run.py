@@ -13,25 +13,44 @@ import keras
 import kgen
 
 PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
+FLAGS = {
+    "dataset": {"default": "digits", "help": "an embedded set or any TensorFlow Datasets name"},
+    "image_size": {"type": int, "help": "side of the images; their own by default"},
+    "epochs": {"type": int},
+    "batch_size": {"type": int, "default": 128},
+    "seed": {"type": int, "default": 0},
+    "precision": {
+        "choices": ["auto", *PRECISIONS],
+        "default": "auto",
+        "help": "auto: the fastest",
+    },
+    "jit": {
+        "choices": ["auto", "on", "off"],
+        "default": "auto",
+        "help": "XLA; auto: the fastest",
+    },
+    "output": {"type": Path, "help": "folder of figures, model and checkpoints"},
+    "resume": {"action": "store_true", "help": "continue the run in the output folder"},
+    "limit": {"type": int, "help": "use the first images only"},
+    "publish": {
+        "type": Path("saved_models").joinpath,
+        "help": "name in saved_models/, or full path",
+    },
+}
 
 
-def parse(description, argv=None, **defaults):
-    """Read the flags, seed everything, make the output folder; returns a namespace."""
+def parse(description, argv=None, without=(), **defaults):
+    """Read the flags, seed everything, make the output folder; returns a namespace.
+
+    `without` names common flags that a recipe does not offer.
+    """
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--dataset", default="digits", help="an embedded set or any TensorFlow Datasets name")
-    add("--image-size", type=int, help="side of the images; their own by default")
-    add("--epochs", type=int)
-    add("--batch-size", type=int, default=128)
-    add("--seed", type=int, default=0)
-    add("--precision", choices=["auto", *PRECISIONS], default="auto", help="auto: the fastest")
-    add("--jit", choices=["auto", "on", "off"], default="auto", help="XLA; auto: the fastest")
-    add("--output", type=Path, help="folder of figures, model and checkpoints")
-    add("--resume", action="store_true", help="continue the run in the output folder")
-    add("--limit", type=int, help="use the first images only")
-    add("--publish", type=Path("saved_models").joinpath, help="name in saved_models/, or full path")
+    parser.set_defaults(**{name: options.get("default") for name, options in FLAGS.items()})
+    for name in [name for name in FLAGS if name not in without]:
+        parser.add_argument("--" + name.replace("_", "-"), **FLAGS[name])
     for name in sorted(defaults.keys() - vars(parser.parse_args([]))):  # those of the recipe
-        add("--" + name.replace("_", "-"), type=type(defaults[name]), help="%(default)s by default")
+        options = {"type": type(defaults[name]), "help": "%(default)s by default"}
+        parser.add_argument("--" + name.replace("_", "-"), **options)
     parser.set_defaults(**defaults)
     run = parser.parse_args(argv)
     if run.publish:

@@ -144,7 +144,7 @@ def draw(found, path):
 
 def main(argv=None):
     """Measure with each seed, draw; returns accuracies by way and seed."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
+    run = _run.parse(__doc__, argv, ("publish",), **DEFAULTS)
     images, test = _run.load(run)
     _run.choose_fastest(run, kgen.GAN, {"image_shape": images.image_shape}, images)
     measured, seeds = Measured(run, free=("seeds",)), range(run.seed, run.seed + run.seeds)

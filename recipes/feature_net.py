@@ -224,14 +224,9 @@ def draw_factors(run, judge, tests):
 
 def main(argv=None):
     """Train, measure, draw, save; returns the judge."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
+    run = _run.parse(__doc__, argv, ("precision", "resume", "publish"), **DEFAULTS)
     if run.dataset not in JUDGES:
         raise SystemExit(f"--dataset must be one of {list(JUDGES)}; got {run.dataset!r}.")
-    if run.publish or run.resume or run.precision not in ("auto", "float32"):
-        raise SystemExit(
-            "Judges are float32, are trained from beginning to end and are no models of the zoo: "
-            "leave out --publish (there is --install), --resume and --precision."
-        )
     settings = JUDGES[run.dataset]
     run.epochs = run.epochs or settings["epochs"]
     run.image_size = run.image_size or settings["image_size"]

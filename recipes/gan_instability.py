@@ -3,14 +3,15 @@ r"""Why GANs are hard to train: gradients that vanish, and learning rates that h
     python -m recipes.gan_instability
     python -m recipes.gan_instability --seeds 5 --updates 2000
 
-After Arjovsky and Bottou (2017, figures 2 and 3): a GAN is trained briefly on images, then its
+After Arjovsky and Bottou (2017, figures 1 to 3): a GAN is trained briefly on images, then its
 generator is kept and new discriminators learn alone. Writes the norm of the gradient that the
-generator would get from them, by loss, and how well they tell its images from real ones; and, for
-GANs of the ring of eight Gaussians whose discriminators take five steps for one of the generator,
-what comes of them at five learning rates. `--resume` trains what is missing, also for more
-`--seeds`.
+generator would get from them, by loss, over their steps and against how well they tell its images
+from real ones; and, for GANs of the ring of eight Gaussians whose discriminators take five steps
+for one of the generator, what comes of them at five learning rates. A rate below 1e-3 has more
+updates in proportion. `--resume` trains what is missing, also for more `--seeds`.
 """
 
+import itertools
 from pathlib import Path
 
 import keras
@@ -33,10 +34,9 @@ DEFAULTS = {
     "seeds": 3,
     "updates": 600,  # of the GANs of points
     "discriminator_steps": 5,  # of the GANs of points
-    "precision": "float32",
 }
 STEPS = 2 ** np.arange(10)  # of a discriminator that learns alone, when it is looked at
-RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 OF_IMAGES = {
     "minimax": ("minimax", "none"),
     "non-saturating": ("non_saturating", "none"),
@@ -109,11 +109,13 @@ def measure_gradients(run, images, generator, compiled, name, seed):
     fresh = FrozenGenerator(images.image_shape, 64, variant="gan", **arguments)
     model = begun(run, fresh, keras.optimizers.Adam(2e-4, 0.5, 0.9), compiled, name)
     found = {"gradient_norm": [], "accuracy": []}
-    for i, steps in enumerate(np.diff(STEPS, prepend=0)):
-        epoch = {"initial_epoch": i, "epochs": i + 1, "steps_per_epoch": int(steps)}
+    # An epoch logs the mean over its steps: each step that counts is an epoch by itself.
+    ends = np.unique([STEPS - 1, STEPS])
+    for i, (begin, end) in enumerate(itertools.pairwise(ends)):
+        epoch = {"initial_epoch": i, "epochs": i + 1, "steps_per_epoch": int(end - begin)}
         logs = model.fit(images, **epoch, verbose=0).history
         for of, values in found.items():
-            values.append(logs[of][0])
+            values += logs[of] if end in STEPS else []
     return found
 
 
@@ -134,7 +136,8 @@ def measure_rate(run, points, compiled, name, rate, seed):
     )
     both = {player: keras.optimizers.Adam(rate, 0.5, 0.9) for player in fresh.players}
     gan = begun(run, fresh, both, compiled, name)
-    gan.fit(points, batch_size=128, steps_per_epoch=run.updates, verbose=0)
+    updates = round(run.updates * max(1, 1e-3 / rate))
+    gan.fit(points, batch_size=128, steps_per_epoch=updates, verbose=0)
     generated = gan.generate(2000, seed=seed)
     modes = kgen.metrics.mode_coverage(generated, "ring").covered
     return {"modes": modes, "distance": sliced_distance(generated, points[:2000])}
@@ -149,37 +152,49 @@ def sliced_distance(a, b, directions=16):
 
 
 def draw(gradients, rates, real, path):
-    """Write gradients and accuracies by steps, modes and distances by learning rate."""
-    xlabels = "steps of the discriminator alone", "learning rate of both players"
-    figure, axes = plots.chart(13, 8.5, 2, 2, xlabels=xlabels)
+    """Write gradients by steps and by accuracy, modes and distances by learning rate."""
+    figure, axes = plots.chart(13, 8.8, 2, 2)
+    norm, rate = "norm of the generator's gradient", "learning rate of both players"
     panels = (
-        (axes[0, 0], STEPS, gradients, "gradient_norm", True, "norm of the generator's gradient"),
-        (axes[1, 0], STEPS, gradients, "accuracy", False, "pairs that are told apart"),
+        (axes[0, 0], STEPS, gradients, "gradient_norm", True, norm),
         (axes[0, 1], np.array(RATES), rates, "modes", False, "modes covered, of 8"),
         (axes[1, 1], np.array(RATES), rates, "distance", True, "Wasserstein distance, sliced"),
     )
     for panel, x, found, of, log, ylabel in panels:
         curves = [measured[of] for measured in found.values()]
         plots.bands(x, curves, list(found), ylabel=ylabel, log=log, axes=panel)
+    by_accuracy(axes[1, 0], gradients)
     for panel in axes[:, 1]:
-        panel.lines[-1].set_linestyle("--")  # R1 may hide the critic
+        panel.lines[-1].set(ls="--")  # R1 may hide the critic
+    axes[1, 1].get_legend().legend_handles[-1].set(ls="--")
     axes[1, 1].axhline(real, color=plots.DARK, ls=":")
     axes[1, 1].text(RATES[0], 1.03 * real, "other real points", va="bottom", size=11)
-    for panel in (axes[1, 0], axes[0, 1]):
-        panel.get_legend().remove()
+    axes[0, 1].get_legend().remove()
+    axes[0, 0].set(xlabel="steps of the discriminator alone", xticks=STEPS, xticklabels=STEPS)
+    axes[1, 0].set(xlabel="accuracy: pairs of a real and a generated image told apart", ylabel=norm)
     axes[0, 0].set_title("The generator is kept, the discriminator goes on", size=14)
     axes[0, 1].set_title("Sensitivity to the learning rate, ring of Gaussians", size=14)
-    axes[0, 1].set_ylim(-0.3, 8.3)
-    for panel in axes[:, 0]:
-        panel.set_xticks(STEPS, STEPS)
+    axes[0, 1].set(ylim=(-0.3, 8.3))
+    axes[1, 1].set(xlabel=rate)
     plots.save(figure, path)
+
+
+def by_accuracy(panel, gradients):
+    """Draw norms of the gradient against accuracies, both means, with the steps at some points."""
+    for colour, found in enumerate(gradients.values()):
+        accuracy, norm = (np.mean(found[of], axis=0) for of in ("accuracy", "gradient_norm"))
+        panel.plot(accuracy, norm, "o-", color=f"C{colour}")
+    lowest = min(gradients.values(), key=lambda found: np.mean(found["gradient_norm"], axis=0)[-1])
+    accuracy, norm = (np.mean(lowest[of], axis=0) for of in ("accuracy", "gradient_norm"))
+    for i in range(0, len(STEPS), 3):
+        where = {"xytext": (-9, -3), "textcoords": "offset points", "ha": "right", "size": 11}
+        panel.annotate(f"step {STEPS[i]}", (accuracy[i], norm[i]), **where)
+    panel.set_yscale("log")
 
 
 def main(argv=None):
     """Train, measure, draw; returns what was measured, by loss and seed."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
-    if run.publish:
-        raise SystemExit("These are many small models, none for the zoo: leave --publish out.")
+    run = _run.parse(__doc__, argv, ("precision", "publish"), **DEFAULTS)
     measured, (images, _) = Measured(run, {"seeds"}), _run.load(run)
     generator, compiled = briefly_trained(run, images), {}
     seeds, gradients, rates = range(run.seed, run.seed + run.seeds), {}, {}

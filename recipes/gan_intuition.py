@@ -31,8 +31,8 @@ DEFAULTS = {
     "loss": "non_saturating",
     "penalty_weight": 0.05,  # of R1, which keeps both players from circling
     "learning_rate": 2e-3,
-    "precision": "float32",
 }
+WITHOUT = ("image_size", "precision", "resume", "publish")
 MOMENTS = {"begin": 0, "early": 0.02, "later": 0.08, "end": 1}  # shares of the epochs
 LINE = np.linspace(-3.5, 3.5, 281, dtype="float32")
 TICKS = np.linspace(-1.3, 1.3, 101, dtype="float32")
@@ -189,9 +189,7 @@ def total_variation(p, q):
 
 def main(argv=None):
     """Train, draw, measure; returns both models."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
-    if run.publish:
-        raise SystemExit("These models of points are none for the zoo: leave --publish out.")
+    run = _run.parse(__doc__, argv, WITHOUT, **DEFAULTS)
     points, hills = _run.load(run)[0].images(), two_hills(20_000, run.seed)
     if points.shape[1:] != (2,):
         raise SystemExit(f"--dataset must hold points in a plane; {run.dataset!r} does not.")

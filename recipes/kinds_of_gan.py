@@ -189,7 +189,7 @@ def draw_errors(found, path):
 
 def main(argv=None):
     """Train each kind with each seed, measure, draw; returns what was found."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
+    run = _run.parse(__doc__, argv, ("publish",), **DEFAULTS)
     kinds = run.kinds.split(",")
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise SystemExit(f"Unknown kinds {unknown}; known are {list(KINDS)}.")

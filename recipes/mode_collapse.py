@@ -31,7 +31,6 @@ DEFAULTS = {
     "seeds": 1,
     "limit": 20_000,  # training points
     "batch_size": 256,
-    "precision": "float32",
 }
 EVERY = 100  # updates from one look to the next: an epoch
 
@@ -91,7 +90,8 @@ def measure(run, shape, name, seed):
     keras.utils.set_random_seed(seed)
     points, _ = kgen.data.toy2d.draw(shape, run.limit, seed=seed)
     cure, watch, began = CURES[name], Watch(seed), time.monotonic()
-    model = kgen.GAN((2,), **cure.arguments, seed=seed, dtype=run.precision)
+    dtype = None if run.precision == "auto" else run.precision
+    model = kgen.GAN((2,), **cure.arguments, seed=seed, dtype=dtype)
     jit = {"on": True, "off": False}.get(run.jit, "auto")
     model.compile({player: cure.optimizer() for player in model.players}, jit_compile=jit)
     epochs = run.epochs or SHAPES[shape].epochs
@@ -210,7 +210,7 @@ def table(found):
 
 def main(argv=None):
     """Train what is missing, draw; returns what was found by shape and cure."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
+    run = _run.parse(__doc__, argv, ("dataset", "image_size", "publish"), **DEFAULTS)
     if run.only and run.only not in SHAPES:
         raise SystemExit(f"--only must be one of {[*SHAPES]}; got {run.only!r}.")
     shapes = [run.only] if run.only else [*SHAPES]

@@ -209,7 +209,7 @@ def table(found):
 
 def main(argv=None):
     """Train and measure what is missing, draw; returns what was found by family."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
+    run = _run.parse(__doc__, argv, ("publish",), **DEFAULTS)
     images, test = _run.load(run)
     arguments = {"image_shape": images.image_shape, "network": run.network}
     _run.choose_fastest(run, kgen.VAE, arguments, images)

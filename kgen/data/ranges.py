@@ -5,6 +5,8 @@ compiled step converts them. What a compiled step cannot refuse (a value out of 
 here on the host, once, before training starts.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from keras import ops
 
@@ -65,7 +67,8 @@ def normalize_image_shape(image_shape):
     Raises:
         ValueError: if it is none of these, or a side is not a positive integer.
     """
-    shape = (image_shape,) if isinstance(image_shape, int) else tuple(image_shape)
+    iterable = isinstance(image_shape, Iterable)
+    shape = tuple(image_shape) if iterable else (image_shape,)
     if len(shape) not in (1, 2, 3) or not all(
         isinstance(n, (int, np.integer)) and n > 0 for n in shape
     ):

@@ -91,6 +91,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         if image_shape is None and expected and hasattr(self, expected[0]):
             image_shape = getattr(self, expected[0]).input_shape[1:]
         self.image_shape = None if image_shape is None else normalize_image_shape(image_shape)
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+            raise ValueError(f"seed must be an integer; got {seed!r}.")
         self.seed, self.check_range = int(seed), bool(check_range)
         self.step = self._counter("step", ())
         self.first_non_finite_step = self._counter("first_non_finite_step", (len(self.players),))
@@ -284,6 +286,8 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def images_in(self, images, what="images"):
         """Check images from outside and return them float32 in [-1, 1], `(N, *image_shape)`."""
+        if isinstance(images, feed.ImageDataset):
+            raise TypeError(f"{what} must be an array; of a dataset pass dataset.images().")
         images = feed.to_numpy(images)
         check_images(images, self.image_shape, check_range=False, what=what)
         in_range = images.dtype == np.uint8 or not self.check_range or len(self.image_shape) == 1

@@ -5,6 +5,7 @@ import weakref
 import keras
 from keras import ops
 
+from kgen.arguments import below
 from kgen.engine import backend
 
 
@@ -37,8 +38,7 @@ class MovingAverage(keras.layers.Layer):
 
     def __init__(self, network, decay=0.999, name=None):
         super().__init__(name=name or f"{network.name}_average", dtype=network.dtype_policy)
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must lie in [0, 1); got {decay!r}.")
+        decay = below(decay, 1, "decay")
         if not network.built:
             raise ValueError(
                 f"The network {network.name!r} has no weights yet: give it an Input, or call it "

@@ -11,19 +11,27 @@ from kgen.networks.gans import ADVERSARIAL_NETWORKS
 
 @keras.saving.register_keras_serializable("kgen")
 class BiGAN(EncodingModel, GAN):
-    r"""Bidirectional GAN (Donahue et al., 2017): it learns to encode as well.
+    r"""Bidirectional GAN (Donahue et al., 2017; as ALI, Dumoulin et al., 2017): it encodes as well.
 
     The discriminator tells pairs of a real image and its code, $(x, E(x))$, from pairs of a
     generated image and its latent, $(G(z), z)$; encoder and generator together fool it (equation
     3). At the optimum E inverts G (theorem 2), so images can be encoded, reconstructed and
-    interpolated.
+    interpolated: by the encoder as it is, and the generator's moving average.
+
+    Each kind of pair shall be taken for the other: generator and encoder minimise the
+    discriminator's loss with the sides changed; of the hinge loss, whose gradient would vanish
+    beyond the margin, $E D(x, E(x)) - E D(G(z), z)$.
 
     Args:
         image_shape: as in `GAN`.
+        latent_dim: width of latents and codes.
         encoder: `keras.Model` from images to latents `(N, latent_dim)`.
         discriminator: `keras.Model` from `[images, latents]` to scores `(N, 1)`.
-        **kwargs: all other arguments of `GAN`; a penalty is one of the gradient by both, images
-            and latents.
+        **kwargs: all other arguments of `GAN`; a penalty (which the paper has not) is one of the
+            gradient by both, images and latents.
+
+    Raises:
+        ValueError: as `GAN`, and for encoders whose shapes do not fit.
 
     Example:
 
@@ -82,10 +90,10 @@ class BiGAN(EncodingModel, GAN):
         """Pairs of either kind shall be taken for the other."""
         real_score, *_ = self.judged(self.encoded(images, training), training)
         fake_score, *_ = self.judged(self.sample(images, training), training)
-        loss = ADVERSARIAL_LOSSES[self.adversarial]
         if self.adversarial == "minimax":
-            return -loss.discriminator(real_score, fake_score)
-        return loss.discriminator(fake_score, real_score)
+            return -ADVERSARIAL_LOSSES["minimax"].discriminator(real_score, fake_score)
+        name = "wasserstein" if self.adversarial == "hinge" else self.adversarial
+        return ADVERSARIAL_LOSSES[name].discriminator(fake_score, real_score)
 
     # What a user asks for.
 

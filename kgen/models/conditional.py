@@ -52,6 +52,7 @@ class ConditionalGAN(LabelledGAN):
     Args:
         image_shape: as in `GAN`.
         num_classes: how many labels there are; `fit` takes images and labels, integers from 0.
+        latent_dim: as in `GAN`.
         generator: `keras.Model` from `[latents, labels]` to images, labels int32 `(N,)`.
         discriminator: `keras.Model` from `[images, labels]` to scores `(N, 1)`.
         **kwargs: all other arguments of `GAN`.
@@ -92,7 +93,13 @@ class ConditionalGAN(LabelledGAN):
         """Images for labels: float32 `(n, *image_shape)` in [-1, 1].
 
         Args:
+            n: how many.
             labels: one label, or integers `(n,)`; None: all classes in turn.
+            seed: of the latents.
+            batch_size: as in `decode`.
+
+        Raises:
+            ValueError: for an `n` that is not positive, and labels out of range.
         """
         return self.decode(self.latents(n, self.latent_dim, seed), labels, batch_size)
 
@@ -135,10 +142,22 @@ class ACGAN(ConditionalGAN):
     $L_C - L_S$, in the form of the adversarial loss that is chosen.
 
     Args:
-        image_shape, num_classes: as in `ConditionalGAN`.
+        image_shape, num_classes, latent_dim: as in `ConditionalGAN`.
         classification_weight: factor of $L_C$.
         discriminator: `keras.Model` from images to `[scores (N, 1), logits (N, num_classes)]`.
         **kwargs: all other arguments of `ConditionalGAN`.
+
+    Raises:
+        ValueError: as `ConditionalGAN`.
+
+    Example:
+
+    ```python
+    gan = kgen.ACGAN((28, 28), num_classes=10)
+    gan.compile()
+    gan.fit(x, y, batch_size=128, epochs=20)
+    gan.classify(x).argmax(axis=1)
+    ```
     """
 
     def __init__(
@@ -189,6 +208,10 @@ class ACGAN(ConditionalGAN):
     def classify(self, images, batch_size=None):
         """Probabilities of the classes, float32 `(N, num_classes)`."""
         return self.infer(self._classify, self.images_in(images), batch_size=batch_size)
+
+    def inference_networks(self):
+        """The average of the generator, and the discriminator, which classifies."""
+        return {**super().inference_networks(), "discriminator": self.discriminator}
 
     def _classify(self, images):
         _, logits = self.discriminator(images, training=False)

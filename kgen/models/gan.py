@@ -8,7 +8,7 @@ from functools import partial
 import keras
 from keras import ops, tree
 
-from kgen.arguments import positive
+from kgen.arguments import below, positive
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
@@ -31,7 +31,7 @@ PROBABILITIES = (keras.activations.sigmoid, keras.activations.softmax)
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A published setting of the GAN.
+    """A setting of the GAN after a paper.
 
     Attributes:
         network: of the default networks, for images.
@@ -63,16 +63,16 @@ VARIANTS = {
         "layer",
         partial(Adam, 1e-4, 0, 0.9),
     ),
-    # Mao et al. (2017), section 4.
+    # Mao et al. (2017), equation 9.
     "lsgan": Variant("dcgan", "least_squares", normalization="batch"),
-    # Miyato et al. (2018), the standard CNN; hinge loss, equation 16.
+    # Miyato et al. (2018): spectral normalization, hinge loss (equations 16 and 17).
     "sngan": Variant("dcgan", "hinge", normalization="spectral"),
     # Mescheder et al. (2018): the penalty makes training converge.
     "r1": Variant("dcgan", "non_saturating", "r1"),
     # The same for points, whose densities are sharp: a small weight lets the discriminator be so.
     "points": Variant("mlp", "non_saturating", R1(0.02), optimizer=partial(Adam, 2e-3, 0.5, 0.9)),
 }
-"""Published settings by name; what is passed to the constructor wins."""
+"""Settings by name; what is passed to the constructor wins."""
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -84,37 +84,62 @@ class GAN(LatentModel):
     1: k steps of the discriminator, each on m real and m generated images of their own, then one
     step of the generator; m is the `batch_size` of `fit`, so an update takes k * m real images.
 
+    `fit` takes images `(N, *image_shape)`: uint8, floats in [-1, 1], or a dataset of `kgen.data`;
+    points are floats `(N, D)` of any range.
+
+    | variant | loss | penalty | k | normalization of D | optimizer |
+    |---|---|---|---|---|---|
+    | `"gan"` (Goodfellow et al., 2014) | `non_saturating` | | 1 | | Adam 2e-4, 0.5 |
+    | `"dcgan"` (Radford et al., 2016) | `non_saturating` | | 1 | batch | Adam 2e-4, 0.5 |
+    | `"wgan"` (Arjovsky et al., 2017) | `wasserstein` | clipping 0.01 | 5 | batch | RMSprop 5e-5 |
+    | `"wgan_gp"` (Gulrajani et al., 2017) | `wasserstein` | GP, 10 | 5 | layer | Adam 1e-4, 0 |
+    | `"lsgan"` (Mao et al., 2017) | `least_squares` | | 1 | batch | Adam 2e-4, 0.5 |
+    | `"sngan"` (Miyato et al., 2018) | `hinge` | | 1 | spectral | Adam 2e-4, 0.5 |
+    | `"r1"` (Mescheder et al., 2018) | `non_saturating` | R1, 10 | 1 | | Adam 2e-4, 0.5 |
+    | `"points"`, kgen's own | `non_saturating` | R1, 0.02 | 1 | | Adam 2e-3, 0.5 |
+
+    Losses, penalties and k are the papers'. Networks of images are those of the DCGAN for all but
+    `"gan"`, so that variants can be compared; the papers' own differ and, in the rows with Adam
+    2e-4, so do their optimizers. The numbers of an optimizer are its rate and Adam's first beta;
+    the second is 0.9 for `"wgan_gp"` and `"points"`, else Keras's. Points have MLPs in every row.
+
     Args:
         image_shape: `(H, W)`, `(H, W, C)`, or `(D,)` for points.
         latent_dim: width of the latent; by default 100 for images, 2 for points.
-        variant: a published setting of network, loss, penalty, k and optimizers, a key of
-            `kgen.models.gan.VARIANTS`: `"gan"`, `"dcgan"`, `"wgan"`, `"wgan_gp"`, `"lsgan"`,
-            `"sngan"`, `"r1"`, `"points"`; or `"auto"`: `"dcgan"` for images, `"points"` for points.
+        variant: a row of the table; or `"auto"`: `"dcgan"` for images, `"points"` for points.
             The arguments that follow win where they are given.
-        loss: `"minimax"`, Algorithm 1 as printed; `"non_saturating"`, `"wasserstein"`,
-            `"least_squares"`, `"hinge"`, `"relativistic"`, `"relativistic_average"`.
+        loss: `"minimax"`, Algorithm 1 as printed; `"non_saturating"` (section 3 of the same paper);
+            `"wasserstein"`, `"least_squares"`, `"hinge"`; `"relativistic"` and
+            `"relativistic_average"` (Jolicoeur-Martineau, 2019). Equations: `kgen.losses`.
         penalty: of the discriminator: `"gradient_penalty"`, `"r1"`, `"weight_clipping"`, one of
-            `kgen.losses` with a weight of your choice, or `"none"`.
-        discriminator_steps: k.
+            `kgen.losses` with a weight of your choice, or `"none"`. One that is due at every n-th
+            update only is due in all k steps of it.
+        discriminator_steps: k, a positive integer.
         generator: `keras.Model` from latents to images in [-1, 1].
         discriminator: `keras.Model` from images to scores `(N, 1)`, logits without activation.
         network: of the default networks: `"dcgan"` and `"resnet"` (images from 8x8 upward),
             `"mlp"`.
-        normalization: of the default discriminator: `"batch"`, `"layer"`, `"spectral"`, `"none"`;
-            with `"gradient_penalty"` layers are normalised in the place of batches, unless it is
-            given (Gulrajani et al., 2017, section 4). That of points is `"spectral"` or `"none"`.
-        average_decay: of the moving average of the generator, which `generate` uses.
-        label_smoothing: what real images lack of the label 1 (Salimans et al., 2016, section 3.4).
+        normalization: of the default discriminator: `"batch"`, `"layer"`, `"spectral"`, `"none"`.
+            Where a penalty takes the gradient by single images, layers are normalised in the place
+            of batches, unless it is given (Gulrajani et al., 2017, section 4). That of points is
+            `"spectral"` or `"none"`.
+        average_decay: of the moving average of the generator, which `generate` uses; in [0, 1), 0
+            for none.
+        label_smoothing: in [0, 0.5): real images have this much less than the label 1 (Salimans et
+            al., 2016, section 3.4), for losses that compare with labels.
         augment: None, or what real and generated images go through before the discriminator sees
             them (Zhao et al., 2020), for small data: `"color,translation,cutout"`, some of them, or
-            a layer that is called with images and a `seed`.
+            a layer that is called with images and a `seed`. `scores` and `discriminate` see images
+            as they are.
         **kwargs: `seed`, `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
     Logs `discriminator_loss` (with its penalty), `generator_loss`, `real_score` and `fake_score`,
     the means of the discriminator's raw outputs.
 
     Raises:
-        ValueError: for unknown names, or networks whose shapes do not fit.
+        ValueError: for unknown names, numbers out of range, networks whose shapes do not fit, and
+            a discriminator that ends in probabilities.
+        TypeError: for networks that are no `keras.Model`, and augmentations without a seed.
 
     Example:
 
@@ -160,9 +185,10 @@ class GAN(LatentModel):
             latent_dim = 100 if len(image_shape) == 3 else 2
         self.variant, self.latent_dim = variant, positive(latent_dim, "latent_dim")
         self.network = _known(network or row.network, ADVERSARIAL_NETWORKS, "network")
-        self.adversarial = _known(loss or row.loss, ADVERSARIAL_LOSSES, "loss")
-        self.penalty = get_penalty(penalty or row.penalty)
-        per_image = isinstance(self.penalty, GradientPenalty) and row.normalization == "batch"
+        loss = row.loss if loss is None else loss
+        self.adversarial = _known(loss, ADVERSARIAL_LOSSES, "loss")
+        self.penalty = get_penalty(row.penalty if penalty is None else penalty)
+        per_image = isinstance(self.penalty, GradientPenalty | R1) and row.normalization == "batch"
         normalization = normalization or ("layer" if per_image else row.normalization)
         self.normalization = _known(normalization, NORMALIZATIONS, "normalization")
         k = row.discriminator_steps if discriminator_steps is None else discriminator_steps
@@ -330,10 +356,11 @@ class GAN(LatentModel):
         return self.infer(self._scores, self.images_in(images), batch_size=batch_size)
 
     def discriminate(self, images, batch_size=None):
-        """Probability that each image is real, float32 `(N,)`.
+        """Probability that each image is real, float32 `(N,)`; with smoothed labels, (1 - a) times.
 
         Raises:
-            NotImplementedError: for losses whose scores say no probability; there are `scores`.
+            NotImplementedError: for losses whose scores say no probability (Wasserstein, hinge, the
+                relativistic ones); there are `scores`.
         """
         return self.probabilities(self.scores(images, batch_size))
 
@@ -432,12 +459,11 @@ def _known(name, table, what):
 
 
 def _smoothing(amount, loss):
-    if not 0 <= amount < 0.5:
-        raise ValueError(f"label_smoothing must lie in [0, 0.5); got {amount!r}.")
+    amount = below(amount, 0.5, "label_smoothing")
     if amount and not ADVERSARIAL_LOSSES[loss].smooths:
         smooth = [name for name, other in ADVERSARIAL_LOSSES.items() if other.smooths]
         raise ValueError(f"The loss {loss!r} has no labels to smooth; {smooth} have.")
-    return float(amount)
+    return amount
 
 
 def _augmentation(augment, image_shape):

@@ -18,17 +18,20 @@ class InfoGAN(GAN):
     continuous codes, uniform on [-1, 1]. Both players also maximise
     $L_I(G, Q) = E \log Q(c | G(z, c)) + H(c)$ (equation 5), a lower bound on the mutual information
     of code and image; Q is a further output of the discriminator: class logits, and means of
-    Gaussians of variance 1.
+    Gaussians, whose variance is fixed at 1 here.
 
     Args:
         image_shape: as in `GAN`.
         latent_dim: width of a latent, code included; by default 62 more than the code's.
         categories: of the categorical code; at least 2.
-        codes: number of continuous codes.
-        information_weight: lambda of equation 6.
+        codes: number of continuous codes; 0 for none.
+        information_weight: lambda of equation 6, of both kinds of code.
         discriminator: `keras.Model` from images to `[scores (N, 1), logits (N, categories), means
             (N, codes)]`, without the last where there are no continuous codes.
         **kwargs: all other arguments of `GAN`.
+
+    Raises:
+        ValueError: as `GAN`, and for latents that hold no code and noise.
 
     Example:
 
@@ -115,7 +118,7 @@ class InfoGAN(GAN):
         return loss - self.information_weight * self.information(fake[1], *read)
 
     def information(self, latents, logits, means=None):
-        """E log Q(c | image), without constants: the bound on the mutual information, in nats."""
+        """E log Q(c | image) in nats: the bound on the mutual information up to a constant."""
         _, category, codes = ops.split(
             latents, [self.noise_dim, self.noise_dim + self.categories], axis=-1
         )
@@ -128,7 +131,13 @@ class InfoGAN(GAN):
         """Images: float32 `(n, *image_shape)` in [-1, 1].
 
         Args:
+            n: how many.
             labels: categories of the code, one or integers `(n,)`; None: drawn.
+            seed: of noise, codes and, where they are drawn, categories.
+            batch_size: as in `decode`.
+
+        Raises:
+            ValueError: for an `n` that is not positive, and labels that are no categories.
         """
         n = positive(n, "n")
         noise = self.latents(n, self.noise_dim, seed)
@@ -142,6 +151,10 @@ class InfoGAN(GAN):
     def code(self, images, batch_size=None):
         """What Q reads: probabilities `(N, categories)`, and means of the codes `(N, codes)`."""
         return tuple(self.infer(self._code, self.images_in(images), batch_size=batch_size))
+
+    def inference_networks(self):
+        """The average of the generator, and the discriminator, which reads codes."""
+        return {**super().inference_networks(), "discriminator": self.discriminator}
 
     def _code(self, images):
         _, logits, *means = self.discriminator(images, training=False)

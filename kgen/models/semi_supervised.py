@@ -16,13 +16,15 @@ class SemiSupervisedGAN(LabelledGAN):
     probability $D(x) = Z / (Z + 1)$, $Z = \sum_k \exp l_k(x)$. It minimises the cross-entropy of
     images with labels and the GAN's loss on all images. The generator minimises
     $\|E f(x) - E f(G(z))\|_2^2$, with f the features from which the logits are computed.
+    `discriminate` returns D(x).
 
     Args:
         image_shape: as in `GAN`.
         num_classes: K. `fit` takes images and labels from 0 to K - 1, and -1 where there is none.
         discriminator: `keras.Model` from images to `[logits (N, num_classes), features (N, D)]`.
-        **kwargs: all other arguments of `GAN`; the discriminator's loss is cross-entropy, that of
-            `"non_saturating"` and `"minimax"`.
+        latent_dim: as in `GAN`.
+        **kwargs: all other arguments of `GAN`. The loss is of the discriminator alone, and its
+            cross-entropy: `"non_saturating"`, or `"minimax"`, which is the same here.
 
     Raises:
         ValueError: as `GAN`, and for other losses, whose scores are no log Z.
@@ -30,11 +32,12 @@ class SemiSupervisedGAN(LabelledGAN):
     Example:
 
     ```python
-    y[100:] = -1
+    y = y.astype("int32")
+    y[100:] = -1  # all others have no label
     gan = kgen.SemiSupervisedGAN((28, 28), num_classes=10)
     gan.compile()
     gan.fit(x, y, epochs=20)
-    gan.classify(x_test).argmax(axis=1)
+    gan.classify(x).argmax(axis=1)
     ```
     """
 

@@ -541,6 +541,11 @@ class NamedScore(keras.Model):
     [
         ({"discriminator_steps": 0}, "discriminator_steps must be a positive integer; got 0"),
         ({"discriminator_steps": 1.5}, "discriminator_steps"),
+        ({"discriminator_steps": np.nan}, "discriminator_steps must be .* integer; got nan"),
+        ({"discriminator_steps": np.inf}, "discriminator_steps must be .* integer; got inf"),
+        ({"loss": ""}, "Unknown loss ''; known are"),
+        ({"penalty": ["r1"]}, r"Unknown penalty \['r1'\]; known are"),
+        ({"penalty": 0}, "Unknown penalty 0; known are"),
         ({"latent_dim": 0}, "latent_dim"),
         (
             {"loss": "wgan"},
@@ -551,6 +556,10 @@ class NamedScore(keras.Model):
         ({"network": "unet"}, r"Unknown network 'unet'; known are \['dcgan', 'mlp', 'resnet'\]"),
         ({"normalization": "group"}, r"Unknown normalization 'group'.*'batch', 'layer'"),
         ({"average_decay": 1.0}, r"decay must lie in \[0, 1\)"),
+        ({"average_decay": "0.9"}, r"decay must lie in \[0, 1\); got '0.9'"),
+        ({"label_smoothing": None}, r"label_smoothing must lie in \[0, 0.5\); got None"),
+        ({"seed": 1.7}, "seed must be an integer; got 1.7"),
+        ({"seed": None}, "seed must be an integer; got None"),
         ({"label_smoothing": 0.5}, r"label_smoothing must lie in \[0, 0.5\)"),
         ({"label_smoothing": -0.1}, "label_smoothing"),
         ({"label_smoothing": 0.1, "variant": "wgan"}, "'wasserstein' has no labels to smooth"),
@@ -576,6 +585,8 @@ def test_what_does_not_fit_is_refused(arguments, words):
 
 
 def test_what_points_and_small_images_are_refused():
+    with pytest.raises(ValueError, match=r"image_shape must be .*; got None"):
+        kgen.GAN(None)
     with pytest.raises(ValueError, match="augment is for images"):
         kgen.GAN((2,), augment="color")
     with pytest.raises(ValueError, match='network="mlp"'):
@@ -592,13 +603,15 @@ def test_wrong_latents_and_images():
             model.decode(np.zeros(shape))
     with pytest.raises(ValueError, match="expects"):
         model.scores(images(2, shape=(9, 8, 1)))
+    with pytest.raises(TypeError, match=r"must be an array; of a dataset pass dataset.images\(\)"):
+        model.scores(kgen.data.ImageDataset(images(2)))
 
 
 def test_a_gradient_penalty_takes_no_batch_normalization_unless_asked():
     for given, found in ((None, "layer"), ("batch", "batch"), ("none", "none")):
         model = small("dcgan", penalty="gradient_penalty", normalization=given)
         assert model.normalization == found
-    assert small("dcgan", penalty="r1").normalization == "batch"
+    assert small("dcgan", penalty="r1").normalization == "layer"
 
 
 def test_a_file_of_a_model_whose_generator_is_no_player(tmp_path):

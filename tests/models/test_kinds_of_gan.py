@@ -387,6 +387,17 @@ def test_bigan_tells_pairs_apart(loss):
     assert logs["generator_loss"] == [pytest.approx(g_loss, rel=1e-4)]
 
 
+def test_bigan_pairs_beyond_the_hinge_still_teach():
+    x = np.random.default_rng(0).normal(1, 1, (8, 1)).astype("float32")
+    judge, makers = {"discriminator": linear(4.0, 9.0)}, {"encoder": linear(-0.5)}
+    model = QuietBiGAN((1,), 1, loss="hinge", generator=linear(0.7), **judge, **makers)
+    model.compile()
+    found = model.evaluate(x, batch_size=8, verbose=0)
+    real, z = x.astype("float64"), 1 - 2 * x.astype("float64")
+    real, fake = 4.0 * real + 9.0 * -0.5 * real, 4.0 * 0.7 * z + 9.0 * z
+    assert found["generator_loss"] == pytest.approx(real.mean() - fake.mean(), rel=1e-4)
+
+
 @pytest.mark.parametrize("moving", ["discriminator", "generator"])
 def test_the_encoder_moves_with_the_generator(moving):
     model = make(kgen.BiGAN)
@@ -473,3 +484,15 @@ def test_images_follow_their_labels(kind):
     if kind is kgen.ACGAN:
         test, truth = halves(200, seed=1)
         assert (model.classify(test).argmax(axis=1) == truth).mean() > 0.95
+
+
+@pytest.mark.parametrize("kind, asked", [(kgen.ACGAN, "classify"), (kgen.InfoGAN, "code")])
+def test_what_a_discriminator_tells_is_in_a_file_for_inference(kind, asked, tmp_path):
+    model, x = make(kind), images(5)
+    card = {"what": "A test.", "command": "python", "data": "digits", "licence": "none", "seed": 0}
+    kgen.zoo.save(model, "model", tmp_path, seconds=1.0, metrics={}, **card)
+    loaded = kgen.zoo.load("model", tmp_path)
+    for found, expected in zip(getattr(loaded, asked)(x), getattr(model, asked)(x), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    drawn = loaded.generate(3, labels=1, seed=0)
+    np.testing.assert_allclose(drawn, model.generate(3, labels=1, seed=0), atol=1e-5)

@@ -63,5 +63,3 @@ def test_what_it_cannot_work_with_is_refused(tmp_path):
     output = ["--output", str(tmp_path)]
     with pytest.raises(ValueError, match="faces/yaw has no classes"):
         recipe.main([*SMALL, "--dataset", "faces/yaw", "--limit", "8", *output])
-    with pytest.raises(ValueError, match="leave --publish out"):
-        recipe.main([*SMALL, *output, "--publish", "several"])
