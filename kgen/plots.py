@@ -509,8 +509,9 @@ def chart(width, height, rows=1, columns=1, xlabels=None):
         width: inches.
         height: inches.
         rows: rows of axes.
-        columns: columns of axes; those of a column share the horizontal axis.
-        xlabels: None, or for each column what its horizontal axis is.
+        columns: columns of axes.
+        xlabels: for each column what the horizontal axis is that its axes share; None: each axes
+            has one of its own.
 
     Returns:
         The Figure and its Axes, an array `(rows, columns)` of them if there are several.
@@ -521,7 +522,7 @@ def chart(width, height, rows=1, columns=1, xlabels=None):
     xlabels = _texts(xlabels, columns, "xlabels", "column")
     figure = _figure(width * DPI, height * DPI)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-    axes = figure.subplots(rows, columns, sharex="col")
+    axes = figure.subplots(rows, columns, sharex="col" if xlabels else False)
     for each in np.ravel(axes):
         each.grid(color="0.92")
         each.set_axisbelow(True)

@@ -6,9 +6,10 @@ r"""Data augmentation: does a classifier with few labels learn more from generat
 For each seed a few labelled images are chosen; a conditional GAN with differentiable augmentation
 (Zhao et al., 2020) learns from these alone, so no image is used that the classifier could not have
 had. The same small classifier is then trained, for as many steps each time, on the images alone, on
-images shifted at random, on images and generated ones, and on all of these. Writes test accuracies,
-a figure, and the GAN's images beside those it has learned from. The same command goes on where it
-was interrupted.
+images shifted at random, on images and generated ones, and on all of these (the GAN's discriminator
+sees shifted images in every case). Writes test accuracies and what generated images add to them
+with each choice of images, a figure, and the GAN's images beside those it has learned from. The
+same command goes on where it was interrupted.
 """
 
 from pathlib import Path
@@ -31,7 +32,7 @@ DEFAULTS = {
     "steps": 1500,  # of each classifier
     "batch_size": 64,
     "augment": "translation",  # what the GAN's discriminator sees
-    "seeds": 2,
+    "seeds": 5,
     "resume": True,
 }
 
@@ -119,25 +120,35 @@ def draw_images(x, y, made, num_classes, path):
     plots.strips(columns, [f"class {c}" for c in range(num_classes)], steps, title=title, path=path)
 
 
-def draw(found, path):
-    """Accuracy of each way, a point for each seed and a line for the mean."""
-    figure, axes = plots.chart(7, 4)
+def gains(found):
+    """What generated images add to the accuracy, without and with shifts: `(2, seeds)`."""
+    values = np.array([list(part.values()) for part in found])
+    return values[:, 2:].T - values[:, :2].T
+
+
+def draw(found, run, path):
+    """Accuracy of each way, a line of points for each choice of images; and the mean gains."""
+    figure, axes = plots.chart(8.5, 5)
     ways = list(found[0])
     values = np.array([[part[way] for way in ways] for part in found]) * 100
     at = np.arange(len(ways))
-    axes.hlines(values.mean(axis=0), at - 0.3, at + 0.3, color=plots.DARK, lw=2, label="mean")
-    for at, column in enumerate(values.T):
-        axes.scatter(
-            np.full(len(column), at),
-            column,
-            color="C0",
-            zorder=3,
-            label="one choice of images" if at == 0 else None,
-        )
-    axes.set_xticks(range(len(ways)), ways)
-    axes.set_ylim(max(0, values.min() - 2), min(100, values.max() + 2))
+    columns = [0, 2, 1, 3]  # generated images beside the same without them
+    for i, row in enumerate(values[:, columns]):
+        for pair in (slice(0, 2), slice(2, 4)):
+            label = "one choice of images" if i == pair.start == 0 else None
+            axes.plot(at[pair], row[pair], "o-", color="C0", lw=1, alpha=0.7, label=label)
+    means = values.mean(axis=0)[columns]
+    axes.hlines(means, at - 0.25, at + 0.25, color=plots.DARK, lw=2.5, label="mean")
+    low = values.min() - 1.5
+    for start, gain in zip((0, 2), gains(found) * 100, strict=True):
+        error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.nan
+        said = f"{gain.mean():+.1f} ± {error:.1f} points".replace("-", "−")
+        axes.text(start + 0.5, low + 0.3, said, ha="center", size=12)
+    axes.set_xticks(at, [ways[c] for c in columns])
+    axes.set_ylim(low, min(100, values.max() + 1))
     axes.set_ylabel("test accuracy [%]")
-    axes.set_title("A classifier with few labels, with and without generated images")
+    title = f"{run.dataset}: a classifier with few labels, with and without generated images"
+    axes.set_title(title, size=13)
     axes.legend(frameon=False, loc="upper left")
     plots.save(figure, path)
 
@@ -149,10 +160,12 @@ def main(argv=None):
     _run.choose_fastest(run, kgen.GAN, {"image_shape": images.image_shape}, images)
     measured, seeds = Measured(run, free=("seeds",)), range(run.seed, run.seed + run.seeds)
     found = [measured.part(f"seed {s}", measure, run, images, test, s) for s in seeds]
-    draw(found, run.output / "data_augmentation.png")
+    draw(found, run, run.output / "data_augmentation.png")
     results = {
         f"{way}, seed {s}": part[way] for s, part in zip(seeds, found, strict=True) for way in part
     }
+    for name, gain in zip(("generated", "generated, with shifts"), gains(found), strict=True):
+        results[f"mean gain, {name}"] = float(gain.mean())
     _run.report(run, None, "", results)
     return found
 

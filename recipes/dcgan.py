@@ -7,9 +7,12 @@ r"""The DCGAN of Radford et al. (2016): samples, walks through latent space, and
 
 Writes samples, also while it learns, losses and scores, samples beside the nearest training images,
 interpolations along arcs, and the model. Of the drawn faces, by default, also the arithmetic of the
-paper's figure 7: the mean latent of three samples with beard and glasses, minus that of three with
-a beard alone, plus that of three with neither, is it a face with glasses? A judge finds the samples
-and tells how often, and what else changes, also with means of more samples.
+paper's figure 7: the mean latent of three samples of men with beard and glasses, minus that of
+three with a beard alone, plus that of three with neither, is it a face with glasses and no beard? A
+judge finds the samples and tells how often, and what else changes, also with means of more samples.
+
+The networks are smaller than the paper's (128 filters, 5x5 kernels), latents come from N(0, I), and
+a moving average of the generator is what samples.
 """
 
 from pathlib import Path
@@ -27,7 +30,7 @@ DEFAULTS = {
     "image_size": 32,
     "epochs": 15,
     "batch_size": 64,
-    "filters": 32,  # of the largest layer; 64 in the paper
+    "filters": 32,  # of the largest layer
     "latent_dim": 100,
     "learning_rate": 5e-4,
     "samples": 2000,  # that are measured
@@ -104,7 +107,7 @@ def measure_arithmetic(model, judge, kinds, seed):
     return results
 
 
-def draw_arithmetic(model, kinds, path, seed, examples=3):
+def draw_arithmetic(model, kinds, path, seed, examples=2):
     """Write three examples side by side: sample by sample, and with means in the last row."""
     terms = draw_terms(kinds, 3, seed, examples)
     terms = np.concatenate([terms, terms.mean(axis=2, keepdims=True)], axis=2)
@@ -116,7 +119,7 @@ def draw_arithmetic(model, kinds, path, seed, examples=3):
     gap = np.ones_like(images[:, :, :1])
     rows = np.concatenate([part for image in images for part in (image, gap[0])][:-1], axis=1)
     steps = [text for _ in images for text in ("both", "− beard", "+ neither", "=", "")][:-1]
-    title = "Beard and glasses − beard + neither, by samples and by their means"
+    title = "Men: beard and glasses − beard + neither, by samples and by their means"
     plots.strips(rows, ["sample"] * 3 + ["mean"], steps, title=title, path=path)
 
 

@@ -1,19 +1,21 @@
 r"""How a GAN learns: the figure of Goodfellow et al. (2014), on a line and in a plane.
 
     python -m recipes.gan_intuition
-    python -m recipes.gan_intuition --dataset toy2d/ring --updates 2000
+    python -m recipes.gan_intuition --dataset toy2d/ring --updates 4000
     python -m recipes.gan_intuition --discriminator-steps 1 --loss minimax
 
 On a line: the densities of real and of generated points, the discriminator's probability D(x) that
 a point is real beside the best one, p / (p + q), and the lines along which the generator moves its
-latents. In a plane: D(x) as a heat map under real and generated points. Writes both as panels, from
-the beginning of training to its end, and as animations.
+latents. In a plane: D(x) as a heat map under real and generated points. Writes both as one figure,
+from the beginning of training to its end, and as animations. At the equilibrium D is 1/2
+everywhere; R1, a penalty of the discriminator's slope at real points, helps to get there.
 """
 
 from pathlib import Path
 
 import keras
 import numpy as np
+from matplotlib.lines import Line2D
 
 import kgen
 from kgen import plots
@@ -33,9 +35,9 @@ DEFAULTS = {
     "learning_rate": 2e-3,
 }
 WITHOUT = ("image_size", "precision", "resume", "publish")
-MOMENTS = {"begin": 0, "early": 0.02, "later": 0.08, "end": 1}  # shares of the epochs
+MOMENTS = (0, 0.02, 0.08, 1)  # of the figure: shares of the epochs
 LINE = np.linspace(-3.5, 3.5, 281, dtype="float32")
-TICKS = np.linspace(-1.3, 1.3, 101, dtype="float32")
+TICKS = np.linspace(-1.5, 1.5, 101, dtype="float32")
 PLANE = np.stack(np.meshgrid(TICKS, TICKS), axis=-1).reshape(-1, 2)
 
 
@@ -64,10 +66,11 @@ def two_hills(n, seed):
 
 
 def generator(dimension):
-    """A network that begins near x = z: a Gaussian cloud of points."""
+    """A network that begins near x = z on a line, x = z / 2 in a plane: a Gaussian cloud."""
     latents = keras.Input((dimension,))
+    near = keras.layers.Rescaling(1 / dimension)(latents)
     moved = mlp_generator((dimension,), dimension)(latents)
-    return keras.Model(latents, keras.layers.Add()([latents, moved]), name="generator")
+    return keras.Model(latents, keras.layers.Add()([near, moved]), name="generator")
 
 
 def train(run, points, take):
@@ -124,11 +127,11 @@ def draw_line(axes, real, shot):
     """Draw one moment on the line: densities and D(x), and below z -> x."""
     fake, probability, latents, moved = shot
     axes.plot(LINE, real, ":", color=plots.DARK, lw=3, label="real points $p$")
-    axes.plot(LINE, fake, color="C2", lw=2.5, label="generated points $q$")
+    axes.plot(LINE, fake, color=plots.RED, lw=2.5, label="generated points $q$")
     axes.plot(LINE, probability, "--", color="C0", lw=2.5, label="discriminator $D(x)$")
     best = best_discriminator(real, fake)
-    axes.plot(LINE, best, color="C0", lw=1, alpha=0.6, label="best, $p / (p + q)$")
-    axes.plot([latents, moved], [-0.55, -0.15], color="C2", lw=1, alpha=0.8)
+    axes.plot(LINE, best, color="C0", lw=1, alpha=0.6, label="best $D$, $p / (p + q)$")
+    axes.plot([latents, moved], [-0.55, -0.15], color=plots.RED, lw=1, alpha=0.6)
     for y, name in ((-0.15, "x"), (-0.55, "z")):
         axes.axhline(y, color=plots.DARK, lw=1)
         axes.text(LINE[-1], y, f" ${name}$", va="center", size=13)
@@ -144,39 +147,51 @@ def draw_plane(axes, real, shot):
     """Draw one moment in the plane: D(x) as a heat map, and points."""
     fake, probability = shot
     heat = probability.reshape(len(TICKS), len(TICKS))
-    style = {"cmap": "coolwarm_r", "alpha": 0.75}
+    style = {"cmap": "Blues", "alpha": 0.8}
     colours = axes.contourf(TICKS, TICKS, heat, np.linspace(0, 1, 21), **style)
-    for points, colour, name in ((real, plots.DARK, "real"), (fake, "#2ca02c", "generated")):
-        style = {"ms": 4, "mec": "white", "mew": 0.3, "label": f"{name} points"}
-        axes.plot(*points[:600].T, "o", color=colour, **style)
+    for points, colour in ((real, plots.DARK), (fake, plots.RED)):
+        axes.plot(*points[:600].T, "o", color=colour, ms=3, mew=0, alpha=0.7)
     ends = TICKS[0], TICKS[-1]
     axes.set(xlim=ends, ylim=ends, aspect="equal", xticks=[], yticks=[])
     return colours
 
 
-def draw(run, name, draw_moment, real, kept):
-    """Write panels of four moments, and an animation of all."""
-    updates, folder = list(kept), run.output / "samples"
-    figure, axes = plots.chart(13.6, 4.2, columns=4)
-    for panel, (moment, share) in zip(axes, MOMENTS.items(), strict=True):
-        at = updates[round(share * (len(updates) - 1))]
-        colours = draw_moment(panel, real, kept[at])
-        panel.set_title(f"{moment}: {at} updates", size=14)
-    _explain(figure, axes, colours, 4)
-    plots.save(figure, run.output / f"{name}.png")
+def draw(line, plane, path):
+    """Write four moments of both: `(function that draws one, real points, snapshots)` each."""
+    updates = list(line[2])
+    moments = [updates[round(share * (len(updates) - 1))] for share in MOMENTS]
+    figure, axes = plots.chart(13.6, 7, 2, len(moments))
+    for row, (draw_moment, real, kept) in zip(axes, (line, plane), strict=True):
+        for panel, at in zip(row, moments, strict=True):
+            colours = draw_moment(panel, real, kept[at])
+    for panel, at in zip(axes[0], moments, strict=True):
+        panel.set_title(f"{at:,} updates" if at else "before training", size=14)
+    figure.suptitle("A GAN learns: points on a line, and in a plane", size=16)
+    _explain(figure, axes[1], colours, axes[0, 0], len(moments))
+    plots.save(figure, path)
+
+
+def animate(name, draw_moment, real, kept, folder):
+    """Write a picture of every snapshot, and their animation."""
     frames = []
     for at, shot in kept.items():
         figure, axes = plots.chart(4.8, 4.4)
-        _explain(figure, [axes], draw_moment(axes, real, shot), 2)
-        axes.set_title(f"{at} updates", size=14)
-        frames.append(plots.save(figure, folder / f"{name}-{at:06}.png"))
-    plots.animation(frames, run.output / f"{name}.gif", seconds_per_frame=0.2)
+        _explain(figure, [axes], draw_moment(axes, real, shot), axes, 2)
+        axes.set_title(f"{at:,} updates", size=14)
+        frames.append(plots.save(figure, folder / "samples" / f"{name}-{at:06}.png"))
+    plots.animation(frames, folder / f"{name}.gif", seconds_per_frame=0.2)
 
 
-def _explain(figure, axes, colours, columns):
-    """Add the legend below, and a bar of colours if there are any."""
-    style = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": 12}
-    figure.legend(*axes[0].get_legend_handles_labels(), **style)
+def _explain(figure, axes, colours, named, columns):
+    """Add the legend of what has names below, and beside the axes a bar of colours if any."""
+    handles, labels = named.get_legend_handles_labels()
+    if not handles:
+        points = {"real points": plots.DARK, "generated points": plots.RED}
+        style = {"ls": "", "marker": "o"}
+        handles = [Line2D([], [], color=colour, **style) for colour in points.values()]
+        labels = list(points)
+    style = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": 13}
+    figure.legend(handles, labels, **style)
     if colours is not None:
         style = {"ticks": [0, 0.5, 1], "label": "$D(x)$", "pad": 0.02, "shrink": 0.9}
         figure.colorbar(colours, ax=axes, fraction=0.05 / len(axes), **style)
@@ -195,9 +210,11 @@ def main(argv=None):
         raise SystemExit(f"--dataset must hold points in a plane; {run.dataset!r} does not.")
     real, results = density(hills[:, 0], LINE), {}
     line, on_line = train(run, hills, take_line)
-    draw(run, "line", draw_line, real, on_line)
     plane, on_plane = train(run, points, take_plane)
-    draw(run, "plane", draw_plane, points, on_plane)
+    drawn = {"line": (draw_line, real, on_line), "plane": (draw_plane, points, on_plane)}
+    draw(*drawn.values(), run.output / "gan_intuition.png")
+    for name, of in drawn.items():
+        animate(name, *of, run.output)
     for moment, at in (("begin", 0), ("end", max(on_line))):
         distance = total_variation(real, on_line[at][0])
         results[f"line, total variation of p and q, {moment}"] = distance

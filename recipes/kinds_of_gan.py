@@ -7,9 +7,10 @@ r"""The kinds of GAN: conditional, AC-GAN, InfoGAN, BiGAN, semi-supervised; one 
 
 Trains each kind on the same images. Writes for the conditional GAN and the AC-GAN a row of samples
 for each class, for InfoGAN a row for each category of its code and what its continuous codes
-change, for BiGAN test images beside their reconstructions, and for the semi-supervised GAN its
-errors beside those of the same classifier on the labelled images alone. The same command goes on
-where it was interrupted.
+change, for BiGAN test images beside their reconstructions, for the semi-supervised GAN its errors
+beside those of the same classifier after as many steps on the labelled images alone, and all kinds
+in one figure. The semi-supervised GAN is a DCGAN with settings of its own (`SEMI_SUPERVISED`):
+fully connected classifiers gain nothing here. The same command goes on where it was interrupted.
 """
 
 from pathlib import Path
@@ -31,15 +32,16 @@ DEFAULTS = {
     "batch_size": 64,
     "variant": "gan",  # fully connected
     "learning_rate": 1e-3,
-    "augment": "translation",  # what the discriminator sees: 1,437 images are few; "" for none
+    "augment": "translation",  # what the discriminator sees: 1,442 images are few; "" for none
     "kinds": "conditional,ac_gan,infogan,bigan,semi_supervised",
     "seeds": 1,
     "labels": 100,  # of the semi-supervised GAN
     "resume": True,
 }
+SEMI_SUPERVISED = {"variant": "dcgan", "learning_rate": 2e-4, "augment": ""}
 
 
-def train(run, model, arguments, images, test, name, seed):
+def train(run, model, arguments, images, name, seed):
     """Train a kind of GAN with a seed; returns it."""
     settings = type(run)(**vars(run) | {"seed": seed})
     keras.utils.set_random_seed(seed)
@@ -49,9 +51,15 @@ def train(run, model, arguments, images, test, name, seed):
     return _run.train(*settings)[0]
 
 
+def trained(run, name, seed=None):
+    """The model of a kind and a seed, from its file."""
+    seed = run.seed if seed is None else seed
+    return keras.saving.load_model(run.output / f"{name}-{seed}.keras")
+
+
 def conditional(run, images, test, seed, model=kgen.ConditionalGAN, name="conditional"):
     """Samples by class; how often the judge sees the class that was asked for."""
-    gan = train(run, model, {"num_classes": images.num_classes}, images, test, name, seed)
+    gan = train(run, model, {"num_classes": images.num_classes}, images, name, seed)
     if seed == run.seed:
         names = images.class_names or range(images.num_classes)
         draw_labels(gan, names, seed, run.output / f"{name}.png")
@@ -75,7 +83,7 @@ def draw_labels(gan, names, seed, path, columns=12):
 def ac_gan(run, images, test, seed):
     """The same of the AC-GAN, and how well its discriminator classifies test images."""
     found = conditional(run, images, test, seed, kgen.ACGAN, "ac_gan")
-    gan = keras.saving.load_model(run.output / f"ac_gan-{seed}.keras")
+    gan = trained(run, "ac_gan", seed)
     right = gan.classify(test.images()).argmax(axis=1) == test.labels
     return {**found, "test accuracy of the discriminator": float(right.mean())}
 
@@ -84,7 +92,7 @@ def infogan(run, images, test, seed):
     """Samples by code; how much the categories say of the labels, beside k-means."""
     classes = images.num_classes
     arguments = {"categories": classes, "codes": 2, "latent_dim": 62 + classes + 2}
-    gan = train(run, kgen.InfoGAN, arguments, images, test, "infogan", seed)
+    gan = train(run, kgen.InfoGAN, arguments, images, "infogan", seed)
     if seed == run.seed:
         draw_codes(gan, seed, run.output / "infogan.png")
     seen, labels = test.images(), test.labels
@@ -99,23 +107,25 @@ def infogan(run, images, test, seed):
 
 
 def draw_codes(gan, seed, path):
-    """A row for each category, along the first continuous code."""
-    steps = np.linspace(-1.5, 1.5, 9)
-    latents = np.zeros((gan.categories, len(steps), gan.latent_dim), "float32")
+    """A row for each category; along each continuous code in turn, the others at 0."""
+    steps, first = np.linspace(-1, 1, 5), gan.noise_dim + gan.categories
+    latents = np.zeros((gan.categories, gan.codes, len(steps), gan.latent_dim), "float32")
     latents[..., : gan.noise_dim] = gan.latents(1, gan.noise_dim, seed)
     for category in range(gan.categories):
-        latents[category, :, gan.noise_dim + category] = 1
-    latents[..., gan.noise_dim + gan.categories] = steps
+        latents[category, ..., gan.noise_dim + category] = 1
+    for code in range(gan.codes):
+        latents[:, code, :, first + code] = steps
     drawn = gan.decode(latents.reshape(-1, gan.latent_dim))
-    drawn = drawn.reshape(gan.categories, len(steps), *gan.image_shape)
-    title = "InfoGAN: a row for each category, the first continuous code from left to right"
+    drawn = drawn.reshape(gan.categories, -1, *gan.image_shape)
+    title = "InfoGAN: a row for each category; each continuous code from -1 to 1"
     names = [f"category {c}" for c in range(gan.categories)]
-    plots.strips(drawn, names, [f"{s:.1f}" for s in steps], title=title, path=path)
+    columns = [f"code {c + 1}: {s:g}".replace("-", "−") for c in range(gan.codes) for s in steps]
+    plots.strips(drawn, names, columns, title=title, path=path)
 
 
 def bigan(run, images, test, seed):
     """Test images, encoded and generated again."""
-    gan = train(run, kgen.BiGAN, {"latent_dim": 16}, images, test, "bigan", seed)
+    gan = train(run, kgen.BiGAN, {"latent_dim": 16}, images, "bigan", seed)
     seen = test.images()
     again = gan.reconstruct(seen)
     if seed == run.seed:
@@ -131,7 +141,7 @@ def semi_supervised(run, images, test, seed):
     few = labelled(y, run.labels, seed)
     hidden = np.full(len(y), -1)
     hidden[few] = y[few]
-    # As many images with labels as without, in each batch about half and half.
+    # In each batch about as many images with labels as without, from twice as many in an epoch.
     again = np.resize(few, len(y))
     mixed = kgen.data.ImageDataset(
         np.concatenate([x, x[again]]),
@@ -139,12 +149,11 @@ def semi_supervised(run, images, test, seed):
         batch_size=run.batch_size,
         seed=seed,
     )
-    # Fully connected classifiers gain nothing here. There are twice as many images in an epoch.
-    arguments = {"num_classes": images.num_classes, "variant": "dcgan", "augment": None}
-    changed = {"learning_rate": 2e-4, "epochs": max(1, run.epochs // 3)}
-    settings = type(run)(**vars(run) | changed)
-    gan = train(settings, kgen.SemiSupervisedGAN, arguments, mixed, test, "semi_supervised", seed)
-    alone = alone_on(gan, x[few], y[few], settings, seed)
+    settings = type(run)(**vars(run) | SEMI_SUPERVISED | {"epochs": max(1, run.epochs // 3)})
+    arguments = {"num_classes": images.num_classes}
+    gan = train(settings, kgen.SemiSupervisedGAN, arguments, mixed, "semi_supervised", seed)
+    steps = settings.epochs * (mixed.num_examples // run.batch_size)
+    alone = alone_on(gan, x[few], y[few], settings, steps, seed)
     seen, labels = test.images(), test.labels
     return {
         "test error, semi-supervised": float(np.mean(gan.classify(seen).argmax(1) != labels)),
@@ -159,19 +168,48 @@ def labelled(labels, count, seed):
     return np.concatenate([random.permutation(np.flatnonzero(labels == c))[:each] for c in classes])
 
 
-def alone_on(gan, x, y, run, seed):
+def alone_on(gan, x, y, run, steps, seed):
     """The discriminator's network, trained anew on the labelled images alone; returns labels."""
     keras.utils.set_random_seed(seed)
-    kind = {"variant": gan.variant, "seed": seed}
+    kind = {"variant": gan.variant, "seed": seed, "dtype": run.precision}
     fresh = kgen.SemiSupervisedGAN(gan.image_shape, gan.num_classes, **kind).discriminator
     classifier = keras.Model(fresh.input, fresh.output[0])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile(keras.optimizers.Adam(run.learning_rate, 0.5), loss)
-    classifier.fit(x, y, batch_size=min(run.batch_size, len(x)), epochs=200, verbose=0)
+    random, size = np.random.default_rng(seed), min(run.batch_size, len(x))
+    drawn = (random.integers(len(x), size=size) for _ in range(steps))
+    batches = ((x[at], y[at]) for at in drawn)
+    classifier.fit(batches, steps_per_epoch=steps, verbose=0)
     return lambda images: classifier.predict(images, verbose=0).argmax(axis=1)
 
 
 KINDS = {f.__name__: f for f in (conditional, ac_gan, infogan, bigan, semi_supervised)}
+
+
+def draw_kinds(run, images, test, path):
+    """All kinds in one figure: what each makes of labels, categories, test images or latents."""
+    n, z, names, rows = images.num_classes, 2, [], []
+
+    def add(name, drawn):
+        drawn = np.reshape(drawn, (-1, n, *images.image_shape))
+        names.extend([name] + [""] * (len(drawn) - 1))
+        rows.extend(drawn)
+
+    labels = np.tile(np.arange(n), z)
+    for kind, name in {"conditional": "conditional GAN", "ac_gan": "AC-GAN"}.items():
+        gan = trained(run, kind)
+        latents = np.repeat(gan.latents(z, gan.latent_dim, run.seed), n, axis=0)
+        add(f"{name}: labels 0 to {n - 1}", gan.decode(latents, labels))
+    gan = trained(run, "infogan")
+    category = gan.code(test.images())[0].argmax(axis=1)
+    by_label = [np.bincount(test.labels[category == c], minlength=n).argmax() for c in range(n)]
+    add(f"InfoGAN: its {n} categories", gan.generate(z * n, np.tile(np.argsort(by_label), z), 0))
+    at = [np.flatnonzero(test.labels == c)[0] for c in range(n)]
+    seen = test.images()[at]
+    add("BiGAN: test images", seen)
+    add("BiGAN: encoded, generated", trained(run, "bigan").reconstruct(seen))
+    add("semi-supervised: samples", trained(run, "semi_supervised").generate(n, seed=run.seed))
+    plots.strips(np.stack(rows), names, title="Kinds of GAN", path=path)
 
 
 def draw_errors(found, path):
@@ -205,6 +243,8 @@ def main(argv=None):
         if kind == "semi_supervised":
             errors = {name: [part[name] for part in parts] for name in parts[0]}
             draw_errors(errors, run.output / "semi_supervised.png")
+    if set(kinds) == set(KINDS):
+        draw_kinds(run, images, test, run.output / "kinds_of_gan.png")
     _run.report(run, None, "", results)
     return results
 

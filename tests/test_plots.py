@@ -435,6 +435,14 @@ def test_bands_without_repeats_speak_of_none():
     assert axes.get_legend().get_title().get_text() == ""
 
 
+def test_bands_of_few_repeats_hold_all():
+    curves = np.array([[[1.0, 2.0], [3.0, 8.0], [2.0, 5.0]]])
+    axes = plots.bands([1, 2], curves, ["a"]).axes[0]
+    assert axes.get_legend().get_title().get_text() == "mean, and all 3 repeats"
+    corners = {tuple(point) for point in axes.collections[0].get_paths()[0].vertices}
+    assert corners == {(1, 1), (1, 3), (2, 2), (2, 8)}
+
+
 def test_bands_show_the_mean_and_90_percent_of_the_repeats():
     x, curves = np.arange(5), np.random.default_rng(0).normal(size=(2, 50, 5))
     figure = plots.bands(x, curves, ["a", "b"], 0.5, "step", "value")
@@ -781,6 +789,9 @@ def test_chart_for_a_plot_of_ones_own():
     assert figure.axes == [axes]
     figure, axes = plots.chart(6, 4, rows=2, columns=3)
     assert axes.shape == (2, 3) and figure.axes == list(axes.flat)
+    axes[0, 1].set_xlim(3, 5)
+    assert axes[1, 1].get_xlim() != (3, 5)
+    _, axes = plots.chart(6, 4, rows=2, columns=2, xlabels=["time", "step"])
     axes[0, 1].set_xlim(3, 5)
     assert axes[1, 1].get_xlim() == (3, 5) and axes[1, 0].get_xlim() != (3, 5)
 

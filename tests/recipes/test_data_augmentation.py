@@ -23,6 +23,13 @@ def test_from_data_to_figures(tmp_path):
         assert min(pixels.shape[:2]) > 100 and pixels.std() > 5, name
 
 
+def test_gains_are_of_the_same_images():
+    ways = ["images", "+ shifts", "+ generated", "+ shifts, generated"]
+    rows = [[0.9, 0.95, 0.92, 0.94], [0.8, 0.85, 0.81, 0.89]]
+    found = data_augmentation.gains([dict(zip(ways, row, strict=True)) for row in rows])
+    np.testing.assert_allclose(found, [[0.02, 0.01], [-0.01, 0.04]])
+
+
 def test_few_are_drawn_evenly_and_by_the_seed():
     labels = np.repeat(np.arange(10), 30)
     images = np.arange(300).reshape(300, 1, 1, 1)

@@ -58,9 +58,9 @@ def test_a_generator_begins_near_its_latents():
 def test_from_training_to_pictures(tmp_path, capsys):
     line, plane = gan_intuition.main([*SHORT, "--output", str(tmp_path)])
     assert line.image_shape == (1,) and plane.image_shape == (2,)
+    pixels = np.asarray(Image.open(tmp_path / "gan_intuition.png").convert("RGB"))
+    assert pixels.shape[1] > 1900 and pixels.std() > 5
     for name in ("line", "plane"):
-        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
-        assert pixels.shape[1] > 1900 and pixels.std() > 5
         assert Image.open(tmp_path / f"{name}.gif").n_frames == 4
         frames = sorted(path.name for path in (tmp_path / "samples").glob(f"{name}*"))
         assert frames == [f"{name}-{at:06}.png" for at in (0, 4, 8, 12)]

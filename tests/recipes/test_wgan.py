@@ -123,6 +123,10 @@ def test_exact_distances_are_those_of_scipy(tmp_path):
     assert expected == pytest.approx(2, abs=0.03)
 
 
-def test_there_is_nothing_to_publish(tmp_path):
-    with pytest.raises(SystemExit, match="none for the zoo"):
-        wgan.main(["--output", str(tmp_path), "--publish", "critic"])
+@pytest.mark.parametrize(
+    "flag", ["--publish", "--dataset", "--precision", "--image-size", "--epochs", "--limit"]
+)
+def test_a_flag_without_a_meaning_is_refused(flag, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        wgan.main(["--output", str(tmp_path), flag, "16"])
+    assert f"unrecognized arguments: {flag} 16" in capsys.readouterr().err
