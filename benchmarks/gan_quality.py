@@ -142,6 +142,10 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as temporary:
         folder = (run.output or pathlib.Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
+        settings = {name: vars(run)[name] for name in ("epochs", "batch_size", "precision")}
+        if (kept := folder / "settings.json").exists() and json.loads(kept.read_text()) != settings:
+            parser.error(f"{folder} is of {kept.read_text()}: choose another --output.")
+        keep(kept, json.dumps(settings))
         data = (run.data or folder / "fashion_mnist.npz").resolve()
         if not data.exists():
             export(data)

@@ -21,7 +21,7 @@ class MovingAverage(keras.layers.Layer):
     its own average: no copy is made.
 
     Args:
-        network: the `keras.Model` to follow, built.
+        network: the `keras.Model` to follow, built; a subclass of `keras.Model` needs `get_config`.
         decay: in [0, 1); 0 follows the network exactly.
 
     Attributes:
@@ -78,7 +78,13 @@ def _copy(network):
     if isinstance(network, keras.Sequential) or type(network).__name__ == "Functional":
         copy = keras.models.clone_model(network)
     else:
-        copy = type(network).from_config(network.get_config())
+        try:
+            copy = type(network).from_config(network.get_config())
+        except NotImplementedError as error:
+            raise TypeError(
+                f"The moving average of {network.name!r} is a copy of it: give the class "
+                f"{type(network).__name__} a get_config that returns what its constructor needs."
+            ) from error
         if not copy.built:
             copy.build_from_config(network.get_build_config())
     copy.set_weights(network.get_weights())

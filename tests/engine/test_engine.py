@@ -213,6 +213,19 @@ def test_moving_average_follows_its_formula():
     with pytest.raises(ValueError, match="no weights yet"):
         kgen.MovingAverage(keras.Sequential([layers.Dense(2)]))
 
+    class Uncopied(keras.Model):
+        def __init__(self, width):
+            super().__init__()
+            self.dense = layers.Dense(width)
+
+        def call(self, x):
+            return self.dense(x)
+
+    network = Uncopied(2)
+    network(np.zeros((1, 3), "float32"))
+    with pytest.raises(TypeError, match="class Uncopied a get_config"):
+        kgen.MovingAverage(network)
+
 
 def test_moving_average_forgets_the_first_weights_soon():
     """After `step` updates the decay is at most (1 + step) / (10 + step)."""
