@@ -104,7 +104,8 @@ def measure(run, images, test, seed):
     for name, (sets, shift) in ways.items():
         keras.utils.set_random_seed(seed)
         model = classifier(images.image_shape, images.num_classes)
-        model.fit(batches(run, sets, shift, seed), steps_per_epoch=run.steps, verbose=0)
+        drawn = batches(run, sets, shift, seed)
+        model.fit(drawn, steps_per_epoch=run.steps, shuffle=False, verbose=0)
         right = model.predict(seen, verbose=0).argmax(axis=1) == test.labels
         found[name] = float(right.mean())
     return found

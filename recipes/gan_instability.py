@@ -187,7 +187,8 @@ def by_accuracy(panel, gradients):
     lowest = min(gradients.values(), key=lambda found: np.mean(found["gradient_norm"], axis=0)[-1])
     accuracy, norm = (np.mean(lowest[of], axis=0) for of in ("accuracy", "gradient_norm"))
     for i in range(0, len(STEPS), 3):
-        where = {"xytext": (-9, -3), "textcoords": "offset points", "ha": "right", "size": 11}
+        where = {"xytext": (-9, -3), "ha": "right"} if i else {"xytext": (-5, -20), "ha": "left"}
+        where |= {"textcoords": "offset points", "size": 11}
         panel.annotate(f"step {STEPS[i]}", (accuracy[i], norm[i]), **where)
     panel.set_yscale("log")
 

@@ -179,7 +179,7 @@ def alone_on(gan, x, y, run, steps, seed):
     random, size = np.random.default_rng(seed), min(run.batch_size, len(x))
     drawn = (random.integers(len(x), size=size) for _ in range(steps))
     batches = ((x[at], y[at]) for at in drawn)
-    classifier.fit(batches, steps_per_epoch=steps, verbose=0)
+    classifier.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
     return lambda images: classifier.predict(images, verbose=0).argmax(axis=1)
 
 
