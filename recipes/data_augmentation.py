@@ -28,8 +28,8 @@ DEFAULTS = {
     "image_size": 16,
     "labels": 200,
     "generated": 2000,
-    "epochs": 400,  # of the GAN
-    "steps": 1500,  # of each classifier
+    "epochs": 300,  # of the GAN
+    "steps": 600,  # of each classifier
     "batch_size": 64,
     "augment": "translation",  # what the GAN's discriminator sees
     "seeds": 5,
