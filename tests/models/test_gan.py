@@ -233,7 +233,7 @@ def test_a_generator_step_takes_no_gradient_of_the_discriminators_convolutions()
     convolution = 4  # the gradient of its kernel; convolutions themselves are no products
     making = 1
     judging = 2 * (1 + (1 + 1) + convolution)  # forward; dense, by weights and inputs
-    fooling = (1 + 1) + 1 + (convolution + 1)  # forward; through the discriminator; in the generator
+    fooling = (1 + 1) + 1 + (convolution + 1)  # forward; through D; in the generator
     assert products(model, images(4)) == making + judging + fooling
 
 
