@@ -67,8 +67,8 @@ def normalize_image_shape(image_shape):
     Raises:
         ValueError: if it is none of these, or a side is not a positive integer.
     """
-    iterable = isinstance(image_shape, Iterable)
-    shape = tuple(image_shape) if iterable else (image_shape,)
+    shape = image_shape.tolist() if isinstance(image_shape, np.ndarray) else image_shape
+    shape = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     if len(shape) not in (1, 2, 3) or not all(
         isinstance(n, (int, np.integer)) and n > 0 for n in shape
     ):

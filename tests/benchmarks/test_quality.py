@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from benchmarks import collapse, gan_quality
 
@@ -18,6 +19,15 @@ def test_a_training_that_was_cut_after_its_last_epoch_ends_the_same(tmp_path, mo
     assert found[0].keys() == found[1].keys()
     assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
     assert found[0]["seconds"] > 0 and found[0]["labels"].tolist() == [*range(10)] * 2
+
+
+def test_a_folder_of_other_settings_is_refused(tmp_path, capsys):
+    (tmp_path / "settings.json").write_text('{"epochs": 20, "batch_size": 32}')
+    with pytest.raises(SystemExit):
+        gan_quality.main(["--output", str(tmp_path), "--batch-size", "128"])
+    said = capsys.readouterr().err
+    assert '"batch_size": 32' in said and "choose another --output" in said
+    assert [file.name for file in tmp_path.iterdir()] == ["settings.json"]
 
 
 def test_collapse_counts_runs_and_alarms(capsys):

@@ -79,6 +79,7 @@ def test_image_shapes():
     assert normalize_image_shape((28, 28)) == (28, 28, 1)
     assert normalize_image_shape([8, 9, 3]) == (8, 9, 3)
     assert normalize_image_shape((2,)) == normalize_image_shape(2) == (2,)
+    assert normalize_image_shape(np.array(2)) == normalize_image_shape(np.array([2])) == (2,)
     for wrong in ((), (0, 8), (8, 8, 3, 1), (8.5, 8), ("8", 8), (-1,)):
         with pytest.raises(ValueError, match="image_shape"):
             normalize_image_shape(wrong)
