@@ -8,9 +8,10 @@ r"""The kinds of GAN: conditional, AC-GAN, InfoGAN, BiGAN, semi-supervised; one 
 Trains each kind on the same images. Writes for the conditional GAN and the AC-GAN a row of samples
 for each class, for InfoGAN a row for each category of its code and what its continuous codes
 change, for BiGAN test images beside their reconstructions, for the semi-supervised GAN its errors
-beside those of the same classifier after as many steps on the labelled images alone, and all kinds
-in one figure. The semi-supervised GAN is a DCGAN with settings of its own (`SEMI_SUPERVISED`):
-fully connected classifiers gain nothing here. The same command goes on where it was interrupted.
+beside those of the same classifier after as many steps on the labelled images alone, augmented in
+the same way, and all kinds in one figure. The semi-supervised GAN is a DCGAN with settings of its
+own (`SEMI_SUPERVISED`): fully connected classifiers gain nothing here. The same command goes on
+where it was interrupted.
 """
 
 from pathlib import Path
@@ -31,14 +32,14 @@ DEFAULTS = {
     "epochs": 200,
     "batch_size": 64,
     "variant": "gan",  # fully connected
-    "learning_rate": 1e-3,
+    "learning_rate": 5e-4,
     "augment": "translation",  # what the discriminator sees: 1,442 images are few; "" for none
     "kinds": "conditional,ac_gan,infogan,bigan,semi_supervised",
     "seeds": 1,
     "labels": 100,  # of the semi-supervised GAN
     "resume": True,
 }
-SEMI_SUPERVISED = {"variant": "dcgan", "learning_rate": 2e-4, "augment": ""}
+SEMI_SUPERVISED = {"variant": "dcgan", "learning_rate": 2e-4}
 
 
 def train(run, model, arguments, images, name, seed):
@@ -149,7 +150,7 @@ def semi_supervised(run, images, test, seed):
         batch_size=run.batch_size,
         seed=seed,
     )
-    settings = type(run)(**vars(run) | SEMI_SUPERVISED | {"epochs": max(1, run.epochs // 3)})
+    settings = type(run)(**vars(run) | SEMI_SUPERVISED | {"epochs": max(1, run.epochs // 4)})
     arguments = {"num_classes": images.num_classes}
     gan = train(settings, kgen.SemiSupervisedGAN, arguments, mixed, "semi_supervised", seed)
     steps = settings.epochs * (mixed.num_examples // run.batch_size)
@@ -169,16 +170,25 @@ def labelled(labels, count, seed):
 
 
 def alone_on(gan, x, y, run, steps, seed):
-    """The discriminator's network, trained anew on the labelled images alone; returns labels."""
+    """The discriminator's network, trained anew on the labelled images alone; returns labels.
+
+    It sees them augmented, as the discriminator does.
+    """
     keras.utils.set_random_seed(seed)
     kind = {"variant": gan.variant, "seed": seed, "dtype": run.precision}
     fresh = kgen.SemiSupervisedGAN(gan.image_shape, gan.num_classes, **kind).discriminator
     classifier = keras.Model(fresh.input, fresh.output[0])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile(keras.optimizers.Adam(run.learning_rate, 0.5), loss)
-    random, size = np.random.default_rng(seed), min(run.batch_size, len(x))
-    drawn = (random.integers(len(x), size=size) for _ in range(steps))
-    batches = ((x[at], y[at]) for at in drawn)
+    random, moves = np.random.default_rng(seed), keras.random.SeedGenerator(seed)
+    drawn = (random.integers(len(x), size=min(run.batch_size, len(x))) for _ in range(steps))
+
+    def seen(images):
+        if gan.augment is None:
+            return images
+        return keras.ops.convert_to_numpy(gan.augment(images, seed=moves))
+
+    batches = ((seen(x[at]), y[at]) for at in drawn)
     classifier.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
     return lambda images: classifier.predict(images, verbose=0).argmax(axis=1)
 

@@ -1,6 +1,7 @@
 """The DCGAN: figures, files, and arithmetic whose answer is known."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -119,3 +120,11 @@ def test_too_few_samples_of_a_kind(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "arithmetic.png").exists()
     results = json.loads((tmp_path / "results.json").read_text())
     assert "fid, faces" in results and not any("glasses" in name for name in results)
+
+
+def test_as_many_faces_are_drawn_as_asked_for():
+    run = {"dataset": "faces", "image_size": 8, "seed": 0, "batch_size": 4, "drawn": 30}
+    images, _ = dcgan.load(SimpleNamespace(**run, limit=None))
+    assert images.num_examples == 30
+    images, test = dcgan.load(SimpleNamespace(**run, limit=20))
+    assert images.num_examples == test.num_examples == 20
