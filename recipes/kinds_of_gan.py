@@ -129,7 +129,7 @@ def draw_codes(gan, seed, path):
         latents[:, code, :, first + code] = steps
     drawn = gan.decode(latents.reshape(-1, gan.latent_dim))
     drawn = drawn.reshape(gan.categories, -1, *gan.image_shape)
-    title = "InfoGAN: a row for each category; each continuous code from -1 to 1"
+    title = "InfoGAN: a row for each category; each continuous code from −1 to 1"
     names = [f"category {c}" for c in range(gan.categories)]
     columns = [f"code {c + 1}: {s:g}".replace("-", "−") for c in range(gan.codes) for s in steps]
     plots.strips(drawn, names, columns, title=title, path=path)
