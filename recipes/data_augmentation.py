@@ -143,7 +143,7 @@ def draw(found, run, path):
     low = values.min() - 1.5
     for start, gain in zip((0, 2), gains(found) * 100, strict=True):
         error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.nan
-        said = f"{gain.mean():+.1f} ± {error:.1f} points".replace("-", "−")
+        said = f"{gain.mean():+.1f} ± {error:.1f} points (standard error)".replace("-", "−")
         axes.text(start + 0.5, low + 0.3, said, ha="center", size=12)
     axes.set_xticks(at, [ways[c] for c in columns])
     axes.set_ylim(low, min(100, values.max() + 1))
