@@ -47,8 +47,9 @@ OWN = {  # of kinds that learn better so
 
 
 def settings_for(run, kind):
-    """The flags for a kind, with its `OWN`; a DCGAN learns in a quarter of the epochs."""
-    own = OWN.get(kind, {}) if run.variant == DEFAULTS["variant"] else {}
+    """The flags for a kind: its `OWN` unless given; a DCGAN takes a quarter of the epochs."""
+    own = OWN.get(kind, {}).items()
+    own = {name: value for name, value in own if getattr(run, name) == DEFAULTS[name]}
     epochs = max(1, run.epochs // 4) if "variant" in own else run.epochs
     return type(run)(**vars(run) | own | {"epochs": epochs})
 

@@ -1,6 +1,7 @@
 """The kinds of GAN: figures, results, and the pieces that do not need a trained model."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,6 +48,15 @@ def test_as_many_images_of_each_class_keep_their_labels():
     assert len(set(at)) == 100
     assert (np.bincount(labels[at], minlength=10) == 10).all()
     assert (at != kinds_of_gan.labelled(labels, 100, seed=2)).any()
+
+
+def test_flags_that_are_given_win_over_those_of_a_kind():
+    run = SimpleNamespace(**kinds_of_gan.DEFAULTS)
+    own = kinds_of_gan.settings_for(run, "semi_supervised")
+    assert (own.variant, own.learning_rate, own.epochs) == ("dcgan", 2e-4, 50)
+    assert kinds_of_gan.settings_for(run, "bigan") == run
+    run.learning_rate, run.variant = 1e-4, "wgan_gp"
+    assert kinds_of_gan.settings_for(run, "semi_supervised") == run
 
 
 def test_an_unknown_kind_is_named(tmp_path):
