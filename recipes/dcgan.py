@@ -9,7 +9,8 @@ Writes samples, also while it learns, losses and scores, samples beside the near
 interpolations along arcs, and the model. Of the drawn faces, by default, also the arithmetic of the
 paper's figure 7: the mean latent of three samples of men with beard and glasses, minus that of
 three with a beard alone, plus that of three with neither, is it a face with glasses and no beard? A
-judge finds the samples and tells how often, and what else changes, also with means of more samples.
+judge finds the samples and tells how often, and what else changes; also of single faces that are
+moved by the difference of the means of all samples.
 
 The networks are smaller than the paper's (128 filters, 5x5 kernels), latents come from N(0, I), and
 a moving average of the generator is what samples.
@@ -38,7 +39,8 @@ DEFAULTS = {
 }
 REAL = 20_000  # training images that samples are compared with, at most
 KINDS = {"both": ("full", True), "beard": ("full", False), "neither": ("none", False)}
-AVERAGED = (3, 30)  # samples of each kind
+AVERAGED = 3  # samples of each kind
+ENOUGH = 30  # samples of each kind, found
 TRIALS = 200
 
 
@@ -74,7 +76,7 @@ def draw_interpolation(model, path, seed, rows=6):
     plots.strips(strips, title="From one sample to another, along an arc", path=path)
 
 
-def find_kinds(model, judge, seed, n=4000, sure=0.8):
+def find_kinds(model, judge, seed, n=8000, sure=0.8):
     """Latents of men that the judge is sure to be of each of `KINDS`: a dictionary of `(N, D)`."""
     z = model.latents(n, model.latent_dim, seed)
     p = judge.probabilities(model.decode(z))
@@ -95,28 +97,25 @@ def draw_terms(kinds, count, seed, trials=TRIALS):
 
 
 def measure_arithmetic(model, judge, kinds, seed):
-    """What becomes of the mean of three faces with neither, says the judge, by samples averaged."""
+    """What becomes of faces with neither, says the judge: of means of three, and of single ones."""
+    both, beard, neither = draw_terms(kinds, AVERAGED, seed).mean(axis=2)
+    cases = {f"means of {AVERAGED}": (both, beard, neither)}
+    both, beard = (kinds[name].mean(axis=0) for name in ("both", "beard"))
+    cases["one face, means of all"] = both, beard, kinds["neither"][:TRIALS]
     results = {}
-    _, _, start = draw_terms(kinds, 3, seed).mean(axis=2)
-    before = judge.labels(model.decode(start))
-    results["faces with glasses, before"] = float((before["glasses"] > 0).mean())
-    results["faces with a beard, before"] = float((before["beard"] > 0).mean())
-    for count in AVERAGED:
-        both, beard, _ = draw_terms(kinds, count, seed + 1).mean(axis=2)
-        after, of = (
-            judge.labels(model.decode(latent.analogy(both, beard, start))),
-            f"means of {count}",
-        )
-        results[f"faces with glasses, {of}"] = float((after["glasses"] > 0).mean())
-        results[f"faces with a beard, {of}"] = float((after["beard"] > 0).mean())
+    for case, terms in cases.items():
+        before, after = (judge.labels(model.decode(z)) for z in (terms[2], latent.analogy(*terms)))
+        for name, has in {"glasses": "with glasses", "beard": "with a beard"}.items():
+            results[f"faces {has}, before, {case}"] = float((before[name] > 0).mean())
+            results[f"faces {has}, {case}"] = float((after[name] > 0).mean())
         for name in [n for n in after if n not in ("glasses", "beard")]:
-            results[f"{name} stays, {of}"] = float((after[name] == before[name]).mean())
+            results[f"{name} stays, {case}"] = float((after[name] == before[name]).mean())
     return results
 
 
 def draw_arithmetic(model, kinds, path, seed, examples=2):
     """Write three examples side by side: sample by sample, and with means in the last row."""
-    terms = draw_terms(kinds, 3, seed, examples)
+    terms = draw_terms(kinds, AVERAGED, seed, examples)
     terms = np.concatenate([terms, terms.mean(axis=2, keepdims=True)], axis=2)
     shape = terms.shape[1:]
     result = latent.analogy(*terms.reshape(3, -1, model.latent_dim)).reshape(1, *shape)
@@ -127,7 +126,7 @@ def draw_arithmetic(model, kinds, path, seed, examples=2):
     rows = np.concatenate([part for image in images for part in (image, gap[0])][:-1], axis=1)
     steps = [text for _ in images for text in ("both", "− beard", "+ neither", "=", "")][:-1]
     title = "Men: beard and glasses − beard + neither, by samples and by their means"
-    plots.strips(rows, ["sample"] * 3 + ["mean"], steps, title=title, path=path)
+    plots.strips(rows, ["sample"] * AVERAGED + ["mean"], steps, title=title, path=path)
 
 
 def main(argv=None):
@@ -148,7 +147,7 @@ def main(argv=None):
     if of_faces(run):
         judge = kgen.metrics.judge("faces")
         kinds = find_kinds(model, judge, run.seed)
-        if min(map(len, kinds.values())) >= max(AVERAGED):
+        if min(map(len, kinds.values())) >= ENOUGH:
             results |= measure_arithmetic(model, judge, kinds, run.seed)
             draw_arithmetic(model, kinds, run.output / "arithmetic.png", run.seed)
         else:

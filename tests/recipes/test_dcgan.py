@@ -62,11 +62,13 @@ def test_arithmetic_of_latents_that_are_the_factors():
         assert (drawn[:, None] == z[None]).all(axis=2).any(axis=1).all()
         assert all(len(np.unique(each, axis=0)) == 3 for each in terms[i])
     results = dcgan.measure_arithmetic(model, judge, kinds, seed=0)
-    assert results["faces with glasses, before"] == results["faces with a beard, before"] == 0
-    assert results["faces with glasses, means of 30"] > 0.95
-    assert results["faces with a beard, means of 30"] < 0.05
+    for case in ("means of 3", "one face, means of all"):
+        assert results[f"faces with glasses, before, {case}"] == 0
+        assert results[f"faces with a beard, before, {case}"] == 0
+        assert results[f"faces with glasses, {case}"] > 0.95
+        assert results[f"faces with a beard, {case}"] < 0.1
     # The means of more samples differ less in what they do not share.
-    assert results["hair stays, means of 30"] > results["hair stays, means of 3"] > 0.5
+    assert results["hair stays, one face, means of all"] > results["hair stays, means of 3"] > 0.5
 
 
 def test_from_faces_to_figures_resumed_and_published(tmp_path, monkeypatch, capsys):
