@@ -5,8 +5,8 @@
     python -m benchmarks.gan --only steps transpose
 
 Every contender is a process of its own, and all of them run by turns, on the same network (Radford
-et al., 2016) and batches of 128 random images. An update is one step of the discriminator, one of
-the generator, and the generator's moving average.
+et al., 2016) and random images, in batches of 128 (`--batch-size`). An update is one step of the
+discriminator, one of the generator, and the generator's moving average.
 
 `speed`: kgen as a user runs it, `model.fit` on a uint8 array, one epoch a round, beside plain
 PyTorch at its best: a bare loop over uint8 images on the device, no DataLoader, no value fetched,
@@ -35,7 +35,7 @@ import sys
 
 from benchmarks import harness, vae
 
-BATCH, LATENT, STEPS = 128, 100, 5
+LATENT, STEPS = 100, 5
 BACKENDS = {  # name: backend, jit_compile
     "jax": ("jax", True),
     "tensorflow": ("tensorflow", False),
@@ -118,7 +118,8 @@ def prepare(settings):
     keras.utils.set_random_seed(0)
     if settings["keras_layers"]:
         convolutions._is_written_out = lambda layer, inputs: False
-    shape, at_once = settings["image_shape"], settings["k"] * BATCH
+    shape, batch_size = settings["image_shape"], settings["batch_size"]
+    at_once = settings["k"] * batch_size
     count = settings["most_steps"] * at_once
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), "uint8")
     model = model_of(settings["part"])(
@@ -131,7 +132,7 @@ def prepare(settings):
     model.compile(jit_compile=settings["jit"])
 
     def run(steps):
-        model.fit(images[: steps * at_once], batch_size=BATCH, verbose=0)
+        model.fit(images[: steps * at_once], batch_size=batch_size, verbose=0)
 
     run(2)  # compiles
     run(2)
@@ -157,7 +158,8 @@ def ours(name, run, precision="float32", side="kgen", **settings):
     backend, jit = BACKENDS[name.partition(",")[0]]
     defaults = {"part": "update", "k": 1, "keras_layers": False}
     settings = {**defaults, "backend": backend, "jit": jit, "precision": precision, **settings}
-    settings |= {"image_shape": run.image_shape, "most_steps": run.steps}
+    settings |= {"image_shape": run.image_shape, "batch_size": run.batch_size}
+    settings["most_steps"] = run.steps
     return harness.Contender(
         f"{side} {name} {precision}",
         side,
@@ -176,7 +178,8 @@ def peers(run):
     """Plain PyTorch in every way."""
     device, ways = "cuda" if run.gpu else "cpu", (False, True)
     for precision, last, compiled in itertools.product(run.precision, ways, ways):
-        settings = {"image_shape": run.image_shape, "device": device, "channels_last": last}
+        settings = {"image_shape": run.image_shape, "batch_size": run.batch_size}
+        settings |= {"device": device, "channels_last": last}
         settings |= {"compile": compiled, "precision": precision.removeprefix("mixed_")}
         name = "torch" + " channels_last" * last + " compiled" * compiled + f" {precision}"
         command = [run.python_peers, "-m", "benchmarks.torch_dcgan"]
@@ -188,11 +191,11 @@ def compare(title, contenders, run):
     """Run contenders by turns, print their table."""
     side, _, channels = run.image_shape
     rows = harness.measure(
-        f"{title}, {side}x{side}x{channels}",
+        f"{title}, {side}x{side}x{channels}, batches of {run.batch_size}",
         contenders,
         rounds=run.rounds,
         steps=run.steps,
-        images=BATCH,
+        images=run.batch_size,
         flops=update_flops(side, channels),
         log=run.log,
     )
@@ -267,6 +270,7 @@ def main(argv=None):
     add("--names", default="", help="of speed, regular expression: contenders whose name it finds")
     add("--image-size", type=int, default=28)
     add("--channels", type=int, default=1)
+    add("--batch-size", type=int, default=128)
     add("--rounds", type=int, default=5)
     add("--steps", type=int, help="updates of a round; by default about 1.2 TFLOP, on GPUs 24")
     add("--output", type=pathlib.Path, help="JSON file that takes all numbers")
@@ -278,7 +282,7 @@ def main(argv=None):
     run.gpu = shutil.which("nvidia-smi") is not None
     run.precision = run.precision or ["float32", "mixed_bfloat16", "mixed_float16"][: 2 + run.gpu]
     run.image_shape = (run.image_size, run.image_size, run.channels)
-    flops = BATCH * update_flops(run.image_size, run.channels)
+    flops = run.batch_size * update_flops(run.image_size, run.channels)
     run.steps = run.steps or max(4, round((24e12 if run.gpu else 1.2e12) / flops))
     print(f"{platform.machine()}, Python {platform.python_version()}")
     rows = {part: PARTS[part](run) for part in run.only}

@@ -8,7 +8,8 @@ import kgen
 from benchmarks import gan, harness, keras_dcgan
 from kgen.layers import convolutions
 
-SMALL = {"precision": "float32", "jit": "auto", "most_steps": 2, "image_shape": (8, 8, 1)}
+SMALL = {"precision": "float32", "jit": "auto", "most_steps": 2, "batch_size": 16}
+SMALL["image_shape"] = (8, 8, 1)
 
 
 def settings(**changed):
@@ -20,6 +21,7 @@ def options(**changed):
     """What `main` makes of a command line."""
     defaults = {
         "image_shape": (28, 28, 1),
+        "batch_size": 128,
         "steps": 2,
         "gpu": False,
         "python_peers": "peers/python",
