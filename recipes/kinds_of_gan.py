@@ -10,7 +10,8 @@ for each class, for InfoGAN a row for each category of its code and what its con
 change, for BiGAN test images beside their reconstructions, for the semi-supervised GAN its errors
 beside those of the same classifier after as many steps on the labelled images alone, augmented in
 the same way, and all kinds in one figure. Networks are fully connected but for two kinds, which
-gain much from convolutions (`OWN`). The same command goes on where it was interrupted.
+gain much from convolutions; variants, rates and epochs that are not given are those that served the
+kind best (`BEST`, `OWN`). The same command goes on where it was interrupted.
 """
 
 from pathlib import Path
@@ -28,10 +29,10 @@ from recipes._measured import Measured
 DEFAULTS = {
     "output": Path("outputs/kinds_of_gan"),
     "image_size": 16,
-    "epochs": 200,
+    "epochs": 0,  # 0 and auto: what serves the kind best
     "batch_size": 64,
-    "variant": "gan",  # fully connected
-    "learning_rate": 5e-4,
+    "variant": "auto",
+    "learning_rate": 0.0,
     "augment": "translation",  # what the discriminator sees: 1,442 images are few; "" for none
     "kinds": "conditional,ac_gan,infogan,bigan,semi_supervised",
     "seeds": 1,
@@ -39,19 +40,19 @@ DEFAULTS = {
     "resume": True,
 }
 INFORMATION = 3.0  # lambda of InfoGAN; the paper's 1 does as well within the spread of seeds
+BEST = {"variant": "gan", "learning_rate": 5e-4, "epochs": 200}  # fully connected
 OWN = {  # of kinds that learn better so
-    "conditional": {"variant": "dcgan"},
+    "conditional": {"variant": "dcgan", "epochs": 50},
     "infogan": {"learning_rate": 1e-3},
-    "semi_supervised": {"variant": "dcgan", "learning_rate": 2e-4},
+    "semi_supervised": {"variant": "dcgan", "learning_rate": 2e-4, "epochs": 50},
 }
 
 
 def settings_for(run, kind):
-    """The flags for a kind: its `OWN` unless given; a DCGAN takes a quarter of the epochs."""
-    own = OWN.get(kind, {}).items()
-    own = {name: value for name, value in own if getattr(run, name) == DEFAULTS[name]}
-    epochs = max(1, run.epochs // 4) if "variant" in own else run.epochs
-    return type(run)(**vars(run) | own | {"epochs": epochs})
+    """The flags for a kind: those that are given, and the best for it in the place of others."""
+    given = {name: value for name, value in vars(run).items() if value != DEFAULTS.get(name)}
+    own = OWN.get(kind, {}) if "variant" not in given else {}  # they belong to its variant
+    return type(run)(**{**vars(run), **BEST, **own, **given})
 
 
 def train(run, model, arguments, images, name, seed):

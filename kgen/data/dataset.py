@@ -170,7 +170,10 @@ class ImageDataset(keras.utils.PyDataset):
 
     def _at_size(self, size, crop=False):
         if len(self.image_shape) != 3:
-            raise ValueError(f"Points of shape {self.image_shape} have no resolution to change.")
+            raise ValueError(
+                f"{self.name!r} has points of shape {self.image_shape}, no images: they have no "
+                "resolution to change, so leave the size out, or choose images."
+            )
         if size == self.image_shape[:2]:
             return self
         return self._with_arrays(resized(self._images, size, crop), self._labels)

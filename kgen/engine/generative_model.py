@@ -220,8 +220,12 @@ class GenerativeModel(backend.Steps, keras.Model):
     def minimize(self, player, fn, *args):
         """Let one player take one step down the gradient of `fn(*args, training=True)`.
 
+        Only its networks move: what `fn` changes in those of the other players is undone
+        (`preserving`). Else a discriminator would count generated images twice, in its own step and
+        in the generator's, and real ones would be rare to it in inference.
+
         Args:
-            player: a key of `players`; only its networks move.
+            player: a key of `players`.
             fn: pure function that returns a scalar loss, or `(loss, aux)`.
             *args: tensors or structures of tensors.
 
@@ -229,6 +233,8 @@ class GenerativeModel(backend.Steps, keras.Model):
             What `fn` returned, as numbers without gradient: the loss before the step.
         """
         optimizer, variables = self._optimizer_of(player), self.variables_of(player)
+        own = self.players[player]
+        others = {name for networks in self.players.values() for name in networks}.difference(own)
 
         def scaled():
             result = fn(*args, training=True)
@@ -237,10 +243,23 @@ class GenerativeModel(backend.Steps, keras.Model):
             loss = ops.cast(loss, "float32")
             return optimizer.scale_loss(loss), (loss, isinstance(result, tuple), aux)
 
-        (_, (loss, has_aux, aux)), gradients = backend.value_and_grad(scaled, variables)
+        with self.preserving(*[getattr(self, name) for name in sorted(others)]):
+            (_, (loss, has_aux, aux)), gradients = backend.value_and_grad(scaled, variables)
         backend.apply_gradients(optimizer, gradients, variables)
         self._note_non_finite(player, loss)
         return (loss, aux) if has_aux else loss
+
+    @contextlib.contextmanager
+    def preserving(self, *networks):
+        """Undo what running these networks in training changes in them.
+
+        Batch statistics and singular vectors; seeds go on, so nothing is drawn twice.
+        """
+        state = [v for network in networks for v in network.non_trainable_weights]
+        before = [ops.copy(v) for v in state]
+        yield
+        for v, value in zip(state, before, strict=True):
+            v.assign(value)
 
     def input_gradient(self, fn, x):
         """Gradient of `sum(fn(x))` with respect to `x` in float32, for penalties."""

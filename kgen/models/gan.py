@@ -109,8 +109,9 @@ class GAN(LatentModel):
         variant: a row of the table; or `"auto"`: `"dcgan"` for images, `"points"` for points.
             The arguments that follow win where they are given.
         loss: `"minimax"`, Algorithm 1 as printed; `"non_saturating"` (section 3 of the same paper);
-            `"wasserstein"`, `"least_squares"`, `"hinge"`; `"relativistic"` and
-            `"relativistic_average"` (Jolicoeur-Martineau, 2019). Equations: `kgen.losses`.
+            `"wasserstein"`, whose critic needs a penalty (its variants have one);
+            `"least_squares"`, `"hinge"`; `"relativistic"` and `"relativistic_average"`
+            (Jolicoeur-Martineau, 2019). Equations: `kgen.losses`.
         penalty: of the discriminator: `"gradient_penalty"`, `"r1"`, `"weight_clipping"`, one of
             `kgen.losses` with a weight of your choice, or `"none"`. One that is due at every n-th
             update only is due in all k steps of it.
@@ -146,7 +147,7 @@ class GAN(LatentModel):
     ```python
     gan = kgen.GAN((28, 28), variant="dcgan")
     gan.compile()
-    gan.fit(x, batch_size=128, epochs=20)
+    gan.fit(x, batch_size=32, epochs=20)
     kgen.plots.grid(gan.generate(64))
     ```
     """
@@ -331,11 +332,12 @@ class GAN(LatentModel):
         def score(x):
             return self.outputs([*x, *given], training)[0]
 
-        if penalty.every == 1 or not training:
-            return penalty(score, points)
-        due = ops.equal(ops.mod(ops.convert_to_tensor(self.step), penalty.every), 0)
-        now = lambda: penalty.every * penalty(score, points)  # noqa: E731
-        return ops.cond(due, now, lambda: ops.zeros((), "float32"))
+        with self.preserving(self.discriminator):
+            if penalty.every == 1 or not training:
+                return penalty(score, points)
+            due = ops.equal(ops.mod(ops.convert_to_tensor(self.step), penalty.every), 0)
+            now = lambda: penalty.every * penalty(score, points)  # noqa: E731
+            return ops.cond(due, now, lambda: ops.zeros((), "float32"))
 
     # What a user asks for.
 

@@ -23,11 +23,18 @@ class LatentModel(GenerativeModel):
 
     def latents_in(self, latents):
         """Check latents from outside and return them float32, `(N, latent_dim)`."""
-        latents = np.asarray(ops.convert_to_numpy(latents), "float32")
+        try:
+            latents = np.asarray(ops.convert_to_numpy(latents), "float32")
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"latents must be numbers of shape (N, {self.latent_dim}); got {latents!r}."
+            ) from error
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise ValueError(
                 f"latents must have shape (N, {self.latent_dim}); got {latents.shape}."
             )
+        if not np.isfinite(latents).all():
+            raise ValueError("latents must be finite; got NaN or infinity among them.")
         return latents
 
     def generate(self, n, labels=None, seed=None, batch_size=None):

@@ -157,6 +157,24 @@ def test_each_player_moves_its_own_weights_only(moving):
     assert all((a != b).any() for a, b in zip(statistics, after, strict=True))
 
 
+@pytest.mark.parametrize("penalty", ["none", R1(), R1(every=2)])
+def test_statistics_of_the_discriminator_are_of_real_and_generated_images_alike(penalty):
+    normalization = layers.BatchNormalization(momentum=0.9)
+    dropout = layers.Dropout(0.5, seed=1)
+    network = [keras.Input((1,)), normalization, dropout, layers.Dense(1)]
+    players = {"generator": line(0.7, -0.3), "discriminator": keras.Sequential(network)}
+    model = sgd(Quiet((1,), 1, penalty=penalty, **players), 0.0, 0.0)
+    seed, real = values([dropout.seed_generator.state])[0], numbers(16)
+    model.fit(real, batch_size=16, verbose=0)
+    mean, variance = 0.0, 1.0
+    for seen in (real, 0.7 * (1 - 2 * real) - 0.3):  # in the discriminator's step, once each
+        mean, variance = (0.9 * mean + 0.1 * seen.mean(), 0.9 * variance + 0.1 * seen.var())
+    assert weights(normalization)[2:] == pytest.approx([mean, variance], rel=1e-4)
+    # What is undone in the generator's step are statistics: no mask is drawn twice.
+    if penalty == "none":
+        assert (values([dropout.seed_generator.state])[0] - seed).tolist() == [0, 3]
+
+
 def products(model, batch):
     """How many products of matrices one step of training computes, compiled as `fit` compiles it.
 
@@ -625,6 +643,11 @@ def test_wrong_latents_and_images():
     for shape in ((3, 5), (4,), (2, 4, 1)):
         with pytest.raises(ValueError, match=r"latents must have shape \(N, 4\); got"):
             model.decode(np.zeros(shape))
+    for wrong in (["red"], [[1.0], [2.0, 3.0]]):
+        with pytest.raises(ValueError, match=r"latents must be numbers of shape \(N, 4\); got"):
+            model.decode(wrong)
+    with pytest.raises(ValueError, match="latents must be finite"):
+        model.decode([[0, 1, np.nan, 2]])
     with pytest.raises(ValueError, match="expects"):
         model.scores(images(2, shape=(9, 8, 1)))
     with pytest.raises(TypeError, match=r"must be an array; of a dataset pass dataset.images\(\)"):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import kgen
-from recipes import gan
+from recipes import _run, gan
 
 SHORT = ["--limit", "200", "--epochs", "3", "--image-size", "8", "--samples", "100"]
 SHORT += ["--precision", "float32", "--jit", "off"]
@@ -34,6 +34,15 @@ def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
     for name, value in results.items():
         assert np.isfinite(value) and name in printed
     assert results["floor of fid, digits"] < results["fid, digits"]
+
+
+def test_settings_are_timed_with_enough_images_for_many_steps(tmp_path):
+    argv = ["--output", str(tmp_path), "--image-size", "8", "--batch-size", "16", "--jit", "off"]
+    run = _run.parse("", argv)
+    images, _ = _run.load(run)
+    arguments = {"image_shape": images.image_shape, "variant": "gan", "discriminator_steps": 9}
+    _run.choose_fastest(run, kgen.GAN, arguments, images)
+    assert run.precision in ("float32", "mixed_bfloat16")
 
 
 def test_flags_of_the_algorithm_and_the_zoo(tmp_path):

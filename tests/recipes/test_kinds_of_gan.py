@@ -54,8 +54,12 @@ def test_flags_that_are_given_win_over_those_of_a_kind():
     run = SimpleNamespace(**kinds_of_gan.DEFAULTS)
     own = kinds_of_gan.settings_for(run, "semi_supervised")
     assert (own.variant, own.learning_rate, own.epochs) == ("dcgan", 2e-4, 50)
-    assert kinds_of_gan.settings_for(run, "bigan") == run
-    run.learning_rate, run.variant = 1e-4, "wgan_gp"
+    own = kinds_of_gan.settings_for(run, "bigan")
+    assert (own.variant, own.learning_rate, own.epochs) == ("gan", 5e-4, 200)
+    run.epochs = 200
+    own = kinds_of_gan.settings_for(run, "conditional")
+    assert (own.variant, own.learning_rate, own.epochs) == ("dcgan", 5e-4, 200)
+    run.learning_rate, run.variant = 1e-4, "gan"
     assert kinds_of_gan.settings_for(run, "semi_supervised") == run
 
 
