@@ -114,19 +114,22 @@ def measure_arithmetic(model, judge, kinds, seed):
 
 
 def draw_arithmetic(model, kinds, path, seed, examples=2):
-    """Write three examples side by side: sample by sample, and with means in the last row."""
-    terms = draw_terms(kinds, AVERAGED, seed, examples)
-    terms = np.concatenate([terms, terms.mean(axis=2, keepdims=True)], axis=2)
+    """Write examples side by side: sample by sample, their means, and one face by all means."""
+    terms = draw_terms(kinds, AVERAGED, seed, examples)  # (3, examples, AVERAGED, D)
+    by_all = terms[:, :, :1].copy()
+    by_all[0], by_all[1] = (kinds[name].mean(axis=0) for name in ("both", "beard"))
+    terms = np.concatenate([terms, terms.mean(axis=2, keepdims=True), by_all], axis=2)
     shape = terms.shape[1:]
     result = latent.analogy(*terms.reshape(3, -1, model.latent_dim)).reshape(1, *shape)
-    columns = np.concatenate([terms, result])  # (4, examples, 4, D)
+    columns = np.concatenate([terms, result])  # (4, examples, AVERAGED + 2, D)
     images = model.decode(columns.reshape(-1, model.latent_dim))
     images = images.reshape(*columns.shape[:3], *model.image_shape).transpose(1, 2, 0, 3, 4, 5)
     gap = np.ones_like(images[:, :, :1])
     rows = np.concatenate([part for image in images for part in (image, gap[0])][:-1], axis=1)
     steps = [text for _ in images for text in ("both", "− beard", "+ neither", "=", "")][:-1]
-    title = "Men: beard and glasses − beard + neither, by samples and by their means"
-    plots.strips(rows, ["sample"] * AVERAGED + ["mean"], steps, title=title, path=path)
+    title = "Men: beard and glasses − beard + neither, by samples, their means, the means of all"
+    names = ["sample"] * AVERAGED + ["mean", "one, by all"]
+    plots.strips(rows, names, steps, title=title, path=path)
 
 
 def main(argv=None):
