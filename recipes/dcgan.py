@@ -1,6 +1,7 @@
 r"""The DCGAN of Radford et al. (2016): samples, walks through latent space, and its arithmetic.
 
     python -m recipes.dcgan
+    python -m recipes.dcgan --drawn 100000 --epochs 10
     python -m recipes.dcgan --dataset fashion_mnist --image-size 28 --filters 64 --epochs 20
     python -m recipes.dcgan --dataset celeb_a --image-size 64 --filters 64 --epochs 25
     python -m recipes.dcgan --dataset lsun/bedroom --image-size 64 --filters 64 --epochs 2
@@ -29,8 +30,8 @@ DEFAULTS = {
     "output": Path("outputs/dcgan"),
     "dataset": "faces",
     "image_size": 32,
-    "drawn": 30_000,  # faces to learn from: a discriminator that sees few knows them by heart
-    "epochs": 5,
+    "drawn": 10_000,  # faces; in long runs, more: the discriminator learns few of them by heart
+    "epochs": 15,
     "batch_size": 64,
     "filters": 32,  # of the largest layer
     "latent_dim": 100,
