@@ -91,7 +91,7 @@ def choose_fastest(run, model, arguments, data):
     jits = {"jax": ["on"], "torch": ["off"]}.get(keras.backend.backend(), ["off", "on"])
     jits = jits if run.jit == "auto" else [run.jit]
     candidates = [{"precision": p, "jit": j} for p in precisions for j in jits]
-    at_once = run.batch_size * arguments.get("discriminator_steps", 1)
+    at_once = run.batch_size * max(1, arguments.get("discriminator_steps", 1))
     best, best_time, few = candidates[0], float("inf"), data.take(8 * at_once)
     for choice in candidates if len(candidates) > 1 else []:
         trial = model(**arguments, dtype=choice["precision"])
