@@ -3,18 +3,19 @@
     python -m benchmarks.gan_quality --python-peers PEERS/bin/python
 
 Each sees 1.2 million images (20 epochs of the full training set) and generates 10,000. `kgen` is
-`kgen.GAN(variant="dcgan")` as it comes; `torch` the same network and settings in plain PyTorch
-(`benchmarks/torch_dcgan.py`), moving average included; `keras dcgan` and `keras wgan_gp` have
-networks, losses, optimizers and batch sizes of two published Keras examples
-(`benchmarks/keras_dcgan.py`). `wgan_gp`, `conditional` and `ac-gan` are other models of kgen with
-the same networks; `mixture` is a mixture of Gaussians. Measured are the Fréchet distance from the
-60,000 training images on the features of kgen's classifier of Fashion-MNIST, precision, recall,
-density and coverage among the 10,000 test images, and for how many images that classifier names
-the label that they were generated for.
+`kgen.GAN(variant="dcgan")` as it comes, but for Adam's rate where another is asked for; `torch` the
+same network and settings in plain PyTorch (`benchmarks/torch_dcgan.py`), moving average included;
+`keras dcgan` and `keras wgan_gp` have networks, losses, optimizers and batch sizes of two published
+Keras examples (`benchmarks/keras_dcgan.py`). `wgan_gp`, `conditional` and `ac-gan` are other models
+of kgen with the same networks; `mixture` is a mixture of Gaussians. Measured are the Fréchet
+distance from the 60,000 training images on the features of kgen's classifier of Fashion-MNIST,
+precision, recall, density and coverage among the 10,000 test images, and for how many images that
+classifier names the label that they were generated for.
 """
 
 import argparse
 import concurrent.futures
+import functools
 import json
 import os
 import pathlib
@@ -39,9 +40,12 @@ OURS = {  # model, arguments
 CONTENDERS = ("kgen", "torch", "keras dcgan", "keras wgan_gp", *list(OURS)[1:])
 MEASURED = ("fid", "precision", "recall", "density", "coverage")
 SAMPLES = 10_000
+CHOSEN = ("epochs", "batch_size", "precision", "learning_rate")  # of a folder of results
 
 
-def train(data, samples, contender, seed, epochs, batch_size, precision="float32"):
+def train(
+    data, samples, contender, seed, epochs, batch_size, precision="float32", learning_rate=2e-4
+):
     """Train one contender on the images of a file; write samples and seconds."""
     import keras
 
@@ -67,6 +71,9 @@ def train(data, samples, contender, seed, epochs, batch_size, precision="float32
     if contender in OURS:
         name, arguments = OURS[contender]
         model = getattr(kgen, name)((28, 28), seed=seed, dtype=precision, **arguments)
+        if contender == "kgen":
+            adam = functools.partial(keras.optimizers.Adam, learning_rate, 0.5)
+            optimizers = {player: adam() for player in model.players}
     else:
         settings = dict(SETTINGS[contender.removeprefix("keras ")])
         batch_size, optimizer = settings.pop("batch_size"), settings.pop("optimizer")
@@ -127,6 +134,7 @@ def main(argv=None):
     add("--seeds", type=int, default=3)
     add("--epochs", type=int, default=20)
     add("--batch-size", type=int, default=128, help="of kgen and torch")
+    add("--learning-rate", type=float, default=2e-4, help="Adam's, of kgen and torch")
     add("--precision", default="float32", help="of kgen and torch: mixed_bfloat16, mixed_float16")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of torch")
     add("--at-once", type=int, default=1, help="trainings that run beside each other")
@@ -142,7 +150,7 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as temporary:
         folder = (run.output or pathlib.Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {name: vars(run)[name] for name in ("epochs", "batch_size", "precision")}
+        settings = {name: vars(run)[name] for name in CHOSEN}
         if (kept := folder / "settings.json").exists() and json.loads(kept.read_text()) != settings:
             parser.error(f"{folder} is of {kept.read_text()}: choose another --output.")
         keep(kept, json.dumps(settings))
@@ -165,7 +173,7 @@ def start(contender, seed, data, folder, run):
     if samples.exists():
         return
     job = {"data": str(data), "samples": str(samples), "seed": seed, "epochs": run.epochs}
-    job["batch_size"] = run.batch_size
+    job |= {"batch_size": run.batch_size, "learning_rate": run.learning_rate}
     if contender == "torch":
         job |= {"output": str(folder / f"{name}.json"), "device": run.device}
         job |= {"precision": run.precision.removeprefix("mixed_"), "channels_last": True}

@@ -86,10 +86,17 @@ class DCGAN:
             latter with scaled losses.
         channels_last: whether images and kernels lie in memory as NHWC.
         compile: whether `torch.compile` compiles the generator and both losses.
+        learning_rate: of Adam, for both players.
     """
 
     def __init__(
-        self, image_shape, device="cpu", precision="float32", channels_last=False, compile=False
+        self,
+        image_shape,
+        device="cpu",
+        precision="float32",
+        channels_last=False,
+        compile=False,
+        learning_rate=2e-4,
     ):
         if device == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32, as XLA takes it by default
@@ -104,8 +111,8 @@ class DCGAN:
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimizers, self.scalers = {}, {}
         for network in (self.generator, self.discriminator):
-            settings = {"betas": (0.5, 0.999), "eps": 1e-7, "fused": True}
-            self.optimizers[network] = torch.optim.Adam(network.parameters(), 2e-4, **settings)
+            settings = {"lr": learning_rate, "betas": (0.5, 0.999), "eps": 1e-7, "fused": True}
+            self.optimizers[network] = torch.optim.Adam(network.parameters(), **settings)
             scaled = self.dtype is torch.float16
             self.scalers[network] = torch.amp.GradScaler(device, enabled=scaled)
         compiled = torch.compile if compile else lambda function: function

@@ -3,7 +3,8 @@
 A strided convolution, its transpose and the gradient of its kernel belong together: each is, given
 one of its arguments, linear in the others, so each one's gradients are the other two. The last two
 are written out here, as plain convolutions and matrix products: what TensorFlow and XLA have for
-them is slow on CPUs.
+them is slow on CPUs, and so is what JAX makes of a transpose on GPUs, a convolution of images with
+zeros between their pixels.
 """
 
 import keras
@@ -53,12 +54,13 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 def _is_written_out(layer, inputs):
     """Whether a layer's convolution is one that is faster as it is written out here.
 
-    The one place outside the engine that asks for the backend: torch and GPUs have fast code for
-    it, and JAX pays with the loss of forward-mode differentiation.
+    The one place outside the engine that asks for the backend: torch has fast code for it, and so
+    has TensorFlow on GPUs; JAX pays with the loss of forward-mode differentiation.
     """
+    backend = keras.config.backend()
+    on_cpu = all(device.startswith("cpu") for device in keras.distribution.list_devices())
     return (
-        keras.config.backend() in ("tensorflow", "jax")
-        and all(device.startswith("cpu") for device in keras.distribution.list_devices())
+        (backend == "jax" or (backend == "tensorflow" and on_cpu))
         and layer.data_format == "channels_last"
         and None not in inputs.shape[1:]
         and layer.padding == "same"

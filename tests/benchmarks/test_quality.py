@@ -1,6 +1,8 @@
+import keras
 import numpy as np
 import pytest
 
+import kgen
 from benchmarks import collapse, gan_quality
 
 
@@ -19,6 +21,23 @@ def test_a_training_that_was_cut_after_its_last_epoch_ends_the_same(tmp_path, mo
     assert found[0].keys() == found[1].keys()
     assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
     assert found[0]["seconds"] > 0 and found[0]["labels"].tolist() == [*range(10)] * 2
+
+
+def test_a_learning_rate_is_the_one_of_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(gan_quality, "SAMPLES", 20)
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), "uint8")
+    np.savez(data := tmp_path / "data.npz", train=images, train_labels=np.arange(64) % 10)
+    keras.utils.set_random_seed(0)
+    start = kgen.GAN((28, 28), variant="dcgan", seed=0).generator.layers[1].kernel
+    job = {"contender": "kgen", "seed": 0, "epochs": 1, "batch_size": 64}
+    for rate in (1e-3, 1e-2):
+        folder = tmp_path / str(rate)
+        folder.mkdir()
+        gan_quality.train(data, folder / "kgen-0.npz", learning_rate=rate, **job)
+        end = keras.saving.load_model(folder / "kgen-0.keras").generator.layers[1].kernel
+        # The first step of Adam is its rate, whatever the gradient.
+        moved = np.abs(keras.ops.convert_to_numpy(end - start))
+        np.testing.assert_allclose(np.median(moved), rate, rtol=1e-2)
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path, capsys):
