@@ -57,10 +57,11 @@ def _is_written_out(layer, inputs):
     The one place outside the engine that asks for the backend: torch has fast code for it, and so
     has TensorFlow on GPUs; JAX pays with the loss of forward-mode differentiation.
     """
-    backend = keras.config.backend()
-    on_cpu = all(device.startswith("cpu") for device in keras.distribution.list_devices())
+    slow = {"tensorflow": ("cpu",), "jax": ("cpu", "gpu", "cuda", "rocm")}
+    slow = slow.get(keras.config.backend())
     return (
-        (backend == "jax" or (backend == "tensorflow" and on_cpu))
+        slow is not None
+        and all(device.startswith(slow) for device in keras.distribution.list_devices())
         and layer.data_format == "channels_last"
         and None not in inputs.shape[1:]
         and layer.padding == "same"

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 import kgen
+from kgen.layers import convolutions
 
 BACKEND = keras.config.backend()
 PACKAGES = (kgen.layers, keras.layers)
@@ -58,6 +59,24 @@ def both(kind, x, *arguments, **settings):
 def images(height, width, channels):
     random = np.random.default_rng(0)
     return random.normal(size=(3, height, width, channels)).astype("float32")
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "devices, backends",
+    [
+        (["cpu:0"], ("tensorflow", "jax")),
+        (["gpu:0", "gpu:1"], ("jax",)),
+        (["tpu:0"], ()),
+    ],
+)
+def test_what_is_slow_on_a_device_is_written_out(kind, devices, backends, monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: devices)
+    layer = getattr(kgen.layers, kind)(4, 4, 2, "same")
+    x = images(8, 8, 3)
+    assert convolutions._is_written_out(layer, x) == (BACKEND in backends)
+    plain = getattr(kgen.layers, kind)(4, 4, 1, "same")
+    assert not convolutions._is_written_out(plain, x)
 
 
 @pytest.mark.parametrize(
