@@ -3,14 +3,15 @@
     python -m benchmarks.gan_quality --python-peers PEERS/bin/python
 
 Each sees 1.2 million images (20 epochs of the full training set) and generates 10,000. `kgen` is
-`kgen.GAN(variant="dcgan")` as it comes, but for Adam's rate where another is asked for; `torch` the
-same network and settings in plain PyTorch (`benchmarks/torch_dcgan.py`), moving average included;
-`keras dcgan` and `keras wgan_gp` have networks, losses, optimizers and batch sizes of two published
-Keras examples (`benchmarks/keras_dcgan.py`). `wgan_gp`, `conditional` and `ac-gan` are other models
-of kgen with the same networks; `mixture` is a mixture of Gaussians. Measured are the Fréchet
-distance from the 60,000 training images on the features of kgen's classifier of Fashion-MNIST,
-precision, recall, density and coverage among the 10,000 test images, and for how many images that
-classifier names the label that they were generated for.
+`kgen.GAN(variant="dcgan")` as it comes, but for what is asked for; `torch` the same network and
+settings in plain PyTorch (`benchmarks/torch_dcgan.py`), moving average included; `keras dcgan` and
+`keras wgan_gp` have networks, losses, optimizers and batch sizes of two published Keras examples
+(`benchmarks/keras_dcgan.py`), `keras settings` those of the first but for the networks, which are
+kgen's. `wgan_gp`, `conditional` and `ac-gan` are other models of kgen with the same networks;
+`mixture` is a mixture of Gaussians. Measured are the Fréchet distance from the 60,000 training
+images on the features of kgen's classifier of Fashion-MNIST, precision, recall, density and
+coverage among the 10,000 test images, and for how many images that classifier names the label that
+they were generated for.
 """
 
 import argparse
@@ -37,14 +38,23 @@ OURS = {  # model, arguments
     "ac-gan": ("ACGAN", {"num_classes": 10}),
     "mixture": ("GaussianMixture", {"components": 64}),
 }
-CONTENDERS = ("kgen", "torch", "keras dcgan", "keras wgan_gp", *list(OURS)[1:])
+EXAMPLES = ("keras dcgan", "keras settings", "keras wgan_gp")
+CONTENDERS = ("kgen", "torch", *EXAMPLES, *list(OURS)[1:])
 MEASURED = ("fid", "precision", "recall", "density", "coverage")
 SAMPLES = 10_000
-CHOSEN = ("epochs", "batch_size", "precision", "learning_rate")  # of a folder of results
+CHOSEN = ("epochs", "batch_size", "precision", "learning_rate", "arguments")  # of a folder
 
 
 def train(
-    data, samples, contender, seed, epochs, batch_size, precision="float32", learning_rate=2e-4
+    data,
+    samples,
+    contender,
+    seed,
+    epochs,
+    batch_size,
+    precision="float32",
+    learning_rate=2e-4,
+    arguments=None,
 ):
     """Train one contender on the images of a file; write samples and seconds."""
     import keras
@@ -69,8 +79,9 @@ def train(
         images, labels = arrays["train"], arrays["train_labels"]
     optimizers = None
     if contender in OURS:
-        name, arguments = OURS[contender]
-        model = getattr(kgen, name)((28, 28), seed=seed, dtype=precision, **arguments)
+        name, settings = OURS[contender]
+        settings = settings | (arguments or {} if contender == "kgen" else {})
+        model = getattr(kgen, name)((28, 28), seed=seed, dtype=precision, **settings)
         if contender == "kgen":
             adam = functools.partial(keras.optimizers.Adam, learning_rate, 0.5)
             optimizers = {player: adam() for player in model.players}
@@ -135,6 +146,7 @@ def main(argv=None):
     add("--epochs", type=int, default=20)
     add("--batch-size", type=int, default=128, help="of kgen and torch")
     add("--learning-rate", type=float, default=2e-4, help="Adam's, of kgen and torch")
+    add("--arguments", type=json.loads, help="further ones of kgen.GAN, a JSON object")
     add("--precision", default="float32", help="of kgen and torch: mixed_bfloat16, mixed_float16")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of torch")
     add("--at-once", type=int, default=1, help="trainings that run beside each other")
@@ -179,7 +191,7 @@ def start(contender, seed, data, folder, run):
         job |= {"precision": run.precision.removeprefix("mixed_"), "channels_last": True}
         command = [run.python_peers, "-m", "benchmarks.torch_dcgan", json.dumps(job)]
     else:
-        job |= {"contender": contender, "precision": run.precision}
+        job |= {"contender": contender, "precision": run.precision, "arguments": run.arguments}
         command = [sys.executable, "-m", "benchmarks.gan_quality", "--train", json.dumps(job)]
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     with open(folder / f"{name}.log", "a") as log:

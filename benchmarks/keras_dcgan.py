@@ -7,6 +7,8 @@ needs tanh where it had a sigmoid, and a logit is left as it is. What the exampl
 networks and is not in the table: the labels of both kinds of images are raised by noise from
 [0, 0.05], and the loss is the mean, not the sum, over real and generated images.
 
+`settings`: those of the same example for the networks of Radford et al. (2016), kgen's.
+
 `wgan_gp`: "WGAN-GP overriding Model.train_step" (A_K_Nain),
 https://keras.io/examples/generative/wgan_gp. It sees 28x28 as 32x32. Its steps of the discriminator
 all see the same real images, and the penalty's points lie at weights drawn from a normal
@@ -18,6 +20,8 @@ import math
 
 import keras
 from keras import layers
+
+from kgen import networks
 
 
 def dcgan_generator(image_shape=(28, 28, 1), latent_dim=128):
@@ -96,6 +100,11 @@ SETTINGS = {
         "discriminator_steps": 3,
         "latent_dim": 128,
     },
+}
+SETTINGS["settings"] = {
+    **SETTINGS["dcgan"],
+    "generator": networks.dcgan_generator,
+    "discriminator": networks.dcgan_discriminator,
 }
 """By example: functions that make the networks, `loss` and `penalty` by their names in kgen, a
 function that makes the optimizer of each player, images in a batch, steps of the discriminator for
