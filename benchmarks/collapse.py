@@ -26,7 +26,7 @@ SETTINGS = {  # loss; the discriminator's normalization; learning rates of both 
     "healthy": ("non_saturating", "batch", 2e-4, 2e-4),
     "constant": ("non_saturating", "batch", 1e-3, 10.0),
     "dropped_modes": ("non_saturating", "batch", 2e-5, 2e-3),
-    "saturated_discriminator": ("minimax", None, 1e-3, 1e-5),
+    "saturated_discriminator": ("minimax", "none", 1e-3, 1e-5),
 }
 FEATURES = ("fashion", "pixels")
 EPOCHS, STEPS, BATCH_SIZE, FILTERS = 24, 100, 32, 16
@@ -37,14 +37,8 @@ def train(images, kind, seed):
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     loss, normalization, *rates = SETTINGS[kind]
-    options = {"filters": FILTERS, "normalization": normalization}
-    model = kgen.GAN(
-        (28, 28),
-        generator=kgen.networks.dcgan_generator((28, 28, 1), 100, filters=FILTERS),
-        discriminator=kgen.networks.dcgan_discriminator((28, 28, 1), **options),
-        loss=loss,
-        seed=seed,
-    )
+    options = {"filters": FILTERS, "normalization": normalization, "loss": loss}
+    model = kgen.GAN((28, 28), **options, seed=seed)
     adam = keras.optimizers.Adam
     model.compile({p: adam(r, 0.5) for p, r in zip(model.players, rates, strict=True)})
     monitors = {name: kgen.callbacks.CollapseMonitor(images, name) for name in FEATURES}

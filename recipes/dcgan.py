@@ -23,7 +23,6 @@ import numpy as np
 
 import kgen
 from kgen import latent, plots
-from kgen.networks import dcgan_discriminator, dcgan_generator
 from recipes import _run, gan
 
 DEFAULTS = {
@@ -43,15 +42,6 @@ KINDS = {"both": ("full", True), "beard": ("full", False), "neither": ("none", F
 AVERAGED = 3  # samples of each kind
 ENOUGH = 30  # samples of each kind, found
 TRIALS = 200
-
-
-def dcgan(image_shape, latent_dim, filters, dtype=None, seed=None):
-    """A DCGAN with so many filters."""
-    networks = {
-        "generator": dcgan_generator(image_shape, latent_dim, filters=filters, dtype=dtype),
-        "discriminator": dcgan_discriminator(image_shape, filters=filters, dtype=dtype),
-    }
-    return kgen.GAN(image_shape, latent_dim, variant="dcgan", dtype=dtype, seed=seed, **networks)
 
 
 def load(run):
@@ -137,12 +127,12 @@ def main(argv=None):
     """Train, draw, measure; returns the model."""
     run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = load(run)
-    arguments = {name: vars(run)[name] for name in ("latent_dim", "filters")}
+    arguments = {"variant": "dcgan", "latent_dim": run.latent_dim, "filters": run.filters}
     every, optimizer = max(1, run.epochs // 20), gan.OPTIMIZERS["adam"]
     callbacks = [kgen.callbacks.SampleGrid(run.output / "samples", every=every)]
     callbacks.append(gan.Moments(run.epochs, seed=run.seed))
     optimizers = {player: optimizer(run.learning_rate) for player in kgen.GAN.players}
-    settings = (run, dcgan, arguments, images, test, "dcgan", callbacks, optimizers)
+    settings = (run, kgen.GAN, arguments, images, test, "dcgan", callbacks, optimizers)
     model, history = _run.train(*settings)
     images = images.take(min(REAL, images.num_examples))
     near = gan.draw(model, history, callbacks[-1], images, test, run.output, run.seed)

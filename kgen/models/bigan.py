@@ -56,7 +56,8 @@ class BiGAN(EncodingModel, GAN):
     def make_others(self, dtype, encoder=None):
         """The encoder."""
         _, _, make = ADVERSARIAL_NETWORKS[self.network]
-        self.encoder = encoder or make(self.image_shape, self.latent_dim, dtype=dtype)
+        sizes = (self.image_shape, self.latent_dim)
+        self.encoder = encoder or make(*sizes, dtype=dtype, **self.widths())
 
     # The algorithm.
 

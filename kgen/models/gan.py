@@ -120,6 +120,8 @@ class GAN(LatentModel):
         discriminator: `keras.Model` from images to scores `(N, 1)`, logits without activation.
         network: of the default networks: `"dcgan"` and `"resnet"` (images from 8x8 upward),
             `"mlp"`.
+        filters: of the default convolutional networks, as `kgen.networks` describes it; by default
+            64 of `"dcgan"` and 128 of `"resnet"`.
         normalization: of the default discriminator: `"batch"`, `"layer"`, `"spectral"`, `"none"`.
             Where a penalty takes the gradient by single images, layers are normalised in the place
             of batches, unless it is given (Gulrajani et al., 2017, section 4). That of points is
@@ -167,6 +169,7 @@ class GAN(LatentModel):
         generator=None,
         discriminator=None,
         network=None,
+        filters=None,
         normalization=None,
         average_decay=0.999,
         label_smoothing=0.0,
@@ -186,6 +189,7 @@ class GAN(LatentModel):
             latent_dim = 100 if len(image_shape) == 3 else 2
         self.variant, self.latent_dim = variant, positive(latent_dim, "latent_dim")
         self.network = _known(network or row.network, ADVERSARIAL_NETWORKS, "network")
+        self.filters = _filters(filters, self.network)
         loss = row.loss if loss is None else loss
         self.adversarial = _known(loss, ADVERSARIAL_LOSSES, "loss")
         self.penalty = get_penalty(row.penalty if penalty is None else penalty)
@@ -207,13 +211,19 @@ class GAN(LatentModel):
     def make_generator(self, dtype, **options):
         """The default generator, with further options of the network's function."""
         make, _, _ = ADVERSARIAL_NETWORKS[self.network]
+        options |= self.widths()
         return make(self.image_shape, self.latent_dim, dtype=dtype, **options)
 
     def make_discriminator(self, dtype, **options):
         """The default discriminator, with further options of the network's function."""
         _, make, _ = ADVERSARIAL_NETWORKS[self.network]
         options["normalization"] = None if self.normalization == "none" else self.normalization
+        options |= self.widths()
         return make(self.image_shape, dtype=dtype, **options)
+
+    def widths(self):
+        """What says how wide default networks are, if they are not as wide as they come."""
+        return {} if self.filters is None else {"filters": self.filters}
 
     def make_others(self, dtype):
         """Set the networks of further names: those that were passed, or default ones."""
@@ -228,6 +238,7 @@ class GAN(LatentModel):
             "penalty": "none" if self.penalty is None else serialize(self.penalty),
             "discriminator_steps": self.minibatches_per_update,
             "network": self.network,
+            "filters": self.filters,
             "normalization": self.normalization,
             "average_decay": self.generator_average.decay,
             "label_smoothing": self.label_smoothing,
@@ -458,6 +469,17 @@ def _known(name, table, what):
     if not isinstance(name, str) or name not in table:
         raise ValueError(f"Unknown {what} {name!r}; known are {[*table]}.")
     return name
+
+
+def _filters(filters, network):
+    if filters is None:
+        return None
+    if network == "mlp":
+        raise ValueError(
+            f"filters={filters!r} is of convolutional networks; the network is 'mlp'. Its widths "
+            "are `hidden` of `kgen.networks.mlp_generator` and `mlp_discriminator`."
+        )
+    return positive(filters, "filters")
 
 
 def _smoothing(amount, loss):

@@ -545,6 +545,21 @@ def test_what_is_passed_wins_and_the_file_says_what_was_resolved():
     assert described(model.optimizer["discriminator"]) == ["Adam", 1e-4, 0.0, 0.9]
 
 
+@pytest.mark.parametrize("kind", ["GAN", "ConditionalGAN", "InfoGAN", "BiGAN"])
+@pytest.mark.parametrize("network", ["dcgan", "resnet"])
+def test_filters_are_of_all_default_networks(network, kind, tmp_path):
+    given = {"num_classes": 3} if kind == "ConditionalGAN" else {}
+    model = getattr(kgen, kind)((16, 16), network=network, filters=4, **given)
+    for name in ("generator", "discriminator", "encoder"):
+        if hasattr(model, name):
+            flat = getattr(model, name)._flatten_layers()
+            widths = [layer.filters for layer in flat if hasattr(layer, "filters")]
+            assert 4 in widths and set(widths) <= {1, 4, 8}
+    model.save(path := tmp_path / "model.keras", include_optimizer=False)
+    assert keras.saving.load_model(path).get_config()["filters"] == 4
+    assert getattr(kgen, kind)(GREY, network=network, **given).filters is None
+
+
 def test_networks_of_ones_own():
     generator = keras.Sequential(
         [keras.Input((3,)), layers.Dense(64, "tanh"), layers.Reshape(GREY)]
@@ -596,6 +611,8 @@ class NamedScore(keras.Model):
         ({"penalty": "r2"}, r"Unknown penalty 'r2'.*'gradient_penalty', 'r1', 'weight_clipping'"),
         ({"variant": "biggan"}, r"Unknown variant 'biggan'; known are \['gan', .*'points'\]"),
         ({"network": "unet"}, r"Unknown network 'unet'; known are \['dcgan', 'mlp', 'resnet'\]"),
+        ({"filters": 0}, "filters must be a positive integer; got 0"),
+        ({"filters": 8, "network": "mlp"}, "filters=8 is of convolutional networks.*`hidden`"),
         ({"normalization": "group"}, r"Unknown normalization 'group'.*'batch', 'layer'"),
         ({"average_decay": 1.0}, r"decay must lie in \[0, 1\)"),
         ({"average_decay": "0.9"}, r"decay must lie in \[0, 1\); got '0.9'"),
