@@ -53,7 +53,7 @@ def train(
     epochs,
     batch_size,
     precision="float32",
-    learning_rate=2e-4,
+    learning_rate=None,
     arguments=None,
 ):
     """Train one contender on the images of a file; write samples and seconds."""
@@ -82,7 +82,7 @@ def train(
         name, settings = OURS[contender]
         settings = settings | (arguments or {} if contender == "kgen" else {})
         model = getattr(kgen, name)((28, 28), seed=seed, dtype=precision, **settings)
-        if contender == "kgen":
+        if contender == "kgen" and learning_rate:
             adam = functools.partial(keras.optimizers.Adam, learning_rate, 0.5)
             optimizers = {player: adam() for player in model.players}
     else:
@@ -145,8 +145,8 @@ def main(argv=None):
     add("--seeds", type=int, default=3)
     add("--epochs", type=int, default=20)
     add("--batch-size", type=int, default=128, help="of kgen and torch")
-    add("--learning-rate", type=float, default=2e-4, help="Adam's, of kgen and torch")
-    add("--arguments", type=json.loads, help="further ones of kgen.GAN, a JSON object")
+    add("--learning-rate", type=float, help="Adam's, of kgen and torch; default: 2e-4")
+    add("--arguments", type=json.loads, help="of kgen.GAN, a JSON object; for kgen alone")
     add("--precision", default="float32", help="of kgen and torch: mixed_bfloat16, mixed_float16")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of torch")
     add("--at-once", type=int, default=1, help="trainings that run beside each other")
@@ -159,11 +159,15 @@ def main(argv=None):
         return train(**run.train)
     if run.measure:
         return measure(*run.measure)
+    if run.arguments and run.contenders != ["kgen"]:
+        parser.error("--arguments are of kgen alone: add --contenders kgen.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = (run.output or pathlib.Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         settings = {name: vars(run)[name] for name in CHOSEN}
-        if (kept := folder / "settings.json").exists() and json.loads(kept.read_text()) != settings:
+        kept = folder / "settings.json"
+        before = json.loads(kept.read_text()) if kept.exists() else settings
+        if any(before.get(name) != value for name, value in settings.items()):
             parser.error(f"{folder} is of {kept.read_text()}: choose another --output.")
         keep(kept, json.dumps(settings))
         data = (run.data or folder / "fashion_mnist.npz").resolve()
@@ -185,7 +189,9 @@ def start(contender, seed, data, folder, run):
     if samples.exists():
         return
     job = {"data": str(data), "samples": str(samples), "seed": seed, "epochs": run.epochs}
-    job |= {"batch_size": run.batch_size, "learning_rate": run.learning_rate}
+    job["batch_size"] = run.batch_size
+    if run.learning_rate:
+        job["learning_rate"] = run.learning_rate
     if contender == "torch":
         job |= {"output": str(folder / f"{name}.json"), "device": run.device}
         job |= {"precision": run.precision.removeprefix("mixed_"), "channels_last": True}

@@ -79,16 +79,25 @@ def wgan_gp_discriminator(image_shape=(28, 28, 1)):
     return keras.Model(inputs, layers.Dense(1)(x), name="discriminator")
 
 
+_OF_DCGAN = {
+    "loss": "non_saturating",
+    "penalty": "none",
+    "optimizer": functools.partial(keras.optimizers.Adam, 1e-4),
+    "batch_size": 32,
+    "discriminator_steps": 1,
+    "latent_dim": 128,
+}
+
 SETTINGS = {
     "dcgan": {
         "generator": dcgan_generator,
         "discriminator": dcgan_discriminator,
-        "loss": "non_saturating",
-        "penalty": "none",
-        "optimizer": functools.partial(keras.optimizers.Adam, 1e-4),
-        "batch_size": 32,
-        "discriminator_steps": 1,
-        "latent_dim": 128,
+        **_OF_DCGAN,
+    },
+    "settings": {
+        "generator": networks.dcgan_generator,
+        "discriminator": networks.dcgan_discriminator,
+        **_OF_DCGAN,
     },
     "wgan_gp": {
         "generator": wgan_gp_generator,
@@ -100,11 +109,6 @@ SETTINGS = {
         "discriminator_steps": 3,
         "latent_dim": 128,
     },
-}
-SETTINGS["settings"] = {
-    **SETTINGS["dcgan"],
-    "generator": networks.dcgan_generator,
-    "discriminator": networks.dcgan_discriminator,
 }
 """By example: functions that make the networks, `loss` and `penalty` by their names in kgen, a
 function that makes the optimizer of each player, images in a batch, steps of the discriminator for

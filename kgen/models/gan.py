@@ -121,7 +121,7 @@ class GAN(LatentModel):
         network: of the default networks: `"dcgan"` and `"resnet"` (images from 8x8 upward),
             `"mlp"`.
         filters: of the default convolutional networks, as `kgen.networks` describes it; by default
-            64 of `"dcgan"` and 128 of `"resnet"`.
+            64 of `"dcgan"` and 128 of `"resnet"`. Networks that are given are as wide as they are.
         normalization: of the default discriminator: `"batch"`, `"layer"`, `"spectral"`, `"none"`.
             Where a penalty takes the gradient by single images, layers are normalised in the place
             of batches, unless it is given (Gulrajani et al., 2017, section 4). That of points is

@@ -43,6 +43,13 @@ def test_what_is_asked_for_is_trained(tmp_path, monkeypatch):
         np.testing.assert_allclose(np.median(moved), rate, rtol=0.1)
 
 
+def test_arguments_are_for_kgen_alone(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        gan_quality.main(["--output", str(tmp_path), "--arguments", '{"filters": 8}'])
+    assert "add --contenders kgen" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_folder_of_other_settings_is_refused(tmp_path, capsys):
     (tmp_path / "settings.json").write_text('{"epochs": 20, "batch_size": 32}')
     with pytest.raises(SystemExit):

@@ -545,10 +545,14 @@ def test_what_is_passed_wins_and_the_file_says_what_was_resolved():
     assert described(model.optimizer["discriminator"]) == ["Adam", 1e-4, 0.0, 0.9]
 
 
-@pytest.mark.parametrize("kind", ["GAN", "ConditionalGAN", "InfoGAN", "BiGAN"])
+KINDS = ["GAN", "ConditionalGAN", "ACGAN", "InfoGAN", "BiGAN", "SemiSupervisedGAN"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("network", ["dcgan", "resnet"])
 def test_filters_are_of_all_default_networks(network, kind, tmp_path):
-    given = {"num_classes": 3} if kind == "ConditionalGAN" else {}
+    labelled = kind in ("ConditionalGAN", "ACGAN", "SemiSupervisedGAN")
+    given = {"num_classes": 3} if labelled else {}
     model = getattr(kgen, kind)((16, 16), network=network, filters=4, **given)
     for name in ("generator", "discriminator", "encoder"):
         if hasattr(model, name):
