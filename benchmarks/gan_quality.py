@@ -82,7 +82,7 @@ def train(
         name, settings = OURS[contender]
         settings = settings | (arguments or {} if contender == "kgen" else {})
         model = getattr(kgen, name)((28, 28), seed=seed, dtype=precision, **settings)
-        if contender == "kgen" and learning_rate:
+        if contender == "kgen" and learning_rate is not None:
             adam = functools.partial(keras.optimizers.Adam, learning_rate, 0.5)
             optimizers = {player: adam() for player in model.players}
     else:
@@ -159,6 +159,8 @@ def main(argv=None):
         return train(**run.train)
     if run.measure:
         return measure(*run.measure)
+    if not isinstance(run.arguments, dict | type(None)):
+        parser.error(f"--arguments is a JSON object of names and values; got {run.arguments!r}.")
     if run.arguments and run.contenders != ["kgen"]:
         parser.error("--arguments are of kgen alone: add --contenders kgen.")
     with tempfile.TemporaryDirectory() as temporary:
@@ -190,7 +192,7 @@ def start(contender, seed, data, folder, run):
         return
     job = {"data": str(data), "samples": str(samples), "seed": seed, "epochs": run.epochs}
     job["batch_size"] = run.batch_size
-    if run.learning_rate:
+    if run.learning_rate is not None:
         job["learning_rate"] = run.learning_rate
     if contender == "torch":
         job |= {"output": str(folder / f"{name}.json"), "device": run.device}

@@ -43,10 +43,13 @@ def test_what_is_asked_for_is_trained(tmp_path, monkeypatch):
         np.testing.assert_allclose(np.median(moved), rate, rtol=0.1)
 
 
-def test_arguments_are_for_kgen_alone(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "arguments, words", [('{"filters": 8}', "add --contenders kgen"), ("[8]", "got [8]")]
+)
+def test_arguments_are_by_name_and_for_kgen_alone(arguments, words, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        gan_quality.main(["--output", str(tmp_path), "--arguments", '{"filters": 8}'])
-    assert "add --contenders kgen" in capsys.readouterr().err
+        gan_quality.main(["--output", str(tmp_path), "--arguments", arguments])
+    assert words in capsys.readouterr().err
     assert [*tmp_path.iterdir()] == []
 
 
