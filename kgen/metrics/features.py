@@ -41,8 +41,7 @@ def features(what, weights=None):
             - a `Judge`, or `Features`, which come back as they are.
         weights: for `"inception"` only. None: Keras's ImageNet weights, which Keras downloads. Or a
             path: Keras's own weights of InceptionV3 (`.h5`, `.keras`); or those of the original FID
-            network under pytorch-fid's names (`pt_inception-2015-12-05-6726825d.pth`, read without
-            torch; or the same arrays as `.npz`).
+            network under pytorch-fid's names (`.npz`; docs/metrics.md converts torch's file).
 
     Returns:
         `Features`.

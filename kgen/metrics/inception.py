@@ -5,10 +5,9 @@ Heusel et al., 2017, used) differs from later ones: its average pools leave padd
 block pools by maxima, it has 1,008 classes, and it resizes by itself, as TensorFlow 1 did.
 """
 
-import collections
 import contextlib
-import functools
-import pickle
+import math
+import socket
 import warnings
 import zipfile
 from pathlib import Path
@@ -27,7 +26,13 @@ KERAS_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
     "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
 )
+KERAS_MD5 = "9a0d58056eeedaa3f26cb7ebd46da564"
 FID_FILE = "pt_inception-2015-12-05-6726825d.pth"
+CONVERTED = (
+    f"pytorch-fid's {FID_FILE}, which torch turns into an .npz: state = torch.load(PTH, "
+    "weights_only=True); numpy.savez(NPZ, **{k: v.numpy() for k, v in state.items()})"
+)
+PATIENCE = 10  # seconds without an answer from the internet
 
 
 def inception(weights=None):
@@ -35,8 +40,8 @@ def inception(weights=None):
 
     Args:
         weights: None: Keras's InceptionV3 with its ImageNet weights, downloaded by Keras. A path:
-            `.h5` or `.keras`, weights of Keras's InceptionV3, with or without its top; `.pth` or
-            `.npz`, weights of the original FID network under the names of pytorch-fid.
+            `.h5` or `.keras`, weights of Keras's InceptionV3, with or without its top; `.npz`,
+            weights of the original FID network under the names of pytorch-fid.
 
     Returns:
         `(name, model, prepare)`: the model takes what `prepare` makes of uint8 `(N, H, W, C)` and
@@ -47,21 +52,19 @@ def inception(weights=None):
         ConnectionError: if the weights cannot be downloaded.
         FileNotFoundError, ValueError: if the file is missing or holds something else.
     """
-    if weights is None:
-        return KERAS_NAME, _downloaded(), _for_keras
-    path = Path(weights).expanduser()
+    path = _downloaded() if weights is None else Path(weights).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of weights {str(path)!r}.")
     if path.suffix in (".h5", ".keras"):
         return KERAS_NAME, _from_file(path), _for_keras
-    if path.suffix in (".pth", ".npz"):
+    if path.suffix == ".npz":
         model = fid_network()
-        set_weights(model, read_state(path), str(path))
+        set_weights(model, path)
         return FID_NAME, model, _for_fid
     raise ValueError(
-        f"weights={str(path)!r}: expected .h5 or .keras (Keras's InceptionV3), or .pth or .npz "
-        f"(the original FID network under pytorch-fid's names, such as {FID_FILE}). A TorchScript "
-        "archive (.pt) names its parameters in another way and cannot be read."
+        f"weights={str(path)!r}: expected .h5 or .keras (Keras's InceptionV3), or .npz (the "
+        f"original FID network). No file of torch is read, since it can hold more than numbers. "
+        f"The original network's weights are {CONVERTED}."
     )
 
 
@@ -73,17 +76,22 @@ def _for_keras(images):
 
 
 def _downloaded():
+    """The file that Keras's application would download, where Keras keeps it."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
     try:
-        with _float32():
-            network = keras.applications.InceptionV3(weights="imagenet")
+        name = KERAS_URL.rpartition("/")[2]
+        path = keras.utils.get_file(name, KERAS_URL, cache_subdir="models", file_hash=KERAS_MD5)
     except Exception as error:  # Keras raises nothing narrower
         raise ConnectionError(
             f"The weights of Keras's InceptionV3 could not be downloaded: {error}. Without "
             f"internet, fetch {KERAS_URL} elsewhere and pass "
-            'kgen.metrics.features("inception", weights=PATH); for the original FID network, '
-            f"PATH is pytorch-fid's {FID_FILE}."
+            f'kgen.metrics.features("inception", weights=PATH); for the original FID network, '
+            f"PATH is made from {CONVERTED}."
         ) from error
-    return _with_outputs(network)
+    finally:
+        socket.setdefaulttimeout(before)
+    return Path(path)
 
 
 def _from_file(path):
@@ -280,131 +288,65 @@ def _block_e(x, name, pooling):
     )
 
 
-def set_weights(model, state, source):
-    """Give `fid_network()` the weights of a state dictionary of pytorch-fid's.
+def set_weights(model, path):
+    """Give `fid_network()` the weights of an `.npz` of pytorch-fid's state dictionary.
+
+    An array is read once its name, its shape and its dtype are known to be right.
 
     Args:
         model: `fid_network()`.
-        state: dictionary from names such as `"Mixed_5b.branch1x1.conv.weight"` to arrays in
-            torch's layout. Counters of batches and the biases of the logits are not used.
-        source: what messages call it.
+        path: file of arrays by names such as `"Mixed_5b.branch1x1.conv.weight"`, in torch's layout.
+            Counters of batches and the biases of the logits are not used.
 
     Raises:
-        ValueError: if names or shapes are others.
+        ValueError: if it is no such file, or names, shapes or dtypes are others, or numbers are not
+            finite.
     """
-    wanted = {}
+    wanted = list(parameters(model))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unused = ("fc.bias.npy", ".num_batches_tracked.npy")
+            given = {name for name in archive.namelist() if not name.endswith(unused)}
+            missing = sorted({f"{name}.npy" for name, *_ in wanted} - given)
+            unknown = sorted(given - {f"{name}.npy" for name, *_ in wanted})
+            if missing or unknown:
+                raise ValueError(
+                    f"{len(missing)} of {len(wanted)} arrays are missing {missing[:2]}, "
+                    f"{len(unknown)} are unknown {unknown[:2]}"
+                )
+            for name, variable, axes in wanted:
+                shape = tuple(variable.shape[axes.index(i)] for i in range(len(axes)))
+                with archive.open(f"{name}.npy") as member:
+                    variable.assign(_read_array(member, name, shape).transpose(axes))
+    except Exception as error:  # a damaged file raises anything
+        raise ValueError(
+            f"{str(path)!r} does not hold the original FID network under pytorch-fid's names: "
+            f"{str(error).rstrip('.')}. Expected {CONVERTED}."
+        ) from error
+
+
+def parameters(model):
+    """What `fid_network()` learned: names in torch, variables, and the axes that lead to these."""
     for layer in model.layers:
-        names = {"conv": ("weight",), "fc": ("weight",)}.get(layer.name.split("-")[-1])
+        names = ("weight",) if layer.name.endswith("conv") or layer.name == "fc" else ()
         if isinstance(layer, layers.BatchNormalization):
             names = ("weight", "bias", "running_mean", "running_var")
-        for name, variable in zip(names or (), layer.weights, strict=True):
-            wanted[f"{layer.name.replace('-', '.')}.{name}"] = variable
-    given = {k for k in state if k != "fc.bias" and not k.endswith(".num_batches_tracked")}
-    if given != set(wanted):
-        missing, unknown = sorted(set(wanted) - given), sorted(given - set(wanted))
-        raise ValueError(
-            f"{source} does not hold the original FID network under pytorch-fid's names: "
-            f"{len(missing)} of {len(wanted)} arrays are missing {missing[:2]}, {len(unknown)} are "
-            f"unknown {unknown[:2]}. Expected {FID_FILE}, or its arrays as .npz."
-        )
-    for name, variable in wanted.items():
-        array = np.asarray(state[name])
-        array = array.transpose({4: (2, 3, 1, 0), 2: (1, 0)}.get(array.ndim, range(array.ndim)))
-        if array.shape != tuple(variable.shape) or not np.isfinite(array).all():
-            raise ValueError(
-                f"{source}: {name} must be finite, of shape {tuple(variable.shape)} with the "
-                f"output channels last; got {array.shape}."
-            )
-        variable.assign(array.astype("float32"))
+        for name, variable in zip(names, layer.weights, strict=True):
+            axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(len(variable.shape), (0,))
+            yield f"{layer.name.replace('-', '.')}.{name}", variable, axes
 
 
-DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
-MAGIC = 0x1950A86A20F9469CFC6C
-
-
-def read_state(path):
-    """Arrays by name, of an `.npz` or of what `torch.save` wrote; torch is not needed.
-
-    Both of torch's formats are read: the archive, and the stream of pickles from before torch 1.6.
-    Nothing in a file is run: of what pickles ask for, tensors are made, and nothing else.
-
-    Raises:
-        ValueError: if it is neither, damaged, or holds anything else.
-    """
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        state = _read_archive(path) if zipfile.is_zipfile(path) else _read_stream(path)
-        if not all(isinstance(k, str) and isinstance(v, np.ndarray) for k, v in state.items()):
-            raise ValueError("it holds more than tensors by name")
-    except Exception as error:  # a damaged pickle raises anything
-        reason = str(error).rstrip(".")
-        raise ValueError(f"{str(path)!r} holds no arrays by name: {reason}.") from error
-    return state
-
-
-def _read_archive(path):
-    with zipfile.ZipFile(path) as archive:
-        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        folder = pickled.removesuffix("data.pkl")
-
-        def storage(dtype, key, count):
-            return np.frombuffer(archive.read(f"{folder}data/{key}"), dtype, count)
-
-        with archive.open(pickled) as file:
-            return _Unpickler(file, storage).load()
-
-
-def _read_stream(path):
-    storages = {}
-
-    def storage(dtype, key, count):
-        return storages.setdefault(key, np.zeros(count, dtype))  # filled in below
-
-    with open(path, "rb") as file:
-        load = functools.partial(_load, file, storage)
-        if load() != MAGIC:
-            raise ValueError("it does not begin as one")
-        load(), load()  # version, and the machine's types
-        state = load()
-        for key in load():
-            count = int.from_bytes(file.read(8), "little")
-            array = storages[key]
-            array[:] = np.frombuffer(file.read(count * array.itemsize), array.dtype)
-    return state
-
-
-def _load(file, storage):
-    return _Unpickler(file, storage).load()
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes arrays of tensors, and nothing else."""
-
-    def __init__(self, file, storage):
-        super().__init__(file)
-        self._storage = storage
-
-    def find_class(self, module, name):
-        known = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-        }
-        known |= {("torch", storage): dtype for storage, dtype in DTYPES.items()}
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not read")
-        return known[module, name]
-
-    def persistent_load(self, reference):
-        _, dtype, key, _, count, *_ = reference
-        return self._storage(dtype, key, count)
-
-
-def _tensor(storage, offset, shape, strides, *_):
-    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if min((offset, *shape, *strides)) < 0 or (0 not in shape and last >= storage.size):
-        raise ValueError("a tensor reaches beyond its numbers")
-    steps = [step * storage.itemsize for step in strides]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
+def _read_array(member, name, shape):
+    """The array of a member, float32, if its header says what it must."""
+    version = np.lib.format.read_magic(member)
+    if version != (1, 0):
+        raise ValueError(f"{name} is of version {version} of the format; expected (1, 0)")
+    found, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+    if found != shape or dtype.kind != "f":
+        raise ValueError(f"{name} must be floats of shape {shape}; got {dtype} {found}")
+    numbers = np.frombuffer(member.read(dtype.itemsize * math.prod(shape)), dtype)
+    with np.errstate(over="ignore"):  # to infinity, which is refused
+        array = numbers.reshape(shape, order="F" if fortran else "C").astype("float32")
+    if bad := np.count_nonzero(~np.isfinite(array)):
+        raise ValueError(f"{name} must be finite; {bad} of {array.size} values are not")
+    return array

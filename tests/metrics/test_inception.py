@@ -1,39 +1,20 @@
 """The Inception networks: files of weights, the original's layout and resize, errors offline."""
 
-import base64
+import io
+import pathlib
 import pickle
-import zlib
+import re
+import socket
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+import kgen
 from kgen.data.pixels import resize
-from kgen.metrics import features, inception
-
-# What torch.save makes of {"a": arange(6.).reshape(2, 3).T, "b": tensor([7, 8, 9])}, an archive
-# and, before torch 1.6, a stream of pickles; compressed.
-ARCHIVE = (
-    "c-o~@J#W)c6n(Z+$8|oSB_&0bn8Q~RCvnmul@<$mF%lsNDe7W5j!7(ByU%$k3R5JMN^EqXVnU2a%n1GlI~xOHVnAX<"
-    "JbxtEPMZ*T^2?K*d(J(+_a4_JDh2?<fT@)NYXIrypwL#3l0SHCh{6iki>@K5s+M7BD$*^p$KJEsnyt0(=qh3%xYB?`"
-    "u1R1r1(GVVY_*%0`$#u>tZZwozHYQ-q?tX-mJdrTq;k1t90&Jsq|(t~%!9C^VJYZ=_mG84E@2VUO$wjtK_A8?8bRj1"
-    "1SCo#kKnRINYoKzpLZPr2?Uc3m~ufanC{{v-7)c9%j`^e&$%HSJl~B=6oM-*-w3Ws#0XySxH1T?HQ>d5zAnWXc(RxN"
-    "i4o4OpIOBWV7w~kA6fRkg5*QZ?%`62Ld-2D=TLq4{`r}coR~?K1vh;vzd*8L=pA!kGm$7%r(5$^t6Fgc>^y<rNSuP4"
-    "DIg65Pe5ycG|TC<DBSwTyyIo)2pO8AVYL0_5{<LaGc_c@?LSjlD2l@N{|WF|hdcOZ7hiY}@qV-GD9XP0dc2PRSf8V)"
-    "5KzR4!nH*d#eJ4B@v?t9`OAaRulf0tAn)a$OxD!}1e94P)2G*+hx7Zt0eF7^-B;~twvH$8sp42)*4v`ME#8YFU*)*s"
-    "CSNL7xvgrg$d|S%T#3VvOSNjbRx9!4BF|Me9hEOfuioddj-0EKAl<t8I)iRZO(_q3$D+`n`!XSzNPtt#8)XRECmUio"
-    "o-j;#HcAql|8$6Cl>`yrMX|w2O@y!~BnbK?3Ji`|7?`7iKrRXlPE0Zcd^-l7QLJDWH^T231GDC<F46RLKlCznV*+C$"
-    "=MTa=KgPyZqFtB0qrH3YE4xH{7{-nFVt)f_RCyK"
-)
-STREAM = (
-    "c-n1I%TB^T6zvNNqbNQTcP{IO04Zo!vM_AMCvIkA8YmN5({#A)ltdE}HW2k2T)6bt`~(vh-U1RAOy=I3xsP+s%uKX5"
-    "68^lmzmFe3Z;vVy?dnTMKL*8OWkpejv5>+Op*!Mn5{L*?Y+xm<gn^VHcX`wgx)EqEj9^ke4Y`{H&pZKr42H#Wm`r>T"
-    "OUO};>39kv33+NTBf}8U08DD6DRO#96LL=?OG0kqK970-BJd;u<)j0u#Z;W=g62sPdw#`DWe_IBjd?E(!oDkcl!(|J"
-    ")d}d9#mtNtJG%o8#$trDL(!G@izI;@+rl2lww<bT)@;=5hEs?9T%$KkQC9w1Lg9`oRHxbuid3cg49KgW$=Q&w*@4nr"
-    "QxCR$r1bx2F7Z|?mhBZwty--+r%k)ogtBi^9np8@=u_CG>J;`C$omowI&hf1$V2uEYecH+Fg0GuEC1Kz99;`H+63*R"
-    "r7tVyG8UGxxQxF+V1dN"
-)
+from kgen.metrics import evaluate, features, fid, inception
 
 
 def pictures(n=3, size=(40, 48), seed=0):
@@ -43,62 +24,26 @@ def pictures(n=3, size=(40, 48), seed=0):
 # Files.
 
 
-@pytest.mark.parametrize("encoded", [ARCHIVE, STREAM])
-def test_files_of_torch_are_read_without_it(tmp_path, encoded):
-    (tmp_path / "state.pth").write_bytes(zlib.decompress(base64.b85decode(encoded)))
-    state = inception.read_state(tmp_path / "state.pth")
-    assert list(state) == ["a", "b"] and state["a"].dtype == np.float32
-    np.testing.assert_array_equal(state["a"], np.arange(6).reshape(2, 3).T)
-    np.testing.assert_array_equal(state["b"], [7, 8, 9])
-
-
-@pytest.mark.parametrize("encoded", [ARCHIVE, STREAM])
-@pytest.mark.parametrize("size", [0, 30, 300, -40])
-def test_damaged_files_of_torch_are_refused(tmp_path, encoded, size):
-    (tmp_path / "state.pth").write_bytes(zlib.decompress(base64.b85decode(encoded))[:size])
-    with pytest.raises(ValueError, match=r"state.pth' holds no arrays by name"):
-        inception.read_state(tmp_path / "state.pth")
-
-
 class Harmful:
     def __reduce__(self):
         return print, ("run!",)
 
 
-def test_nothing_in_a_file_is_run(tmp_path, capsys):
-    harmful = b"".join(pickle.dumps(x) for x in (inception.MAGIC, 1001, {}, {"a": Harmful()}, []))
-    (tmp_path / "state.pth").write_bytes(harmful)
-    with pytest.raises(ValueError, match=r"asks for builtins.print, which is not read"):
-        inception.read_state(tmp_path / "state.pth")
-    np.savez(tmp_path / "state.npz", a=np.array(Harmful(), object))
-    with pytest.raises(ValueError, match="holds no arrays by name"):
-        inception.read_state(tmp_path / "state.npz")
-    assert "run!" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("offset", "shape", "strides"),
-    [(0, (7,), (1,)), (4, (3,), (1,)), (0, (2, 3), (3, 2)), (2, (2,), (-1,)), (-1, (2,), (1,))],
-)
-def test_tensors_cannot_reach_beyond_their_numbers(offset, shape, strides):
-    with pytest.raises(ValueError, match="reaches beyond"):
-        inception._tensor(np.zeros(6), offset, shape, strides)
-
-
-def test_wrong_paths_are_refused(tmp_path):
+def test_wrong_paths_are_refused(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match=r"no file of weights '.*nothing.h5'"):
         features("inception", weights=tmp_path / "nothing.h5")
-    (tmp_path / "inception-2015-12-05.pt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"expected .h5 or .keras.*TorchScript"):
-        features("inception", weights=tmp_path / "inception-2015-12-05.pt")
+    for name in ("inception-2015-12-05.pt", "state.pth", "state.pkl", "state"):
+        (tmp_path / name).write_bytes(pickle.dumps(Harmful()))
+        with pytest.raises(ValueError, match=r"expected .h5 or .keras.*weights_only=True.*savez"):
+            features("inception", weights=tmp_path / name)
+    assert "run!" not in capsys.readouterr().out
 
 
 # Keras's network, a small one in its place.
 
 
-def stand_in(include_top=True, weights="imagenet", input_shape=(299, 299, 3), pooling=None):
-    if weights == "imagenet":  # what Keras's download raises
-        raise Exception("URL fetch failure on https://storage...: None -- [Errno -2] Name or ...")
+def stand_in(include_top=True, weights=None, input_shape=(299, 299, 3), pooling=None):
+    assert weights is None
     inputs = keras.Input(input_shape)
     assert keras.config.dtype_policy().name == "float32"
     x = layers.Conv2D(2048, 1)(layers.AveragePooling2D(100)(inputs))
@@ -107,11 +52,35 @@ def stand_in(include_top=True, weights="imagenet", input_shape=(299, 299, 3), po
     return keras.Model(inputs, outputs)
 
 
-def test_offline_the_error_says_what_to_fetch(monkeypatch):
+def test_offline_the_error_says_what_to_fetch_before_anything_is_built(monkeypatch):
+    def fetch(*args, **options):  # what Keras's download raises
+        assert 0 < socket.getdefaulttimeout() <= 10
+        raise Exception("URL fetch failure on https://storage...: None -- [Errno -2] Name or ...")
+
+    monkeypatch.setattr(keras.utils, "get_file", fetch)
+    monkeypatch.setattr(keras.applications, "InceptionV3", None)
+    message = r"could not be downloaded: URL fetch.*fetch https://.*_kernels.h5.*weights=PATH.*npz"
+    for measure in (
+        lambda: features("inception"),
+        lambda: fid([], [], "inception"),
+        lambda: evaluate([], [], "inception"),
+        lambda: kgen.callbacks.Evaluator("fid", [], "inception"),
+        lambda: kgen.callbacks.CollapseMonitor([], "inception"),
+    ):
+        with pytest.raises(ConnectionError, match=message):
+            measure()
+    assert socket.getdefaulttimeout() is None
+
+
+def test_downloaded_weights_are_those_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(keras.applications, "InceptionV3", stand_in)
-    message = r"could not be downloaded: URL fetch.*fetch https://.*_kernels.h5.*weights=PATH.*pth"
-    with pytest.raises(ConnectionError, match=message):
-        features("inception")
+    network = stand_in(True, None)
+    network.save_weights(tmp_path / "top.weights.h5")
+    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: str(tmp_path / "top.weights.h5"))
+    name, found, _ = inception.inception()
+    assert name == inception.KERAS_NAME
+    for one, other in zip(found.weights, network.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("file", ["top.weights.h5", "top.keras", "no_top.weights.h5"])
@@ -169,14 +138,9 @@ def network():
 def state_of(network, draw):
     """A state dictionary in torch's layout, as `draw(name, shape)` fills it."""
     state = {}
-    for layer in network.layers:
-        names = ("weight",)
-        if isinstance(layer, layers.BatchNormalization):
-            names = ("weight", "bias", "running_mean", "running_var")
-        for name, variable in zip(names, layer.weights, strict=False):
-            shape = tuple(variable.shape)
-            shape = {4: (*shape[:1:-1], *shape[:2]), 2: shape[::-1]}.get(len(shape), shape)
-            state[f"{layer.name.replace('-', '.')}.{name}"] = draw(name, shape)
+    for name, variable, axes in inception.parameters(network):
+        shape = tuple(variable.shape[axes.index(i)] for i in range(len(axes)))
+        state[name] = draw(name.split(".")[-1], shape)
     return state
 
 
@@ -195,17 +159,108 @@ def test_the_layout_of_the_original_network(network):
     assert len(pools) == 8  # of the nine blocks with branch_pool, all but the last
 
 
-def test_other_state_dictionaries_are_refused(network):
-    zeros = state_of(network, lambda name, shape: np.zeros(shape, "float32"))
-    counted = {"fc.bias": np.zeros(1008), "Mixed_5b.branch1x1.bn.num_batches_tracked": np.array(0)}
-    inception.set_weights(network, {**zeros, **counted}, "state.pth")
-    with pytest.raises(
-        ValueError, match=r"state.pth does not.* 471 of 471 .*1 are unknown \['a'\]"
+def members(state):
+    """The members of an `.npz`, by their names."""
+    found = {}
+    for name, array in state.items():
+        file = io.BytesIO()
+        np.lib.format.write_array(file, array)
+        found[f"{name}.npy"] = file.getvalue()
+    return found
+
+
+def write(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_the_converter_of_the_document(tmp_path, network, monkeypatch):
+    torch = pytest.importorskip("torch")
+    state = random_weights(network)
+    unused = {"fc.bias": np.zeros(1008, "float32"), "a.bn.num_batches_tracked": np.array(0)}
+    tensors = {name: torch.from_numpy(array) for name, array in (state | unused).items()}
+    monkeypatch.chdir(tmp_path)
+    torch.save(tensors, inception.FID_FILE)
+    text = pathlib.Path(__file__, "../../../docs/metrics.md").resolve().read_text()
+    (converter,) = [c for c in re.findall(r"```python\n(.*?)```", text, re.S) if "torch" in c]
+    assert len(converter.splitlines()) <= 10
+    exec(converter, {})
+    inception.set_weights(network, "inception.npz")
+    for name, variable, axes in inception.parameters(network):
+        np.testing.assert_array_equal(variable, state[name].transpose(axes))
+    exec(  # and that of the messages
+        inception.CONVERTED.partition("npz: ")[2],
+        {"torch": torch, "numpy": np, "PTH": inception.FID_FILE, "NPZ": "again.npz"},
+    )
+    with np.load("inception.npz") as one, np.load("again.npz") as other:
+        assert one.files == other.files
+
+
+@pytest.fixture
+def small(monkeypatch):
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(2, 3, use_bias=False, name="a-conv")(inputs)
+    x = layers.GlobalAveragePooling2D()(layers.BatchNormalization(name="a-bn")(x))
+    outputs = layers.Dense(3, use_bias=False, name="fc")(x)
+    network = keras.Model(inputs, {"features": x, "probabilities": outputs})
+    monkeypatch.setattr(inception, "fid_network", lambda: network)
+    return network
+
+
+def test_an_archive_that_is_none_of_the_network_is_refused(tmp_path, small):
+    zeros = members(state_of(small, lambda name, shape: np.zeros(shape, "float32")))
+    whole, path = write(tmp_path / "state.npz", zeros).read_bytes(), tmp_path / "state.npz"
+    assert inception.inception(path)[0] == inception.FID_NAME
+    for data, message in (
+        (b"", "not a zip"),
+        (b"PK\x05\x06" + bytes(18), r"6 of 6 arrays are missing"),
+        (write(path, {"a.npy": b""}).read_bytes(), r"missing.*1 are unknown \['a.npy'\]"),
+        (whole[:-50], "not a zip file"),
+        (whole.replace(b"PK\x01\x02", b"PK\x01\x03", 1), "[Bb]ad"),
     ):
-        inception.set_weights(network, {"a": 1}, "state.pth")
-    for wrong in (np.zeros((1000, 2048)), np.full((1008, 2048), np.nan)):
-        with pytest.raises(ValueError, match=r"fc.weight must be finite, of shape \(2048, 1008\)"):
-            inception.set_weights(network, {**zeros, "fc.weight": wrong}, "state.pth")
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=rf"state.npz' does not hold.*({message}).*savez"):
+            inception.inception(path)
+
+
+def test_an_array_is_read_only_if_its_header_is_right(tmp_path, small, capsys):
+    zeros = members(state_of(small, lambda name, shape: np.zeros(shape, "float32")))
+    path, right = tmp_path / "state.npz", np.zeros((3, 2), "float32")
+    known = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2)}"
+
+    def header(text, body=b""):
+        return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + body
+
+    for data, message in (
+        (right[:2], r"fc.weight must be floats of shape \(3, 2\); got float32 \(2, 2\)"),
+        (np.where(np.eye(3, 2), np.nan, right), "fc.weight must be finite; 2 of 6"),
+        (right.astype("int64"), "got int64"),
+        (right.astype(complex), "got complex128"),
+        (right.astype("<U3"), "got <U3"),
+        (np.array(Harmful(), object), r"got object \(\)"),
+        (np.full((3, 2), 1e300), "must be finite"),
+        (header(known.replace("3", "9" * 12), bytes(24)), r"got float32 \(999999999999, 2\)"),
+        (header(known.replace("3", "-3"), bytes(24)), r"got float32 \(-3, 2\)"),
+        (header(known, bytes(23)), "buffer size|cannot reshape"),
+        (header(known, bytes(20)), "cannot reshape"),
+        (header(known.replace("<f4", "O"), pickle.dumps(Harmful())), r"got object \(3, 2\)"),
+        (header("(" * 5000), ""),
+        (header("'\n"), ""),
+        (pickle.dumps(Harmful()), "magic"),
+        (b"\x93NUMPY\x03\x00\xff\xff\xff\xff", r"version \(3, 0\)"),
+    ):
+        if not isinstance(data, bytes):
+            data = members({"fc.weight": data})["fc.weight.npy"]
+        write(path, zeros | {"fc.weight.npy": data})
+        with pytest.raises(ValueError, match=rf"state.npz' does not hold.*({message}).*savez"):
+            inception.inception(path)
+    assert "run!" not in capsys.readouterr().out
+    for same in (np.asfortranarray(right + 1), (right + 1).astype(">f8"), right.astype("<f2") + 1):
+        write(path, zeros | members({"fc.weight": same}))
+        inception.inception(path)
+        np.testing.assert_array_equal(small.get_layer("fc").kernel, np.ones((2, 3)))
 
 
 def random_weights(network):
