@@ -110,7 +110,8 @@ def test_images_come_by_name(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     image = Image.fromarray(np.arange(3 * 80 * 80, dtype="uint8").reshape(80, 80, 3))
-    for path in ("photos/cat/1.jpg", "photos/dog/2.jpg", "maps/train/1.jpg"):
+    photos = [f"photos/{name}/{i}.jpg" for name in ("cat", "dog") for i in range(5)]
+    for path in (*photos, "maps/train/1.jpg"):
         pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
     readme = (ROOT / "README.md").read_text()
@@ -122,6 +123,7 @@ def test_images_come_by_name(tmp_path, monkeypatch):
     assert shapes["digits"] == (28, 28, 1) and shapes["faces"] == (64, 64, 3)
     assert shapes["ring"] == (2,) and shapes["celebrities"] == (64, 64, 3)
     assert names["photos"].class_names == ["cat", "dog"] and names["photos"].augment["flip"]
+    assert (names["photos"].num_examples, names["others"].num_examples) == (8, 2)
     assert names["maps"].image_shape == names["maps"].target_shape == (256, 256, 3)
 
 

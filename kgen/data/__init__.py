@@ -6,7 +6,7 @@ from kgen.data.licences import licence
 from kgen.data.originals import prepare
 from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import check_images, to_model_range, to_uint8
-from kgen.data.sources import load
+from kgen.data.sources import load, splits
 from kgen.data.storage import Storage
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "licence",
     "load",
     "prepare",
+    "splits",
     "to_model_range",
     "to_uint8",
     "toy2d",

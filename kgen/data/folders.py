@@ -1,9 +1,9 @@
 """Images in folders and files of one's own: where they are, and what belongs together."""
 
+import collections
 import functools
 import gzip
 import math
-import os
 import pathlib
 import re
 import zlib
@@ -11,7 +11,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kgen.data.pixels import SUFFIXES
+from kgen.data.layout import (
+    IDX,
+    KINDS,
+    arrays_by_split,
+    chosen,
+    counted,
+    domains,
+    files_in,
+    folders_in,
+    holds,
+    idx_files,
+    images_of,
+    kind_of,
+    layout,
+    some,
+)
+from kgen.data.pixels import WHITE, suffixes
 from kgen.data.storage import (
     ArrayFile,
     Encoded,
@@ -25,9 +41,8 @@ from kgen.data.storage import (
     spare_memory,
 )
 
-KINDS = ("classes", "flat", "pairs", "domains", "idx", "lmdb")
-SPLITS = ("train", "test", "val", "valid", "validation")
-IDX = re.compile(r"(.*)images[-.]idx3[-.]ubyte(\.gz)?$")
+OWN = ("idx", "domains")  # kinds whose files or folders are named by splits
+ON_BACKGROUND = '; what is transparent is shown on background="white", or another colour'
 
 
 class Found(NamedTuple):
@@ -41,6 +56,7 @@ class Found(NamedTuple):
     domain_names: tuple = ("a", "b")
     # What stands for the images, where reading them takes long: a string, or a function of it.
     identity: Any = None
+    own: Any = ()  # names of the splits that the source has of its own
 
 
 class Options(NamedTuple):
@@ -51,6 +67,7 @@ class Options(NamedTuple):
     memory: Any = None
     skip_broken: bool = False
     limit: Any = None  # the first so many
+    background: tuple = WHITE  # of what is transparent, where that is dropped
 
 
 def from_path(path, split, kind, options):
@@ -58,115 +75,78 @@ def from_path(path, split, kind, options):
 
     Args:
         path: a folder of class folders, of images, of side-by-side pairs (`kind="pairs"`), of two
-            domains, of IDX files or an LMDB; any of these below folders named by splits; or an
-            `.npy`, `.npz` or IDX file.
+            domains, of IDX files or an LMDB; any of these below folders named by splits, and below
+            wrappers (see `kgen.data.layout`); or an `.npy`, `.npz` or IDX file.
         split: None for everything (or `"train"`, where there are splits), `"all"`, or a split's
             name. Without splits of its own, every fifth image of each class is `"test"`.
         kind: one of `KINDS`, where it cannot be seen from the folder.
         options: `Options`.
     """
+    path = _existing(path, kind)
+    if path.is_file():
+        return _from_file(path, split, options)
+    root, folders = layout(path, kind)
+    own, wanted = [name for name in folders if name], [None]
+    if own:
+        alone = f" {folders[own[0]]} by itself has 'train' and 'test'." if len(own) == 1 else ""
+        wanted = own if split == "all" else [chosen(split, own, path, alone)]
+        split = "all"
+    names = _class_names(folders.values())
+    folders = [folders[name] for name in wanted]
+    if any(folder != path and folder != root / folder.name for folder in folders) or root != path:
+        print(f"{path}: what is loaded lies in {some(folders)}")
+    kinds = sorted({kind or kind_of(folder) for folder in folders})
+    if len(kinds) > 1 or (len(folders) > 1 and kinds[0] in (*OWN, "lmdb")):
+        raise ValueError(f"{path} has the splits {own} of {kinds}: load one of them by split=.")
+    left_out, folder = collections.Counter(), folders[0]
+    for wrapper in {path, root}.difference(folders):
+        left_out.update(files_in(wrapper))
+    if kinds == ["idx"]:
+        found = _from_idx(folder, split)
+    elif kinds == ["domains"]:
+        found = _from_domains(folder, split, options, left_out)
+    elif kinds == ["lmdb"]:
+        found = _from_lmdb(folder, split, options)
+    elif kinds == ["classes"]:
+        found = _from_classes(folders, names, split, options, left_out)
+    else:
+        found = _from_images(folders, split, kinds[0], options, left_out)
+    if left_out:
+        print(f"{path}: files that are left out, by suffix: {counted(left_out)}")
+    return found._replace(own=own) if own else found
+
+
+def own_splits(path, kind=None):
+    """Names of the splits that a folder or a file has of its own."""
+    path = _existing(path, kind)
+    if path.is_file():
+        return list(arrays_by_split(_from_archive(path))) if path.suffix == ".npz" else []
+    root, folders = layout(path, kind)
+    if own := [name for name in folders if name]:
+        return own
+    kind = kind or kind_of(root)
+    return list({"idx": _idx_by_split, "domains": domains}[kind](root)) if kind in OWN else []
+
+
+def _existing(path, kind):
     path = pathlib.Path(path).expanduser()
     if kind is not None and kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS} or None; got {kind!r}.")
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}.")
-    if path.is_file():
-        return _from_file(path, split, options)
-    below = _splits(path, kind)
-    if below:
-        wanted = split or below[0]
-        if wanted not in below:
-            raise ValueError(f"{path} has the splits {below}; got {split!r}.")
-        path, split = path / wanted, "all"
-        if kind is None and (again := _splits(path, None)):
-            raise ValueError(f"{path} has the splits {again} again: load one of these folders.")
-    kind = kind or _kind(path)
-    if kind == "idx":
-        return _from_idx(path, split)
-    if kind == "domains":
-        return _from_domains(path, split, options)
-    if kind == "lmdb":
-        return _from_lmdb(path, split, options)
-    if kind == "classes":
-        return _from_classes(path, split, options)
-    files = _images_in(path)
-    if not files:
-        raise ValueError(
-            f"{path} holds no images ({', '.join(SUFFIXES)}). Expected images, folders named by "
-            "their classes, trainA and trainB, IDX files, or an LMDB's data.mdb."
-        )
-    files = _part(files, split, path)
-    if kind == "pairs":
-        return _from_pairs(files, options)
-    images, _ = _files(files, options)
-    return Found(into_memory(images, options.memory), identity=images.identity)
-
-
-def _splits(folder, kind):
-    """Names of the folders of splits in a folder, in the order of `SPLITS`.
-
-    Raises:
-        ValueError: if such a name may as well be that of a class.
-    """
-    splits = [name for name in SPLITS if (folder / name).is_dir()]
-    if not splits:
-        return []
-    own = _kind_of_names(folder)
-    if own and kind in (own, None):
-        return []
-    others = [name for name in _folders(folder) if name not in SPLITS]
-    others = [name for name in others if any(_each_image(folder / name, "**/*"))]
-    if not others or kind not in ("classes", "domains", None):
-        return splits
-    if kind is None:
-        raise ValueError(
-            f"{folder} has folders named by splits ({', '.join(splits)}) and others with images "
-            f'({_some(others)}). If all of them are classes, pass kind="classes"; otherwise load '
-            f"the folder of a split, such as {folder / splits[0]}."
-        )
-    return []
-
-
-def _kind(folder):
-    """What kind of folder this is, from the names in it."""
-    if own := _kind_of_names(folder):
-        return own
-    names = _folders(folder)
-    if names and (beside := next(_each_image(folder), None)):
-        raise ValueError(
-            f"{folder} holds images ({beside.name}, ...) and folders ({names[0]}, ...): are "
-            'these classes? Pass kind="classes" for the folders, kind="flat" for the images.'
-        )
-    return "classes" if names else "flat"
-
-
-def _kind_of_names(folder):
-    """What the names in a folder say beyond doubt, or None."""
-    if _idx_files(folder):
-        return "idx"
-    if (folder / "data.mdb").exists():
-        return "lmdb"
-    return "domains" if {"trainA", "trainB"} <= set(_folders(folder)) else None
-
-
-def _folders(folder):
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return path
 
 
 # Files of images
 
 
-def _each_image(folder, pattern="*"):
-    """Paths of the images in a folder; what is hidden, or in a hidden folder, is left out."""
-    depth = len(folder.parts)
-    for path in folder.glob(pattern):
-        hidden = any(part.startswith(".") for part in path.parts[depth:])
-        if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
-            yield path
+def _images_in(folder, left_out, deep=True):
+    return sorted(images_of(folder, deep, left_out))
 
 
-def _images_in(folder, pattern="*"):
-    return sorted(map(str, _each_image(folder, pattern)))
+def _no_images(folder, left_out):
+    there = f"; it has other files ({counted(left_out)})" if left_out else ""
+    return f"{folder} holds no images such as .jpg, .png or .webp{there}"
 
 
 def _files(paths, options, pairs=False):
@@ -179,7 +159,7 @@ def _files(paths, options, pairs=False):
         _refuse_odd(paths, shapes)
         size = size and (size[0], 2 * size[1])
     shape = (*_one_size(paths, shapes, size), _one_depth(paths, shapes, options.channels))
-    return (PairFiles if pairs else Files)(paths, shape), kept
+    return (PairFiles if pairs else Files)(paths, shape, options.background), kept
 
 
 def _readable(items, skip_broken, source=None, name=str):
@@ -188,9 +168,9 @@ def _readable(items, skip_broken, source=None, name=str):
     kept = [i for i, shape in enumerate(shapes) if shape is not None]
     if left_out := len(items) - len(kept):
         broken = [name(item) for item, shape in zip(items, shapes, strict=True) if shape is None]
-        print(f"Left out {left_out} images that cannot be read: {_some(broken)}")
+        print(f"Left out {left_out} images that cannot be read: {some(broken)}")
         if not kept:
-            raise ValueError(f"None of the {left_out} images can be read: {_some(broken)}")
+            raise ValueError(f"None of the {left_out} images can be read: {some(broken)}")
     return np.array(kept, int), [shapes[i] for i in kept]
 
 
@@ -223,7 +203,9 @@ def _one_depth(paths, shapes, channels):
         if shape[2] != shapes[0][2]:
             raise ValueError(
                 f"The images have different channels: {paths[0]} has {shapes[0][2]}, {path} "
-                f"{shape[2]}. Pass channels=1 (grey) or channels=3 (colour)."
+                f"{shape[2]}. Pass channels=1 (grey) or channels=3 (colour)"
+                + (ON_BACKGROUND if any(shape[2] == 4 for shape in shapes) else "")
+                + "."
             )
     return shapes[0][2]
 
@@ -232,27 +214,33 @@ def _by(shape):
     return f"{shape[0]}x{shape[1]}"
 
 
-def _some(names):
-    some = ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
-    return os.fsencode(some).decode("utf-8", "replace")  # what can be printed
+def _class_names(folders):
+    """Names of the classes of all splits, so that each has one label in all of them."""
+    return sorted({name for folder in folders for name in folders_in(folder)})
 
 
-def _from_classes(folder, split, options):
+def _from_classes(folders, names, split, options, left_out):
     """Images by class; the classes take turns."""
-    names = _folders(folder)
+    folder = folders[0]
     if not names:
         raise ValueError(f'{folder} has no folders: kind="classes" expects one for each class.')
     files, labels, places = [], [], []
     for label, name in enumerate(names):
-        own = _images_in(folder / name, "**/*")
-        if not own:
-            raise ValueError(
-                f"The class {name!r} is empty: {folder / name} holds no images "
-                f"({', '.join(SUFFIXES)}). Fill the folder or delete it."
-            )
+        own = []
+        for place in [folder / name for folder in folders if (folder / name).is_dir()]:
+            some_files = collections.Counter()
+            if not (there := _images_in(place, some_files)):
+                raise ValueError(
+                    f"The class {name!r} is empty: {_no_images(place, some_files)}. Fill the "
+                    "folder or delete it."
+                )
+            own += there
+            left_out.update(some_files)
         files += own
         labels += [label] * len(own)
         places += [(i + 0.5) / len(own) for i in range(len(own))]
+    for folder in folders:
+        left_out.update(files_in(folder))
     turns = np.lexsort((labels, places))  # so that the first images are of all classes
     files, labels = [files[i] for i in turns], np.array(labels, "int64")[turns]
     files, labels = _part(files, split, folder, labels), _part(labels, split, folder, labels)
@@ -268,6 +256,23 @@ def _from_classes(folder, split, options):
     return Found(whole, labels[kept], names, identity=images.identity)
 
 
+def _from_images(folders, split, kind, options, left_out):
+    """Images without classes, each of them one image or a pair."""
+    files = [file for folder in folders for file in _images_in(folder, left_out, deep=False)]
+    if not files:
+        raise ValueError(
+            f"{_no_images(folders[0], left_out)}. Expected images, folders named by their classes, "
+            "trainA and trainB, IDX files, or an LMDB's data.mdb."
+        )
+    if inner := [f"{f / name}" for f in folders for name in folders_in(f) if holds(f / name)]:
+        print(f"{folders[0]}: the images in its folders are left out ({some(inner)})")
+    files = _part(files, split, folders[0])
+    if kind == "pairs":
+        return _from_pairs(files, options)
+    images, _ = _files(files, options)
+    return Found(into_memory(images, options.memory), identity=images.identity)
+
+
 def _from_pairs(files, options):
     images, _ = _files(files, options, pairs=True)
     whole = into_memory(images, options.memory)
@@ -277,29 +282,31 @@ def _from_pairs(files, options):
     return Found(a, second=b, domain_names=("left", "right"), identity=images.identity)
 
 
-def _from_domains(folder, split, options):
+def _from_domains(folder, split, options, left_out):
     """`trainA` and `trainB`, `testA` and `testB`, ...; or exactly two folders."""
-    names = _folders(folder)
-    splits = [name[:-1] for name in names if name.endswith("A") and f"{name[:-1]}B" in names]
-    if splits:
-        wanted = split or ("train" if "train" in splits else splits[0])
-        if wanted not in splits:
-            raise ValueError(f"{folder} has the splits {splits}; got {split!r}.")
-        names, split = (f"{wanted}A", f"{wanted}B"), "all"
+    names, own = folders_in(folder), domains(folder)
+    sides = [[name] for name in names]
+    if own:
+        wanted = list(own) if split == "all" else [chosen(split, own, folder)]
+        sides, split = list(zip(*(own[name] for name in wanted), strict=True)), "all"
     elif len(names) != 2:
         raise ValueError(
             f"Two domains are two folders, or trainA and trainB (testA, testB); {folder} has "
             f"{names}."
         )
+    left_out.update(files_in(folder))
     parts = []
-    for name in names:
-        files = _images_in(folder / name, "**/*")
+    for side in sides:
+        files = [file for name in side for file in _images_in(folder / name, left_out)]
         if not files:
-            raise ValueError(f"The domain {name!r} is empty: {folder / name} holds no images.")
+            there = _no_images(folder / side[0], left_out)
+            raise ValueError(f"The domain {side[0]!r} is empty: {there}.")
         parts.append(_files(_part(files, split, folder), options)[0])
     a, b = both_into_memory(parts, options.memory)
-    names, identity = tuple(names), "".join(part.identity for part in parts)
-    return Found(a, second=b, aligned=False, domain_names=names, identity=identity)
+    names = tuple(side[0] if len(side) == 1 else side[0][-1:] for side in sides)
+    identity = "".join(part.identity for part in parts)
+    found = Found(a, second=b, aligned=False, domain_names=names, identity=identity)
+    return found._replace(own=list(own))
 
 
 def _from_lmdb(folder, split, options):
@@ -312,7 +319,7 @@ def _from_lmdb(folder, split, options):
     chosen = _part(np.arange(len(images)), split, folder)[: options.limit]
     if options.skip_broken:
         chosen = chosen[_readable(chosen, True, images.read, images.name)[0]]
-    storage = Encoded(images.read, len(images), shape, images.name).at(chosen)
+    storage = Encoded(images.read, len(images), shape, images.name, options.background).at(chosen)
     return Found(into_memory(storage, options.memory), identity=storage.identity)
 
 
@@ -329,10 +336,15 @@ def _part(examples, split, path, labels=None):
             f"'all'; got {split!r}."
         )
     test = fifths(labels, len(examples))
-    chosen = np.flatnonzero(test if split == "test" else ~test)
+    if split == "test" and not test.any():
+        raise ValueError(
+            f'{path} holds too few images ({len(examples)}) for split="test": it is every fifth of '
+            "each class."
+        )
+    own = np.flatnonzero(test if split == "test" else ~test)
     if isinstance(examples, Storage):
-        return examples.at(chosen)
-    return examples[chosen] if isinstance(examples, np.ndarray) else [examples[i] for i in chosen]
+        return examples.at(own)
+    return examples[own] if isinstance(examples, np.ndarray) else [examples[i] for i in own]
 
 
 def _parts(images, labels, split, path):
@@ -366,7 +378,7 @@ def _from_file(path, split, options):
         images = stored if stored.nbytes > memory else stored[:]
         identity = functools.partial(_content, stored, split)
         return Found(_part(images, split, path), identity=identity)
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in suffixes():
         raise ValueError(f"{path} is one image; a dataset is a folder of images.")
     raise ValueError(f"Expected a folder, an .npy, .npz or IDX file; got {path}.")
 
@@ -377,27 +389,36 @@ def _content(stored, split):
 
 def _from_npz(path, split):
     """Arrays under the names that are in use: `x_train` and the like, `images` and `labels`."""
-    try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise what they like
-        raise ValueError(f"{path} cannot be read as arrays: {error}") from error
-    splits = {n.removeprefix("x_"): n for n in arrays if n in ("x_train", "x_test", "x_val")}
-    if splits:
-        wanted = split or ("train" if "train" in splits else min(splits))
-        if wanted not in splits:
-            raise ValueError(f"{path} has the splits {sorted(splits)}; got {split!r}.")
-        return Found(arrays[f"x_{wanted}"], _flat(arrays.get(f"y_{wanted}")))
-    images = next((arrays[n] for n in ("images", "x", "arr_0") if n in arrays), None)
-    if images is None and len(arrays) == 1:
-        images = next(iter(arrays.values()))
+    names = _from_archive(path)
+    if own := arrays_by_split(names):
+        wanted = list(own) if split == "all" else [chosen(split, own, path)]
+        images, labels = zip(*(_pair_from_archive(path, own[name]) for name in wanted), strict=True)
+        labels = None if any(some is None for some in labels) else np.concatenate(labels)
+        return Found(np.concatenate(images), labels, own=list(own))
+    known = {name.lower(): name for name in names}
+    images = next((known[n] for n in ("images", "x", "arr_0") if n in known), None)
+    images = names[0] if images is None and len(names) == 1 else images
     if images is None:
         raise ValueError(
-            f"{path} holds the arrays {sorted(arrays)}; expected images (and labels), x (and y), "
+            f"{path} holds the arrays {sorted(names)}; expected images (and labels), x (and y), "
             "or x_train, y_train, x_test, y_test."
         )
-    labels = next((arrays[n] for n in ("labels", "y") if n in arrays), None)
-    return _parts(images, _flat(labels), split, path)
+    labels = next((known[n] for n in ("labels", "y") if n in known), None)
+    return _parts(*_pair_from_archive(path, (images, labels)), split, path)
+
+
+def _pair_from_archive(path, names):
+    images, labels = (name and _from_archive(path, name) for name in names)
+    return images, _flat(labels)
+
+
+def _from_archive(path, name=None):
+    """An array of an `.npz`, or the names of all."""
+    try:
+        with np.load(path) as file:
+            return file.files if name is None else file[name]
+    except Exception as error:  # zipfile, zlib and NumPy raise what they like
+        raise ValueError(f"{path} cannot be read as arrays: {error}") from error
 
 
 def _flat(labels):
@@ -408,34 +429,34 @@ def _flat(labels):
 
 def _from_idx(folder, split):
     """IDX files as MNIST and its like have them: images by split, their labels beside."""
-    splits = {}
-    for path in _idx_files(folder):
-        other = splits.setdefault(_split_of(path.name), path)
-        if other.name.removesuffix(".gz") != path.name.removesuffix(".gz"):
-            raise ValueError(
-                f"{folder} holds several sets: {other.name}, {path.name}. Load one of these files, "
-                "or give each set its own folder."
-            )
+    splits = _idx_by_split(folder)
     if not splits:
         raise ValueError(
             f"{folder} holds no IDX files: expected train-images-idx3-ubyte and the like, gzipped "
             "or not, each with its labels (train-labels-idx1-ubyte) beside it."
         )
-    wanted = split or ("train" if "train" in splits else next(iter(splits)))
-    if wanted == "all":
+    if split == "all":
         images, labels = zip(*map(_idx_pair, splits.values()), strict=True)
         missing = any(own is None for own in labels)
-        return Found(np.concatenate(images), None if missing else np.concatenate(labels))
-    if wanted not in splits:
-        raise ValueError(f"{folder} has the splits {sorted(splits)}; got {split!r}.")
-    return Found(*_idx_pair(splits[wanted]))
+        labels = None if missing else np.concatenate(labels)
+        return Found(np.concatenate(images), labels, own=list(splits))
+    return Found(*_idx_pair(splits[chosen(split, splits, folder)]), own=list(splits))
 
 
-def _idx_files(folder):
-    return sorted(p for p in folder.iterdir() if IDX.match(p.name) and p.name[0] != ".")
+def _idx_by_split(folder):
+    splits = {}
+    for path in idx_files(folder):
+        other = splits.setdefault(_split_of_idx(path.name), path)
+        if other.name.removesuffix(".gz") != path.name.removesuffix(".gz"):
+            raise ValueError(
+                f"{folder} holds several sets: {other.name}, {path.name}. Load one of these files, "
+                "or give each set its own folder."
+            )
+    return splits
 
 
-def _split_of(name):
+def _split_of_idx(name):
+    name = name.lower()
     if "train" in name:
         return "train"
     return "test" if "t10k" in name or "test" in name else name

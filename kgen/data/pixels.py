@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import numbers
 import struct
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageColor, ImageFile, UnidentifiedImageError
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+NO_IMAGES = ("EPS", "FLI", "IPTC", "MPEG")  # documents, films and mere metadata
+WHITE = (255, 255, 255)
 
 # What Pillow's many decoders raise for files that are no images, or end too early.
 UNREADABLE = (
@@ -35,6 +37,37 @@ TURNS = {
 CHUNK, CHUNK_BYTES = 256, 2**26  # what is worked on at once, where all images are
 
 
+def suffixes():
+    """Suffixes, lower case, of the images that the installed Pillow reads, its plugins included."""
+    Image.init()
+    formats = {"MPO"}  # registered to be written only, but read as the JPEG that it begins with
+    for name, (factory, _) in Image.OPEN.items():
+        stub = isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
+        if not stub and name not in NO_IMAGES:
+            formats.add(name)
+    return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
+
+
+def colour(value, name="background"):
+    """Red, green and blue in 0 to 255, of a name that Pillow knows, of them, or of a grey.
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name.
+    """
+    parts = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            parts = ImageColor.getrgb(value)
+    parts = parts if isinstance(parts, tuple | list) else (parts,) * 3
+    whole = all(isinstance(p, numbers.Integral) and not isinstance(p, bool) for p in parts)
+    if len(parts) != 3 or not whole or not all(0 <= p <= 255 for p in parts):
+        raise ValueError(
+            f'{name} must be an opaque colour: a name such as "white" or "#ff8000", a grey from 0 '
+            f"to 255, or (red, green, blue) of these; got {value!r}."
+        )
+    return tuple(map(int, parts))
+
+
 class BrokenImage(ValueError):
     """An image that cannot be decoded; the message names it."""
 
@@ -58,7 +91,7 @@ def probe(source, name, whole=False):
         return *sides, _channels(image)
 
 
-def decode(source, name, size=None, channels=None):
+def decode(source, name, size=None, channels=None, background=WHITE):
     """Decode one image: uint8 `(H, W, C)`, upright as its EXIF says.
 
     Args:
@@ -67,14 +100,15 @@ def decode(source, name, size=None, channels=None):
         size: `(height, width)`: the largest centred crop of that aspect is resized to it. None
             keeps the image as it is.
         channels: 1, 3 or 4; None keeps its own.
+        background: red, green and blue, on which what is transparent is shown in 1 or 3 channels.
 
     Raises:
         BrokenImage: if it cannot be decoded.
     """
     with _opened(source, name) as image:
         turn = TURNS.get(_orientation(image))
-        image = _with_channels(image, channels or _channels(image))
         image.load()
+        image = _with_channels(image, channels or _channels(image), background)
         image = image if turn is None else image.transpose(turn)
         pixels = np.asarray(image)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
@@ -128,27 +162,45 @@ def resize_one(image, size, box=None):
     return np.stack([np.asarray(plane.resize(**settings)) for plane in planes], axis=-1)
 
 
-def with_channels(images, channels):
+def with_channels(images, channels, background=WHITE):
     """Convert images `(N, H, W, C)` or `(N, H, W)` between grey and colour, as Pillow does.
+
+    Args:
+        images: of 1 or 3 channels, or uint8 of 4: red, green, blue and opacity.
+        channels: 1, 3 or 4.
+        background: red, green and blue, on which what is transparent is shown in 1 or 3 channels.
 
     Raises:
         ValueError: if that is not possible.
     """
     images = images[..., None] if images.ndim == 3 else images
-    if images.shape[-1] == channels:
+    own, whole = images.shape[-1], images.dtype == np.uint8
+    if own == channels:
         return images
-    if images.shape[-1] == 1 and channels == 3:
+    if own == 1 and channels == 3:
         return np.repeat(images, 3, axis=-1)
-    if images.shape[-1] == 3 and channels == 1 and images.dtype == np.uint8:
-        weights = np.array([19595, 38470, 7471], "int32")  # ITU-R 601, in 65,536ths
-        grey = np.empty((*images.shape[:-1], 1), "uint8")
+    if own in (3, 4) and channels in (1, 3) and whole:
+        converted = np.empty((*images.shape[:-1], channels), "uint8")
         for some in chunks(len(images), 8 * images[:1].nbytes):  # the products take more
-            grey[some, ..., 0] = (images[some] @ weights + 0x8000) >> 16
-        return grey
+            rgb = images[some] if own == 3 else _opaque(images[some], background)
+            converted[some] = rgb if channels == 3 else _grey(rgb)
+        return converted
     raise ValueError(
-        f"Images of {images.shape[-1]} channels ({images.dtype}) cannot be converted to channels="
-        f"{channels}; uint8 goes from 3 to 1, anything from 1 to 3."
+        f"Images of {own} channels ({images.dtype}) cannot be converted to channels={channels}; "
+        "uint8 goes from 3 to 1 and from 4 (with transparency) to 3 and 1, anything from 1 to 3."
     )
+
+
+def _grey(rgb):
+    weights = np.array([19595, 38470, 7471], "int32")  # ITU-R 601, in 65,536ths
+    return ((rgb @ weights + 0x8000) >> 16)[..., None]
+
+
+def _opaque(rgba, background):
+    """What is transparent, shown on a background: rounded as Pillow's paste rounds."""
+    alpha = rgba[..., 3:].astype("int32")
+    blend = alpha * rgba[..., :3] + (255 - alpha) * np.array(background, "int32") + 128
+    return ((blend + (blend >> 8)) >> 8).astype("uint8")
 
 
 @contextlib.contextmanager
@@ -161,9 +213,17 @@ def _opened(source, name):
             yield image
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        advice = "P" if encoded else "Replace or delete it, or p"
         if isinstance(error, UnidentifiedImageError):
             reason = "its content is no image"
-        advice = "P" if encoded else "Replace or delete it, or p"
+        elif isinstance(error, Image.DecompressionBombError):
+            reason = f"it has more pixels than Pillow takes unasked, {2 * Image.MAX_IMAGE_PIXELS:,}"
+            advice = (
+                "If you know where it comes from, make it smaller, or set PIL.Image."
+                "MAX_IMAGE_PIXELS = None before; or p"
+            )
+        elif isinstance(error, PermissionError):
+            advice = "Give yourself the right to read it, or p"
         raise BrokenImage(
             f"The image {name} cannot be read: {reason.rstrip('.')}. {advice}ass skip_broken=True "
             "to leave out what cannot be read."
@@ -182,14 +242,20 @@ def _orientation(image):
 
 def _channels(image):
     """Channels of a Pillow image: 1, 3 or 4 (with transparency)."""
-    if image.mode in ("1", "L") or image.mode.startswith("I"):
-        return 1
-    transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-    return 4 if transparent or "transparency" in image.info else 3
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return 4
+    return 1 if image.mode in ("1", "L") or image.mode.startswith("I") else 3
 
 
-def _with_channels(image, channels):
+def _with_channels(image, channels, background):
+    transparent = _channels(image) == 4
     if image.mode.startswith("I"):  # 16 bits: Pillow would clip them
-        levels = np.asarray(image).astype("float64") / 257
-        image = Image.fromarray(np.round(np.clip(levels, 0, 255)).astype("uint8"))
+        levels = np.asarray(image)
+        grey = np.round(np.clip(levels / 257, 0, 255)).astype("uint8")
+        if transparent:
+            opacity = np.where(levels == image.info["transparency"], 0, 255).astype("uint8")
+            grey = np.dstack([grey, opacity])
+        image = Image.fromarray(grey)
+    if transparent and channels != 4:
+        image = Image.fromarray(_opaque(np.asarray(image.convert("RGBA")), background))
     return image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])

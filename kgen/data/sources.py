@@ -8,9 +8,10 @@ import pathlib
 from kgen.arguments import positive
 from kgen.data.dataset import ImageDataset
 from kgen.data.embedded import EMBEDDED
-from kgen.data.folders import Found, Options, from_path
+from kgen.data.folders import Found, Options, from_path, own_splits
+from kgen.data.layout import split_of
 from kgen.data.pairs import ImagePairs
-from kgen.data.pixels import SUFFIXES, with_channels
+from kgen.data.pixels import colour, suffixes, with_channels
 from kgen.data.storage import Converted, Storage
 
 
@@ -28,6 +29,7 @@ def load(
     channels=None,
     memory=None,
     skip_broken=False,
+    background="white",
 ):
     """Load images by name.
 
@@ -43,13 +45,18 @@ def load(
             - a path: a folder with a folder of images for each class (they take turns); of images;
               of side-by-side pairs (`kind="pairs"`); of two domains (`trainA`, `trainB`, `testA`,
               `testB`, or two folders and `kind="domains"`); of IDX files; or an LMDB; each also
-              below folders named `train`, `test`, ...; an `.npz`, `.npy` or IDX file;
+              below folders named `train`, `test`, `val`, ... in any spelling, and below a folder
+              that holds nothing else; an `.npz`, `.npy` or IDX file. Every suffix of an image that
+              the installed Pillow reads is taken, of several frames the first; the other files
+              are counted in a printed line;
             - any image set of TensorFlow Datasets: `"mnist"`, `"celeb_a"`, `"lsun/bedroom"`,
               `"cycle_gan/horse2zebra"`, ...
-        split: None for `"train"`, where there are splits, and everything otherwise. `"train"`,
-            `"test"` or `"all"` for embedded sets; any split of TensorFlow Datasets, slices such as
-            `"train[:1000]"` included; the splits of a folder or file. One without splits: every
-            fifth image of each class is `"test"`.
+        split: of a set that has splits of its own (`kgen.data.splits` names them; embedded sets,
+            those of TensorFlow Datasets, folders of splits): None is `"train"`, or the only one;
+            `"all"`, all of a set that is not drawn; a name in any spelling; in TensorFlow Datasets
+            also slices such as `"train[:1000]"`. Of another folder or file: None or `"all"` is
+            everything, which a printed line says for None; `"train"` is four fifths and `"test"`
+            one fifth, every fifth image of each class.
         image_size: None for the images' own size, an integer for squares, or `(height, width)`:
             the largest centred crop of that aspect is resized. Images of several sizes need it.
         seed: of the order, and of augmentation.
@@ -57,8 +64,8 @@ def load(
         shuffle: whether each epoch has its own order; by default, for training splits and
             where there are none.
         data_dir: the store of TensorFlow Datasets; by default its own.
-        num_examples: how many examples, the first ones; of sets that are drawn (`toy2d`, `faces`)
-            any number, 10,000 by default.
+        num_examples: how many examples at most, the first ones; of sets that are drawn (`toy2d`,
+            `faces`) any number that fits into memory, 10,000 by default.
         augment: what is drawn anew in each epoch, such as `{"flip": True, "crop": 0.9, "shift": 2}`
             (see `ImageDataset`); the same for both images of an aligned pair.
         kind: of a folder, where it cannot be seen from its entries.
@@ -66,6 +73,8 @@ def load(
         memory: bytes of pixels to keep in memory, by default a quarter of what is free. What does
             not fit is read from disk again in each epoch.
         skip_broken: leave out images that cannot be decoded, instead of refusing.
+        background: the colour on which what is transparent is shown where `channels` (or the set)
+            has no transparency: a name that Pillow knows, a grey from 0 to 255, or three of these.
 
     Returns:
         An `ImageDataset`, with labels where there are some; an `ImagePairs` for two domains.
@@ -85,17 +94,18 @@ def load(
         positive(num_examples, "num_examples")
     if memory is not None and (not isinstance(memory, numbers.Real) or memory < 0):
         raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
-    options = Options(size, channels, memory, bool(skip_broken), num_examples)
+    background = colour(background)
+    options = Options(size, channels, memory, bool(skip_broken), num_examples, background)
     found = _find(name, split, size, data_dir, num_examples, kind, options)
     if len(found.images) == 0:
         raise ValueError(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
         )
     if channels is not None:
-        found = found._replace(images=_converted(found.images, channels))
+        found = found._replace(images=_converted(found.images, channels, background))
         if found.second is not None:
-            found = found._replace(second=_converted(found.second, channels))
-    training = split is None or str(split).startswith("train")
+            found = found._replace(second=_converted(found.second, channels, background))
+    training = split is None or str(split).lower().startswith("train")
     settings = dict(
         batch_size=batch_size,
         shuffle=training if shuffle is None else shuffle,
@@ -103,7 +113,8 @@ def load(
         name=str(name),
     )
     if found.identity is not None:  # with what decides on the pixels that are read
-        settings["identity"] = functools.partial(_identity, found.identity, channels, size)
+        decides = channels, size, background
+        settings["identity"] = functools.partial(_identity, found.identity, decides)
     if found.second is not None:
         pair = {"aligned": found.aligned, "domain_names": found.domain_names}
         dataset = ImagePairs(found.images, found.second, **pair, **settings)
@@ -113,41 +124,86 @@ def load(
         )
     if num_examples is not None:
         dataset = dataset.take(num_examples)
+    if split is None and not found.own:
+        which = "all" if num_examples is None else "the first"
+        print(
+            f"{name}: {which} {dataset.num_examples:,} images. "
+            'split="train" and split="test" are four fifths and one fifth of all.'
+        )
     if size is not None:
         dataset = dataset._at_size(size, crop=True)
     return dataset.with_options(augment=augment) if augment else dataset
 
 
-def _converted(images, channels):
+def _converted(images, channels, background):
     """Images of an array or a storage in as many channels."""
     if images.ndim < 3:
         raise ValueError(f"channels={channels} cannot be had from images of {images.shape}.")
     if isinstance(images, Storage):
-        return images if images.shape[-1] == channels else Converted(images, channels)
-    return with_channels(images, channels)
+        return images if images.shape[-1] == channels else Converted(images, channels, background)
+    return with_channels(images, channels, background)
 
 
-def _identity(found, channels, size):
-    return repr((found() if callable(found) else found, channels, size))
+def _identity(found, decides):
+    return repr((found() if callable(found) else found, *decides))
 
 
 def _find(name, split, size, data_dir, num_examples, kind, options):
     """Look among embedded sets, then paths that exist, then TensorFlow Datasets."""
-    embedded, _, variant = str(name).partition("/")
-    if embedded in EMBEDDED and isinstance(name, str):
+    if _is_embedded(name):
+        embedded, _, variant = name.partition("/")
         if kind is not None:
             raise ValueError(f"kind={kind!r} is for folders; {name!r} is embedded.")
-        return Found(*EMBEDDED[embedded].find(variant, split or "train", num_examples, size))
-    path = pathlib.Path(name).expanduser()
-    means_path = not isinstance(name, str) or name.startswith((".", "~", os.sep))
-    means_path |= str(name).endswith(("/", os.sep, ".npy", ".npz", *SUFFIXES))
-    if means_path or path.exists():
-        return from_path(path, split, kind, options)
+        if os.path.exists(name):
+            print(f"{name}: the embedded set; the folder of that name is ./{name}")
+        split = "train" if split is None else split_of(str(split)) or split
+        found = Found(*EMBEDDED[embedded].find(variant, split, num_examples, size))
+        return found._replace(own=("train", "test"))
+    if _is_path(name):
+        return from_path(name, split, kind, options)
     if kind is not None:
         raise ValueError(f"kind={kind!r} is for folders; there is no folder {name!r}.")
     from kgen.data.tfds_images import from_tfds
 
     return from_tfds(name, split, data_dir, options)
+
+
+def splits(name, kind=None, data_dir=None):
+    """Names of the splits that a set has of its own.
+
+    Args:
+        name: what `load` takes.
+        kind: of a folder, where it cannot be seen from its entries.
+        data_dir: the store of TensorFlow Datasets; by default its own.
+
+    Returns:
+        A list; an empty one for a folder or file of which `load` makes the splits: `"train"` is
+        four fifths of each class, `"test"` one fifth.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    if not name or not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name must be the name of a set or a path; got {name!r}.")
+    if _is_embedded(name):
+        return ["train", "test"]
+    if _is_path(name):
+        return own_splits(name, kind)
+    from kgen.data.originals import prepared_builder
+
+    return list(prepared_builder(name, data_dir).info.splits)
+
+
+def _is_embedded(name):
+    named = isinstance(name, str) and not name.endswith(("/", os.sep))
+    return named and name.partition("/")[0] in EMBEDDED
+
+
+def _is_path(name):
+    if not isinstance(name, str) or name.startswith((".", "~", os.sep)):
+        return True
+    ends = name.lower().endswith(("/", os.sep, ".npy", ".npz", *suffixes()))
+    return ends or pathlib.Path(name).exists()
 
 
 def _size(image_size):

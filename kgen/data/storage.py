@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from kgen.data.pixels import (
     CHUNK,
+    WHITE,
     BrokenImage,
     chunks,
     crop_and_resize,
@@ -88,28 +89,32 @@ class Encoded(Storage):
         image_shape: `(H, W, C)` to which each is cropped, resized and converted; without a crop
             if `size` is None.
         name: function of an index: what messages call the image.
+        background: red, green and blue, on which what is transparent is shown (see `decode`).
     """
 
-    def __init__(self, source, count, image_shape, name):
-        self.source, self.name = source, name
+    def __init__(self, source, count, image_shape, name, background=WHITE):
+        self.source, self.name, self.background = source, name, background
         self.shape = (count, *image_shape)
 
     def read(self, indices):
         """Decode these images."""
         images = np.empty((len(indices), *self.shape[1:]), "uint8")
         for image, i in zip(images, indices, strict=True):
-            image[...] = decode(self.source(i), self.name(i), self.shape[1:3], self.shape[3])
+            image[...] = self.decode(i, self.shape[1:3])
         return images
+
+    def decode(self, i, size=None):
+        """One image, uint8 `(H, W, C)`, cropped and resized to `size`, or as it is."""
+        return decode(self.source(i), self.name(i), size, self.shape[3], self.background)
 
 
 class Files(Encoded):
     """Image files, decoded each time."""
 
-    def __init__(self, paths, image_shape):
+    def __init__(self, paths, image_shape, background=WHITE):
         self.paths = list(paths)
-        super().__init__(
-            self.paths.__getitem__, len(self.paths), image_shape, self.paths.__getitem__
-        )
+        path = self.paths.__getitem__
+        super().__init__(path, len(self.paths), image_shape, path, background)
 
     @property
     def identity(self):
@@ -127,7 +132,7 @@ class PairFiles(Files):
         images = np.empty((len(indices), *self.shape[1:]), "uint8")
         half = self.shape[1], self.shape[2] // 2
         for image, i in zip(images, indices, strict=True):
-            pair = decode(self.source(i), self.name(i), channels=self.shape[3])
+            pair = self.decode(i)
             middle = pair.shape[1] // 2
             image[:, : half[1]] = crop_and_resize(pair[:, :middle], half)
             image[:, half[1] :] = crop_and_resize(pair[:, middle:], half)
@@ -188,16 +193,16 @@ class Resized(Storage):
 
 
 class Converted(Storage):
-    """The images of another storage in grey or colour."""
+    """The images of another storage in grey or colour, what is transparent on a background."""
 
-    def __init__(self, storage, channels):
-        self.storage, self.dtype = storage, storage.dtype
+    def __init__(self, storage, channels, background=WHITE):
+        self.storage, self.dtype, self.background = storage, storage.dtype, background
         self.shape = (*storage.shape[:3], channels)
         self.read([0])  # raises where that is not possible
 
     def read(self, indices):
         """Read and convert these images."""
-        return with_channels(self.storage.read(indices), self.shape[-1])
+        return with_channels(self.storage.read(indices), self.shape[-1], self.background)
 
 
 class Half(Storage):

@@ -10,6 +10,7 @@ import urllib.parse
 import numpy as np
 
 from kgen.data.folders import Found
+from kgen.data.layout import chosen, split_of
 from kgen.data.originals import prepared_builder
 from kgen.data.pixels import BrokenImage, chunk_size, decode
 from kgen.data.storage import ArrayFile, in_order, progress, spare_memory
@@ -23,6 +24,7 @@ def from_tfds(name, split, data_dir, options):
     """
     builder = prepared_builder(name, data_dir)
     splits = list(builder.info.splits)
+    split = split if split in splits else split_of(str(split)) or split
     domains = [s[:-1] for s in splits if s.endswith("A") and f"{s[:-1]}B" in splits]
     if domains and (split or "train") in domains:
         both = [f"{split or 'train'}{side}" for side in "AB"]
@@ -31,16 +33,18 @@ def from_tfds(name, split, data_dir, options):
         shares = [options._replace(memory=memory * count / sum(counts)) for count in counts]
         a, b = (_read(builder, name, *one)[0] for one in zip(both, shares, strict=True))
         identity = f"{builder.info.full_name} {split or 'train'}"
-        return Found(a, second=b, aligned=False, domain_names=("A", "B"), identity=identity)
+        found = Found(a, second=b, aligned=False, domain_names=("A", "B"), identity=identity)
+        return found._replace(own=domains)
     if split is None:
-        split = "train" if "train" in splits or not splits else splits[0]
+        split = chosen(None, splits, repr(name)) if splits else "train"
     words = set(re.findall(r"[a-z]\w*", split)) if isinstance(split, str) else set()
     if splits and not words <= {*splits, "all"}:
         raise ValueError(f"{name!r} has the splits {sorted({*splits, *domains})}; got {split!r}.")
     if options.limit and split in splits:
         split += f"[:{min(options.limit, builder.info.splits[split].num_examples)}]"
     identity = f"{builder.info.full_name} {split}"
-    return Found(*_read(builder, name, split, options), identity=identity)
+    found = Found(*_read(builder, name, split, options), identity=identity)
+    return found._replace(own=splits or ["train"])
 
 
 def _read(builder, name, split, options):
@@ -71,7 +75,7 @@ def _read(builder, name, split, options):
 
     def readable(raw):
         try:
-            return decode(raw, f"of {name!r}", options.size, channels)
+            return decode(raw, f"of {name!r}", options.size, channels, options.background)
         except BrokenImage:
             if not options.skip_broken:
                 raise
@@ -109,7 +113,7 @@ def _read(builder, name, split, options):
         images, labels = zip(*batches(), strict=True)
         images = np.concatenate(images)
     else:
-        kind = "-readable" if options.skip_broken else ""
+        kind = f"-{bytes(options.background).hex()}" + "-readable" * options.skip_broken
         images, labels = _in_store(builder, f"{split}{kind}", count, shape, label_key, batches)
     labels = None if label_key is None else np.concatenate(labels).astype("int64")
     return images, labels, names

@@ -166,7 +166,7 @@ def test_pixels_that_do_not_fit_into_memory_are_kept_in_the_store(tmp_path, monk
         np.testing.assert_array_equal(data.fetch(np.arange(8)), whole.fetch(np.arange(8)))
         np.testing.assert_array_equal(data.labels, whole.labels)
         assert data.fingerprint == whole.fingerprint
-    (pixels,) = tmp_path.glob("kgen/shapes/1.0.0/train-6x6x3.npy")
+    (pixels,) = tmp_path.glob("kgen/shapes/1.0.0/train-ffffff-6x6x3.npy")
     assert pixels.stat().st_size == 128 + 8 * 6 * 6 * 3
     other = load("shapes", "train[3:5]", data_dir=tmp_path, memory=100, channels=1)
     assert other.image_shape == (6, 6, 1) and other.num_examples == 2
