@@ -11,7 +11,7 @@ TRAINING, EVALUATION = "training", "evaluation"
 
 
 class _Context(threading.local):
-    phase = EVALUATION
+    phase = None  # outside of any step
     scope = None
     variables = ()
 

@@ -25,6 +25,15 @@ from kgen.engine.optimizers import (
 from kgen.engine.random import SeedGenerator, host_generator
 from kgen.engine.run import Run
 
+KEPT = 32  # compiled functions of `infer`: those that were used last
+# What Keras sets on a model whenever it runs it; no step reads it.
+BOOKKEEPING = {
+    *("history", "stop_training", "stop_evaluating", "stop_predicting", "built", "training"),
+    *("train_function", "test_function", "predict_function", "_eval_epoch_iterator", "_called"),
+    *("_jax_state", "_jax_state_synced", "_initial_epoch", "_losses_override", "_torch_params"),
+    *("_self_setattr_tracking", "_compiled_trainable_state"),
+}
+
 
 class GenerativeModel(backend.Steps, keras.Model):
     """Base of every kgen model: a `keras.Model` whose author writes the algorithm, nothing else.
@@ -32,6 +41,11 @@ class GenerativeModel(backend.Steps, keras.Model):
     A subclass declares its `players` and either an `objective` (one optimizer) or an `update`
     (several); `fit`, logs, checkpoints, mixed precision, XLA and several devices follow, on every
     backend. See `docs/architecture.md`.
+
+    What is compiled holds attributes as they were when it was traced. Setting an attribute of the
+    model drops it, as `compile` does, so that `model.steps = 10` holds from the next step or call
+    on. What is changed *inside* an attribute (an entry of a dictionary, the layers of a network) is
+    the author's to announce, by `compile()` or by setting the attribute again to a new object.
 
     Attributes:
         players: dictionary from optimizer to the names of the networks that it moves.
@@ -111,6 +125,27 @@ class GenerativeModel(backend.Steps, keras.Model):
             name=name,
             aggregation="only_first_replica",
         )
+
+    def __setattr__(self, name, value):
+        layer = isinstance(value, keras.layers.Layer)
+        before = getattr(self, name, ...) if layer else self.__dict__.get(name, ...)
+        if layer and isinstance(before, keras.layers.Layer) and before is not value:
+            # A built model takes no further layers: this one goes where the other was.
+            self._tracker.replace_tracked_value("layers", before, value)
+        super().__setattr__(name, value)
+        if name in BOOKKEEPING or CONTEXT.phase is not None:  # a step sets what it traces
+            return
+        plain = isinstance(value, bool | int | float | str | None)
+        if value is not before and not (plain and _exactly(value) == _exactly(before)):
+            self._drop_compiled()
+
+    def _drop_compiled(self):
+        """Compile anew what runs next: steps, also within `fit`, and methods under `infer`."""
+        self.__dict__.get("_inference", {}).clear()
+        for kind in ("train", "test", "predict"):
+            if getattr(self, f"{kind}_function", None) is not None:
+                backend.synchronize(self)
+                getattr(self, f"make_{kind}_function")(force=True)
 
     # What an author writes.
 
@@ -222,7 +257,8 @@ class GenerativeModel(backend.Steps, keras.Model):
 
         Only its networks move: what `fn` changes in those of the other players is undone
         (`preserving`). Else a discriminator would count generated images twice, in its own step and
-        in the generator's, and real ones would be rare to it in inference.
+        in the generator's, and real ones would be rare to it in inference. A player whose networks
+        are all frozen (`trainable = False` before `compile`) takes no step; its loss is reported.
 
         Args:
             player: a key of `players`.
@@ -245,7 +281,8 @@ class GenerativeModel(backend.Steps, keras.Model):
 
         with self.preserving(*[getattr(self, name) for name in sorted(others)]):
             (_, (loss, has_aux, aux)), gradients = backend.value_and_grad(scaled, variables)
-        backend.apply_gradients(optimizer, gradients, variables)
+        if variables:  # a frozen player takes no step
+            backend.apply_gradients(optimizer, gradients, variables)
         self._note_non_finite(player, loss)
         return (loss, aux) if has_aux else loss
 
@@ -269,35 +306,74 @@ class GenerativeModel(backend.Steps, keras.Model):
         """A number, or the value of a schedule at the current step, in the graph."""
         return schedules.value(value, self.step)
 
-    def infer(self, fn, *arrays, batch_size=None):
+    def infer(self, fn, *arrays, static=None, batch_size=None):
         """Run a method compiled, in padded chunks of one size: a new `n` never retraces.
 
         Args:
-            fn: bound method of this model, `fn(*tensors)`, a tensor or a structure of tensors
-                out; the same method is compiled once.
-            *arrays: NumPy arrays with the same first axis.
+            fn: bound method of this model, `fn(*tensors, **static)`; out comes a tensor or a
+                structure of tensors, with the rows of `arrays`.
+            *arrays: arrays with the same first axis, of which `fn` sees a chunk of rows at a time,
+                and numbers, which it sees whole, as tensors of rank 0: what may change from call to
+                call without compiling anew. 64 bits become 32.
+            static: dictionary of what the compiled function depends on, such as a number of steps
+                that a Python loop takes: hashable values, passed to `fn` by name. Each method is
+                compiled once for each of their values (the last 32 compiled functions are kept).
             batch_size: rows in a chunk; by default as many as suit the images' size.
+
+        What `fn` reads of the model's attributes is compiled into it, as the class describes.
 
         Returns:
             NumPy arrays in the structure that `fn` returns.
+
+        Raises:
+            TypeError: for functions that are no methods of this model, and static values that are
+                not hashable.
+            ValueError: for arrays without rows or of several lengths, and results of others.
         """
         if getattr(fn, "__self__", None) is not self:  # what compiles once must be what it was
             raise TypeError(f"infer runs methods of this {type(self).__name__}; got {fn!r}.")
+        arrays = [_in_32_bits(a) for a in arrays]
+        sizes = {len(a) for a in arrays if a.ndim}
+        if len(sizes) != 1:
+            raise ValueError(
+                "infer takes one array or more, all with as many rows, and numbers; got shapes "
+                f"{[a.shape for a in arrays]}."
+            )
+        (n,) = sizes
+        if not n:
+            raise ValueError(
+                f"There is nothing to compute: got arrays of shapes {[a.shape for a in arrays]}."
+            )
         size = self._chunk_size() if batch_size is None else positive(batch_size, "batch_size")
-        if not len(arrays[0]):
-            raise ValueError(f"There is nothing to compute: got arrays of shape {arrays[0].shape}.")
-        key = fn.__func__
-        if key not in self._inference:
-            self._inference[key] = backend.compiled(fn, self)
-        n, chunks = len(arrays[0]), []
+        run, chunks = self._compiled(fn, static or {}), []
         for start in range(0, n, size):
-            rows = [a[start : start + size] for a in arrays]
-            count = len(rows[0])
-            if count < size:
-                rows = [np.concatenate([r, np.repeat(r[-1:], size - count, axis=0)]) for r in rows]
-            outputs = self._inference[key](*rows)
+            count = min(size, n - start)
+            with running(phase=EVALUATION):
+                outputs = run(*[_rows(a, start, size) if a.ndim else a for a in arrays])
+            for output in tree.flatten(outputs):
+                if output.shape[:1] != (size,):
+                    raise ValueError(
+                        f"{fn.__name__} must return a row for each of the {size} rows that it is "
+                        f"given; got shape {output.shape}."
+                    )
             chunks.append(tree.map_structure(lambda o, c=count: o[:c], outputs))
         return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
+
+    def _compiled(self, fn, static):
+        try:
+            key = fn.__func__, *((name, _exactly(static[name])) for name in sorted(static))
+            run = self._inference.pop(key, None)
+        except TypeError as error:
+            raise TypeError(
+                "static values are what a compiled function is kept by, so they must be hashable: "
+                f"numbers, strings, tuples; got {static}. Arrays go before them."
+            ) from error
+
+        method = (lambda *tensors: fn(*tensors, **static)) if static else fn
+        self._inference[key] = run or backend.compiled(method, self)  # the last is used last
+        for oldest in [*self._inference][:-KEPT]:
+            del self._inference[oldest]
+        return self._inference[key]
 
     def _chunk_size(self):
         pixels = int(np.prod(self.image_shape[:2])) if self.image_shape else 1
@@ -379,6 +455,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         if self.dtype_policy.name == "mixed_float16":
             members = {p: LossScale.around(m) for p, m in members.items()}
         single = len(members) == 1
+        self.train_function = self.test_function = self.predict_function = None
+        self._inference.clear()
         super().compile(
             optimizer=next(iter(members.values())) if single else OptimizerGroup(members),
             run_eagerly=run_eagerly,
@@ -387,12 +465,23 @@ class GenerativeModel(backend.Steps, keras.Model):
             auto_scale_loss=False,
         )
         self._loss_tracker = None  # the means of `logs` are all there is
-        self._inference.clear()
         self.ensure_built()
         for player in self.players:
             self._optimizer_of(player).build(self.variables_of(player))
         self.optimizer.built = True
         self.__dict__["compiled_as"] = self.get_compile_config()
+
+    def _assert_compiled_for_its_networks(self):
+        for player in self.players:
+            optimizer = self._optimizer_of(player)
+            optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+            moved = {id(v) for v in self.variables_of(player)}
+            if moved != {id(v) for v in optimizer._trainable_variables}:
+                raise ValueError(
+                    f"The player {player!r} has other trainable weights than when compile() was "
+                    "called: a network was frozen, unfrozen or replaced since. This takes effect "
+                    "when you call compile() again."
+                )
 
     def _members(self, optimizer):
         defaults = self.default_optimizers()
@@ -534,7 +623,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         inputs = keras.utils.unpack_x_y_sample_weight(data)[0]
         if self.input_signature()[0] == self.image_shape:
             inputs = to_model_range(with_channel(inputs, self.image_shape))
-        return super().predict_step(*state, (inputs,))
+        with running(phase=EVALUATION):
+            return super().predict_step(*state, (inputs,))
 
     def _running_means(self, results, batch):
         count = ops.shape(tree.flatten(batch)[0])[0]
@@ -602,6 +692,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         if class_weight is not None or sample_weight is not None:
             raise ValueError("A generative model weighs its images equally: no weights in fit.")
         self._assert_compile_called("fit")
+        self._assert_compiled_for_its_networks()
         if validation_split and validation_data is None:
             (x, y), validation_data = feed.split(x, y, validation_split)
         source = feed.training_source(self, x, y, batch_size, shuffle, steps_per_epoch)
@@ -765,6 +856,29 @@ class GenerativeModel(backend.Steps, keras.Model):
         backend.synchronize(self)
         with _beside(path) as temporary:
             super().save(temporary, **kwargs)
+
+
+def _exactly(value):
+    """A key that tells apart what `==` does not: 1, 1.0 and True; 0.0 and -0.0."""
+    if isinstance(value, tuple):
+        return tuple(map(_exactly, value))
+    if isinstance(value, float | np.floating):
+        return type(value), float(value).hex()
+    return type(value), value
+
+
+def _in_32_bits(array):
+    array = feed.to_numpy(array)
+    narrow = {"float64": "float32", "int64": "int32"}
+    return array.astype(narrow.get(array.dtype.name, array.dtype), copy=False)
+
+
+def _rows(array, start, size):
+    """The rows from `start` on, as many as `size`: the last one again where there are fewer."""
+    rows = array[start : start + size]
+    if missing := size - len(rows):
+        rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+    return rows
 
 
 def _by_name(result):

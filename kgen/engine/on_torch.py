@@ -31,7 +31,11 @@ def value_and_grad(fn, variables):
     """
     with torch.enable_grad():
         loss, aux = fn()
-        gradients = torch.autograd.grad(loss, [v.value for v in variables], allow_unused=True)
+        values = [v.value for v in variables]
+        if values and loss.requires_grad:
+            gradients = torch.autograd.grad(loss, values, allow_unused=True)
+        else:
+            gradients = [None] * len(values)
     detach = lambda t: t.detach() if torch.is_tensor(t) else t  # noqa: E731
     return (loss.detach(), tree.map_structure(detach, aux)), list(gradients)
 

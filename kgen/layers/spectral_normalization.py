@@ -85,7 +85,8 @@ class SpectralNormalization(layers.Wrapper):
         """See the class."""
         attribute = self._attribute()
         variable = getattr(self.layer, attribute)
-        kernel = self._normalized(ops.cast(variable, self.variable_dtype), training)
+        moving = training and self.trainable  # as Keras's BatchNormalization: frozen is frozen
+        kernel = self._normalized(ops.cast(variable, self.variable_dtype), moving)
         with _in_place_of(self.layer, attribute, ops.cast(kernel, self.layer.compute_dtype)):
             return self.layer(inputs)
 

@@ -208,6 +208,13 @@ class GAN(LatentModel):
         self.generator_average = MovingAverage(self.generator, average_decay)
         self.ensure_built()
 
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name in self.network_names and hasattr(self, "generator_average"):  # another network
+            self.check_networks()
+            if name == "generator":
+                self.generator_average = MovingAverage(value, self.generator_average.decay)
+
     def make_generator(self, dtype, **options):
         """The default generator, with further options of the network's function."""
         make, _, _ = ADVERSARIAL_NETWORKS[self.network]

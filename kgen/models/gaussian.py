@@ -238,7 +238,6 @@ class Gaussian(EncodingModel):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(np.asarray(value, variable.dtype))
         self.__dict__["_exact"] = p
-        self._inference.clear()
         # Closed form: the sample covariance has the variances p.eigenvalues along the axes.
         variances, noise = self._variances()
         rest = len(p.mean) - len(p.axes)

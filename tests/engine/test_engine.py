@@ -419,6 +419,180 @@ def test_infer_runs_methods_only():
             model.infer(fn, np.ones((2, 1), "float32"))
 
 
+def test_a_frozen_player_takes_no_step_and_reports_its_loss():
+    x = np.arange(1, 13, dtype="float32")[:, None]
+
+    def fitted(model, *frozen):
+        for network in (model.a, model.b):
+            network.trainable = network not in frozen
+        model.compile({p: keras.optimizers.SGD(0.25) for p in model.players})
+        return model.fit(x, batch_size=12, verbose=0).history
+
+    model = Means(k=1, a=one_weight(1.0))
+    history = fitted(model, model.a)
+    assert weight(model.a) == 1.0 and int(model.optimizer["first"].iterations) == 0
+    assert weight(model.b) == pytest.approx(0.5 * x.mean())
+    assert history["first_loss"] == pytest.approx([(x.mean() - 1) ** 2])
+    history = fitted(model, model.a, model.b)
+    assert (weight(model.a), weight(model.b)) == (1.0, pytest.approx(0.5 * x.mean()))
+    model.b.trainable = True
+    with pytest.raises(ValueError, match=r"'second' has other trainable weights.*compile"):
+        model.fit(x, batch_size=12, verbose=0)
+    fitted(model)
+    assert weight(model.a) == pytest.approx(1 + 0.5 * (x.mean() - 1))
+    model.b.trainable = False  # after a fit
+    with pytest.raises(ValueError, match="frozen, unfrozen or replaced"):
+        model.fit(x, batch_size=12, verbose=0)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_model_that_is_frozen_stays_as_it_is(policy, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (16, 8, 8), "uint8")
+    model = kgen.VAE((8, 8), network="dense", dtype=policy)
+    model.trainable = False
+    model.compile(keras.optimizers.Adam(use_ema=True))
+    before = [
+        ops.convert_to_numpy(w) for n in model.network_names for w in getattr(model, n).weights
+    ]
+    history = model.fit(x, batch_size=8, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    after = [w for n in model.network_names for w in getattr(model, n).weights]
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
+    model.save(tmp_path / "frozen.keras")
+    assert not keras.saving.load_model(tmp_path / "frozen.keras").trainable_weights
+
+
+class Counted(MeanOf):
+    """Reads attributes in its objective and in methods, and counts how often it is traced."""
+
+    traces = inferred = 0
+
+    def objective(self, batch, training):
+        type(self).traces += 1
+        return self.factor * super().objective(batch, training)
+
+    def call(self, inputs, training=False):
+        return self.factor * self.network(inputs, training=training)
+
+    def multiplied(self, x):
+        type(self).inferred += 1
+        return self.factor * self.network(x, training=False)
+
+    def repeated(self, x, weight, steps=1, name=""):
+        type(self).inferred += 1
+        for _ in range(steps):
+            x = 2 * x
+        return {"out": ops.multiply(weight, x), "index": ops.cast(x, "int32")}
+
+
+def counted(initial=1.0):
+    Counted.traces = Counted.inferred = 0
+    model = Counted(network=one_weight(initial))
+    model.factor = 3.0
+    model.compile("sgd")
+    return model
+
+
+def test_setting_an_attribute_drops_what_was_compiled():
+    model, x = counted(), np.ones((8, 1), "float32")
+
+    def values():
+        return (
+            model.fit(x, batch_size=4, verbose=0).history["loss"][0],
+            model.evaluate(x, batch_size=4, verbose=0)["loss"],
+            float(model.predict(x, verbose=0)[0, 0]),
+            float(model.infer(model.multiplied, x)[0, 0]),
+        )
+
+    assert values() == (3.0,) * 4
+    model.factor = 10.0
+    assert values() == (10.0,) * 4
+    model.network = one_weight(2.0)
+    assert float(model.infer(model.multiplied, x)[0, 0]) == 20.0
+    assert float(model.predict(x, verbose=0)[0, 0]) == 20.0
+
+
+def test_an_attribute_that_a_callback_sets_holds_from_the_next_step_on():
+    model, x = counted(), np.ones((8, 1), "float32")
+
+    class Sets(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.factor = self.model.factor + 1.0
+
+        def on_epoch_end(self, epoch, logs=None):
+            assert float(self.model.infer(self.model.multiplied, x)[0, 0]) == self.model.factor
+
+    history = model.fit(x, batch_size=4, epochs=2, verbose=0, callbacks=[Sets()]).history
+    assert history["loss"] == pytest.approx([3.5, 5.5])
+    assert int(model.step) == 4
+
+
+def test_what_keras_sets_by_itself_compiles_nothing_anew():
+    model, x = counted(), np.ones((8, 1), "float32")
+
+    def everything():
+        stop = keras.callbacks.EarlyStopping("loss", patience=1)
+        model.fit(x, batch_size=4, epochs=3, verbose=0, validation_data=x, callbacks=[stop])
+        model.evaluate(x, batch_size=4, verbose=0)
+        model.predict(x, batch_size=4, verbose=0)
+        model(x)
+        model.infer(model.multiplied, x)
+
+    everything()
+    kept = model.train_function, model.test_function, model.predict_function
+    traces, inferred = Counted.traces, Counted.inferred
+    model.factor = 3.0  # the value that it has
+    everything()
+    assert kept == (model.train_function, model.test_function, model.predict_function)
+    if keras.backend.backend() != "torch":  # whose steps are eager
+        assert (Counted.traces, Counted.inferred) == (traces, inferred)
+
+
+def test_infer_keeps_what_it_compiled_by_static_values():
+    model, x = counted(), np.arange(1, 6, dtype="float32")[:, None]
+
+    def run(weight=1.0, **static):
+        out = model.infer(model.repeated, x, weight, static=static, batch_size=2)
+        assert out["index"].dtype == np.int32
+        return (out["out"] / x).ravel()
+
+    eager = keras.backend.backend() == "torch"
+    for steps, times in ((3, 8), (10, 1024), (3, 8), (np.int64(3), 8), (1.0, None)):
+        if times is None:
+            with pytest.raises(TypeError):
+                run(steps=steps)  # range takes no float: 1.0 is not 1
+        else:
+            np.testing.assert_array_equal(run(steps=steps), times)
+    if not eager:
+        assert Counted.inferred == 4
+    for weight in (0.5, 2, np.float64(4.0)):  # two dtypes
+        np.testing.assert_array_equal(run(weight, steps=3), weight * 8)
+    if not eager:
+        assert Counted.inferred == 5
+    for i in range(40):
+        run(name=str(i))
+    assert len(model._inference) == 32
+    with pytest.raises(TypeError, match="hashable"):
+        run(steps=[3])
+    with pytest.raises(ValueError, match="as many rows"):
+        model.infer(model.repeated, x, x[:2])
+    with pytest.raises(ValueError, match="as many rows"):
+        model.infer(model.repeated, 1.0, 2.0)
+    with pytest.raises(ValueError, match="nothing to compute"):
+        model.infer(model.repeated, x[:0], 1.0)
+
+
+def test_infer_says_that_a_method_returns_no_rows():
+    class Author(MeanOf):
+        def mean(self, x):
+            return ops.mean(x)
+
+    model = Author(network=one_weight())
+    with pytest.raises(ValueError, match=r"mean must return a row for each .* got shape \(\)"):
+        model.infer(model.mean, np.ones((4, 1)))
+
+
 def test_weights_are_float32():
     for policy in ("float16", "bfloat16"):
         with pytest.raises(ValueError, match="mixed_float16"):

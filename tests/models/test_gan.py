@@ -407,6 +407,38 @@ def test_generated_images_are_of_the_average():
         model.generate(3, labels=1)
 
 
+@pytest.mark.parametrize("normalization", ["batch", "spectral"])
+def test_a_frozen_discriminator_is_not_moved(normalization):
+    gan = small("dcgan", normalization=normalization)
+    gan.discriminator.trainable = False
+    gan.compile()
+    before = values(gan.discriminator.weights), values(gan.generator.trainable_weights)
+    gan.fit(images(8), batch_size=4, verbose=0)
+    for old, new in zip(before[0], values(gan.discriminator.weights), strict=True):
+        np.testing.assert_array_equal(old, new)
+    moved = zip(before[1], values(gan.generator.trainable_weights), strict=True)
+    assert any((old != new).any() for old, new in moved)
+
+
+def test_a_network_that_is_set_takes_the_others_place():
+    gan, z = quiet(average_decay=0.5), numbers(4)
+    sgd(gan)
+    gan.fit(numbers(8), batch_size=4, verbose=0)
+    gan.decode(z), gan.scores(z)
+    count = len(gan.weights)
+    gan.generator, gan.discriminator = line(2.0, 0.5), line(3.0)
+    assert len(gan.weights) == count
+    np.testing.assert_allclose(gan.decode(z), 2 * z + 0.5, rtol=1e-6)
+    np.testing.assert_allclose(gan.scores(z), 3 * z[:, 0], rtol=1e-6)
+    with pytest.raises(ValueError, match="call compile"):
+        gan.fit(numbers(8), batch_size=4, verbose=0)
+    sgd(gan)
+    gan.fit(numbers(8), batch_size=4, verbose=0)
+    assert weights(gan.generator)[0] != 2.0 != weights(gan.generator_average.model)[0]
+    with pytest.raises(ValueError, match="scores"):
+        gan.discriminator = keras.Sequential([keras.Input((1,)), layers.Dense(2)])
+
+
 def test_an_average_of_decay_zero_is_the_generator():
     model = small(average_decay=0)
     model.compile()
