@@ -2,6 +2,8 @@
 
 import math
 import numbers
+import os
+import stat
 
 import numpy as np
 from keras import ops
@@ -39,6 +41,18 @@ def below(value, end, name):
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < end:
         raise ValueError(f"{name} must lie in [0, {end}); got {value!r}.")
     return float(value)
+
+
+def check_regular(path):
+    """Refuse what is no regular file before it is opened: a pipe would wait for good.
+
+    Raises:
+        OSError: for a pipe, a socket, a device or a folder, or if there is nothing.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        raise OSError(f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a regular file")
 
 
 def integer_labels(labels, classes, least=0):

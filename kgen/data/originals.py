@@ -87,9 +87,9 @@ def _builder(name, data_dir):
             + f". (TensorFlow Datasets says: {str(error).splitlines()[0]})"
         ) from error
     if builder.name == "lsun" and not _is_prepared(builder):
-        from kgen.data.lsun import read_with_lmdb
+        from kgen.data.lsun import read_without_tensorflow_io
 
-        read_with_lmdb(builder)
+        read_without_tensorflow_io(builder)
     return builder
 
 

@@ -57,12 +57,83 @@ def test_threads_read_at_once(tmp_path):
             assert hashlib.sha1(content).hexdigest() == images.key(i)
 
 
-def test_without_lmdb(tmp_path, monkeypatch):
+def test_lmdb_is_not_needed(tmp_path, monkeypatch):
     folder = write(tmp_path / "a", PIXELS)
     monkeypatch.setitem(sys.modules, "lmdb", None)
-    for ask in (lambda: lsun.Images(folder), lambda: prepare("lsun/cat", folder, tmp_path / "s")):
-        with pytest.raises(ImportError, match="pip install lmdb"):
-            ask()
+    assert len(lsun.Images(folder)) == 7
+
+
+def written(folder, values, deleted=()):
+    """An LMDB of these values by key, written in several transactions."""
+    keys = sorted(values)
+    with lmdb.open(str(folder), map_size=2**24) as database:
+        for part in range(3):
+            with database.begin(write=True) as writing:
+                for key in keys[part::3]:
+                    writing.put(key, values[key])
+        with database.begin(write=True) as writing:
+            for key in deleted:
+                writing.delete(key)
+    return folder
+
+
+def test_values_of_all_sizes(tmp_path):
+    """Within a page and on pages of their own, below several branches, some deleted."""
+    random = np.random.default_rng(0)
+    values = {random.bytes(20): random.bytes(random.choice([0, 3, 2000, 9000])) for _ in range(300)}
+    deleted = sorted(values)[::7]
+    images = lsun.Images(written(tmp_path, values, deleted))
+    expected = sorted(values.keys() - set(deleted))
+    assert images._keys == expected
+    assert [images.read(i) for i in range(len(images))] == [values[key] for key in expected]
+    assert [images.entry(i)[1] for i in range(9)] == [len(values[key]) for key in expected[:9]]
+
+
+def test_wherever_it_is_cut_off_it_says_so(tmp_path):
+    random = np.random.default_rng(0)
+    values = {random.bytes(20): random.bytes(random.choice([3, 1000, 6000])) for _ in range(60)}
+    whole = (written(tmp_path / "a", values) / "data.mdb").read_bytes()
+    (tmp_path / "b").mkdir()
+    pages = [page * 4096 + more for page in range(len(whole) // 4096) for more in (-1, 0, 1, 2000)]
+    for length in [0, 1, 20, 152, *pages[1:]]:
+        (tmp_path / "b/data.mdb").write_bytes(whole[:length])
+        try:
+            images = lsun.Images(tmp_path / "b")
+        except ValueError as error:
+            assert f"{tmp_path / 'b'} cannot be read as an LMDB: it" in str(error)
+        else:  # what is gone was free
+            assert {key: images.read(i) for i, key in enumerate(images._keys)} == values
+
+
+def test_damage_is_an_error_or_in_one_image(tmp_path):
+    random = np.random.default_rng(0)
+    values = {random.bytes(20): random.bytes(random.choice([3, 1000, 6000])) for _ in range(60)}
+    file = written(tmp_path, values) / "data.mdb"
+    whole, errors = file.read_bytes(), 0
+    for _ in range(300):
+        damaged = np.frombuffer(whole, "uint8").copy()
+        pages = random.integers(2, len(whole) // 4096, 9)  # not those that say where the tree is
+        damaged[pages * 4096 + random.integers(0, 200, 9)] = 77
+        file.write_bytes(damaged.tobytes())
+        try:
+            images = lsun.Images(tmp_path)
+            assert len(images) == 60 and all(len(images.read(i)) <= len(whole) for i in range(60))
+        except ValueError as error:
+            errors += "cannot be read as an LMDB" in str(error)
+    assert errors > 50
+
+
+def test_other_databases_are_refused(tmp_path):
+    with lmdb.open(str(tmp_path / "a"), max_dbs=1) as database:
+        inner = database.open_db(b"inner")
+        with database.begin(write=True, db=inner) as writing:
+            writing.put(b"a", b"b")
+    with pytest.raises(ValueError, match="other databases, such as b'inner'"):
+        lsun.Images(tmp_path / "a")
+    with lmdb.open(str(tmp_path / "empty")):
+        pass
+    with pytest.raises(ValueError, match="empty: there is nothing to load"):
+        load(tmp_path / "empty", image_size=8)
 
 
 def test_an_attempt_leaves_nothing_in_the_store(tmp_path, monkeypatch):
