@@ -1,7 +1,6 @@
 """`ImageDataset`: images in batches, in an order that is a pure function of seed and epoch."""
 
 import copy
-import hashlib
 import math
 import os
 
@@ -13,7 +12,7 @@ from kgen.data.augmentation import augment, chances, check_augmentation
 from kgen.data.pixels import resize
 from kgen.data.ranges import check_images, to_model_range, to_uint8, with_channel
 from kgen.data.read_ahead import ReadAhead
-from kgen.data.storage import WORKERS, Resized, Storage
+from kgen.data.storage import WORKERS, Resized, Storage, digest, digest_of
 
 AHEAD = 2**28  # bytes of batches that are read before they are asked for, at most
 
@@ -40,9 +39,8 @@ class ImageDataset(keras.utils.PyDataset):
             seed and epoch alone: `"flip"` (True: half of them mirrored, left to right), `"crop"`
             (the smallest share of the sides that stays; resized to the same size) and `"shift"`
             (pixels at most, the border repeats). `evaluate` and `images` do without.
-        identity: what stands for the images in `fingerprint`, where they come from files: a string
-            that differs where they differ, or a function that returns it. By default it is they
-            themselves.
+        origin: None, or the `Storage` that images in memory were read from. Its identity stands for
+            them in `fingerprint`, which then does not depend on how much memory there was.
 
     Raises:
         TypeError, ValueError: if the images are not as above (the message says what to do), if
@@ -69,7 +67,7 @@ class ImageDataset(keras.utils.PyDataset):
         name="arrays",
         check_range=True,
         augment=None,
-        identity=None,
+        origin=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -87,7 +85,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.class_names = None if class_names is None else list(class_names)
         self.name, self.check_range = name, check_range
         self.augment = check_augmentation(augment, self.image_shape)
-        self._identity = identity
+        self._origin = origin
         self._forget()
         self.steps_per_epoch = None
         self.set_position(0)
@@ -128,23 +126,30 @@ class ImageDataset(keras.utils.PyDataset):
 
     @property
     def fingerprint(self):
-        """Hexadecimal digest of content, labels and order: equal only for equal training data."""
+        """Hexadecimal digest of content, labels and order: equal only for equal training data.
+
+        Arrays, in memory and in `.npy` files, are digested pixel by pixel, image files and LMDBs as
+        they are encoded; wherever they lie and whatever they are called, so a copy is the same. Of
+        more than 2 GiB on disk, every n-th image is digested, so that 2 GiB are read, and the names
+        within the folder, sizes and times of all files: then a copy is the same if it keeps the
+        times, as `cp -p` does. Read when asked for, which with many files takes seconds.
+
+        Raises:
+            OSError: if files are gone since.
+        """
         if self._fingerprint is None:
-            digest = hashlib.blake2b(digest_size=16)
-            identity = self.identity
-            for array in (self._images, self._labels):
+            known = [repr(self._settings)]
+            for array, origin in self._contents:
                 if array is not None:
-                    digest.update(f"{array.dtype}{array.shape}".encode())
-                    named = identity is not None and array.ndim == 4
-                    digest.update(repr(identity).encode() if named else _bytes(array))
-            digest.update(repr(self._settings).encode())
-            self._fingerprint = digest.hexdigest()
+                    content = array if origin is None else origin
+                    known += [f"{array.dtype}{array.shape}", _identity(content, self.name)]
+            self._fingerprint = digest("\n".join(known).encode())
         return self._fingerprint
 
     @property
-    def identity(self):
-        """What stands for the images in `fingerprint`, or None."""
-        return self._identity() if callable(self._identity) else self._identity
+    def _contents(self):
+        """Images and labels, each with the storage they come from, or None."""
+        return (self._images, self._origin), (self._labels, None)
 
     def images(self, n=None):
         """The first `n` images (all by default) in stored order, float32 in [-1, 1]."""
@@ -154,11 +159,11 @@ class ImageDataset(keras.utils.PyDataset):
         """The same dataset with its first `n` examples only."""
         n = self._at_most(positive(n, "n"))
         labels = None if self._labels is None else first(self._labels, n)
-        return self._with_arrays(first(self._images, n), labels)
+        return self._with(lambda images: first(images, n), labels)
 
     def without_labels(self):
         """The same images in the same order, without labels."""
-        return self if self._labels is None else self._with_arrays(self._images, None)
+        return self if self._labels is None else self._with(lambda images: images, None)
 
     def at_resolution(self, size):
         """The same dataset resized to `size` (an integer for squares, or `(height, width)`).
@@ -176,7 +181,7 @@ class ImageDataset(keras.utils.PyDataset):
             )
         if size == self.image_shape[:2]:
             return self
-        return self._with_arrays(resized(self._images, size, crop), self._labels)
+        return self._with(lambda images: resized(images, size, crop), self._labels)
 
     def with_options(self, **options):
         """A view of the same images with another batch_size, shuffle, seed, drop_last or augment.
@@ -285,7 +290,8 @@ class ImageDataset(keras.utils.PyDataset):
     @property
     def _settings(self):
         """What decides, beside the images, on what an epoch consists of."""
-        return self.shuffle, self.seed, self.augment
+        drawn = self.shuffle or self.augment
+        return self.shuffle, self.seed if drawn else None, self.augment
 
     def _numbered(self, batch):
         """The batch of this number, counted from the first epoch on."""
@@ -296,9 +302,11 @@ class ImageDataset(keras.utils.PyDataset):
             return images
         return augment(images, self.chances(epoch)[chosen], **self.augment)
 
-    def _with_arrays(self, images, labels):
+    def _with(self, change, labels):
+        """The same dataset with changed images, and these labels."""
         other = copy.copy(self)
-        other._images, other._labels = images, labels
+        other._images, other._labels = change(self._images), labels
+        other._origin = None if self._origin is None else change(self._origin)
         other._forget()
         other.set_position(0)
         return other
@@ -350,11 +358,13 @@ def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):
     return ImageDataset(x, y, check_range=check_range, **options)
 
 
-def _bytes(array, limit=2**28):
-    """All of an array up to 256 MiB, evenly spaced examples of a larger one."""
-    if isinstance(array, Storage):
-        return array.identity.encode()
-    if array.dtype == object:
-        return repr(array.tolist()).encode()
-    some = array[:: max(1, -(-array.nbytes // limit))]
-    return memoryview(np.ascontiguousarray(some).view(np.uint8)).cast("B")
+def _identity(content, name):
+    if not isinstance(content, Storage):
+        return digest_of(content)
+    try:
+        return content.identity
+    except OSError as error:
+        raise OSError(
+            f"What identifies {name!r} is the content of its files, one of which is gone or cannot "
+            f"be read: {error}. Keep the files where they were when they were loaded."
+        ) from error

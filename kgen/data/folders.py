@@ -1,7 +1,6 @@
 """Images in folders and files of one's own: where they are, and what belongs together."""
 
 import collections
-import functools
 import gzip
 import math
 import pathlib
@@ -54,8 +53,7 @@ class Found(NamedTuple):
     second: Any = None
     aligned: bool = True
     domain_names: tuple = ("a", "b")
-    # What stands for the images, where reading them takes long: a string, or a function of it.
-    identity: Any = None
+    origins: tuple = (None, None)  # the storages of both domains, where arrays were read from some
     own: Any = ()  # names of the splits that the source has of its own
 
 
@@ -253,7 +251,7 @@ def _from_classes(folders, names, split, options, left_out):
             "Replace them or delete the folder."
         )
     whole = into_memory(images, options.memory)
-    return Found(whole, labels[kept], names, identity=images.identity)
+    return Found(whole, labels[kept], names, origins=(images, None))
 
 
 def _from_images(folders, split, kind, options, left_out):
@@ -270,16 +268,18 @@ def _from_images(folders, split, kind, options, left_out):
     if kind == "pairs":
         return _from_pairs(files, options)
     images, _ = _files(files, options)
-    return Found(into_memory(images, options.memory), identity=images.identity)
+    return Found(into_memory(images, options.memory), origins=(images, None))
 
 
 def _from_pairs(files, options):
     images, _ = _files(files, options, pairs=True)
     whole = into_memory(images, options.memory)
-    a, b = (Half(whole, side) for side in ("left", "right"))
+    names = ("left", "right")
+    a, b = (Half(whole, side) for side in names)
     if isinstance(whole, np.ndarray):
         a, b = a.of(whole), b.of(whole)
-    return Found(a, second=b, domain_names=("left", "right"), identity=images.identity)
+    origins = tuple(Half(images, side) for side in names)
+    return Found(a, second=b, domain_names=names, origins=origins)
 
 
 def _from_domains(folder, split, options, left_out):
@@ -304,8 +304,7 @@ def _from_domains(folder, split, options, left_out):
         parts.append(_files(_part(files, split, folder), options)[0])
     a, b = both_into_memory(parts, options.memory)
     names = tuple(side[0] if len(side) == 1 else side[0][-1:] for side in sides)
-    identity = "".join(part.identity for part in parts)
-    found = Found(a, second=b, aligned=False, domain_names=names, identity=identity)
+    found = Found(a, second=b, aligned=False, domain_names=names, origins=tuple(parts))
     return found._replace(own=list(own))
 
 
@@ -319,8 +318,11 @@ def _from_lmdb(folder, split, options):
     chosen = _part(np.arange(len(images)), split, folder)[: options.limit]
     if options.skip_broken:
         chosen = chosen[_readable(chosen, True, images.read, images.name)[0]]
-    storage = Encoded(images.read, len(images), shape, images.name, options.background).at(chosen)
-    return Found(into_memory(storage, options.memory), identity=storage.identity)
+    encoded = Encoded(
+        images.read, len(images), shape, images.name, images.entry, options.background
+    )
+    storage = encoded.at(chosen)
+    return Found(into_memory(storage, options.memory), origins=(storage, None))
 
 
 # Splits of what has none
@@ -376,15 +378,10 @@ def _from_file(path, split, options):
             raise ValueError(f"{path} cannot be read as an array: {error}") from error
         memory = spare_memory() if options.memory is None else options.memory
         images = stored if stored.nbytes > memory else stored[:]
-        identity = functools.partial(_content, stored, split)
-        return Found(_part(images, split, path), identity=identity)
+        return Found(_part(images, split, path), origins=(_part(stored, split, path), None))
     if path.suffix.lower() in suffixes():
         raise ValueError(f"{path} is one image; a dataset is a folder of images.")
     raise ValueError(f"Expected a folder, an .npy, .npz or IDX file; got {path}.")
-
-
-def _content(stored, split):
-    return f"{stored.identity} {split}"
 
 
 def _from_npz(path, split):

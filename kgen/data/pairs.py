@@ -22,6 +22,7 @@ class ImagePairs(ImageDataset):
             aligned. They may differ in channels.
         aligned: whether image i of `a` belongs to image i of `b`.
         domain_names: names of the two.
+        origins: of each domain the `Storage` that it was read from, or None (see `ImageDataset`).
         **options: `batch_size`, `shuffle`, `seed`, `drop_last`, `name`, `augment`, `check_range`,
             as in `ImageDataset`.
 
@@ -29,7 +30,9 @@ class ImagePairs(ImageDataset):
         ValueError: for aligned domains of different numbers or sizes.
     """
 
-    def __init__(self, a, b, *, aligned=True, domain_names=("a", "b"), **options):
+    def __init__(
+        self, a, b, *, aligned=True, domain_names=("a", "b"), origins=(None, None), **options
+    ):
         a, b = (checked(images, options.get("check_range", True)) for images in (a, b))
         if aligned and (len(a), *a.shape[1:3]) != (len(b), *b.shape[1:3]):
             raise ValueError(
@@ -38,8 +41,8 @@ class ImagePairs(ImageDataset):
                 "together, pass aligned=False."
             )
         self.aligned, self.domain_names = bool(aligned), tuple(domain_names)
-        super().__init__(a, **options)
-        self._labels = b
+        super().__init__(a, origin=origins[0], **options)
+        self._labels, self._second_origin = b, origins[1]
         self._forget()
 
     @property
@@ -86,29 +89,27 @@ class ImagePairs(ImageDataset):
         """One domain by itself, 0 or 1, as an `ImageDataset`."""
         names = ("batch_size", "shuffle", "seed", "drop_last", "augment", "check_range")
         options = {name: getattr(self, name) for name in names}
-        if (identity := self.identity) is not None:
-            options["identity"] = f"{self.domain_names[which]} of {identity}"
         name = f"{self.name} {self.domain_names[which]}"
-        alone = ImageDataset(self.domains[which], name=name, **options)
+        images, origin = self._contents[which]
+        alone = ImageDataset(images, origin=origin, name=name, **options)
         return alone.with_options(steps_per_epoch=self.steps_per_epoch)
 
     def swapped(self):
         """The same pairs the other way round."""
         other = copy.copy(self)
         other._images, other._labels = self._labels, self._images
+        other._origin, other._second_origin = self._second_origin, self._origin
         other.domain_names = self.domain_names[::-1]
         other._forget()
         other.set_position(self._epoch, self._first_batch)
         return other
 
     def _at_size(self, size, crop=False):
-        a, b = (x if x.shape[1:3] == size else resized(x, size, crop) for x in self.domains)
-        return self._with_arrays(a, b)
+        return self._with_both(lambda x: x if x.shape[1:3] == size else resized(x, size, crop))
 
     def take(self, n):
         """The same pairs, with at most the first `n` images of each domain."""
-        a, b = (first(images, min(n, len(images))) for images in self.domains)
-        return self._with_arrays(a, b)
+        return self._with_both(lambda images: first(images, min(n, len(images))))
 
     def batch(self, epoch, batch):
         """Batch number `batch` of pass `epoch` over the data: `(a, b)`."""
@@ -131,7 +132,18 @@ class ImagePairs(ImageDataset):
 
     @property
     def _settings(self):
-        return *super()._settings, self.aligned, self.domain_names
+        return *super()._settings, self.aligned
+
+    @property
+    def _contents(self):
+        return (self._images, self._origin), (self._labels, self._second_origin)
+
+    def _with_both(self, change):
+        """The same pairs, both domains changed."""
+        other = self._with(change, change(self._labels))
+        if self._second_origin is not None:
+            other._second_origin = change(self._second_origin)
+        return other
 
     def _with_chances(self, images, epoch, chosen, side):
         if not self.augment:

@@ -1,6 +1,5 @@
 """`load`: images by name."""
 
-import functools
 import numbers
 import os
 import pathlib
@@ -102,9 +101,11 @@ def load(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
         )
     if channels is not None:
-        found = found._replace(images=_converted(found.images, channels, background))
-        if found.second is not None:
-            found = found._replace(second=_converted(found.second, channels, background))
+        found = found._replace(
+            images=_converted(found.images, channels, background),
+            second=_converted(found.second, channels, background),
+            origins=tuple(_converted(origin, channels, background) for origin in found.origins),
+        )
     training = split is None or str(split).lower().startswith("train")
     settings = dict(
         batch_size=batch_size,
@@ -112,16 +113,13 @@ def load(
         seed=seed,
         name=str(name),
     )
-    if found.identity is not None:  # with what decides on the pixels that are read
-        decides = channels, size, background
-        settings["identity"] = functools.partial(_identity, found.identity, decides)
     if found.second is not None:
         pair = {"aligned": found.aligned, "domain_names": found.domain_names}
+        pair["origins"] = found.origins
         dataset = ImagePairs(found.images, found.second, **pair, **settings)
     else:
-        dataset = ImageDataset(
-            found.images, found.labels, class_names=found.class_names, **settings
-        )
+        settings |= {"class_names": found.class_names, "origin": found.origins[0]}
+        dataset = ImageDataset(found.images, found.labels, **settings)
     if num_examples is not None:
         dataset = dataset.take(num_examples)
     if split is None and not found.own:
@@ -136,16 +134,14 @@ def load(
 
 
 def _converted(images, channels, background):
-    """Images of an array or a storage in as many channels."""
+    """Images of an array or a storage in as many channels; None stays."""
+    if images is None:
+        return None
     if images.ndim < 3:
         raise ValueError(f"channels={channels} cannot be had from images of {images.shape}.")
     if isinstance(images, Storage):
         return images if images.shape[-1] == channels else Converted(images, channels, background)
     return with_channels(images, channels, background)
-
-
-def _identity(found, decides):
-    return repr((found() if callable(found) else found, *decides))
 
 
 def _find(name, split, size, data_dir, num_examples, kind, options):

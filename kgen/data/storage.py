@@ -29,6 +29,37 @@ from kgen.data.pixels import (
 from kgen.data.ranges import to_uint8
 
 WORKERS = min(8, os.cpu_count() or 1)
+WHOLE = 2**31  # bytes that identities read whole; of more, they read a share of this size
+PART = 2**24  # bytes that are digested at once
+
+
+def digest(content):
+    """Hexadecimal digest of bytes."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def digest_of(array):
+    """Digest of a whole array."""
+    return digest_of_rows(array.__getitem__, len(array), array.dtype, array.shape[1:])
+
+
+def digest_of_rows(rows, count, dtype, shape):
+    """Digest of an array that is read a part at a time, on a few threads.
+
+    Args:
+        rows: function of a slice that returns these rows.
+        count, dtype, shape: their number, and what one of them is.
+    """
+    size = max(1, PART // max(1, math.prod(shape) * dtype.itemsize))
+    parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    found = for_all(lambda part: digest(_bytes(rows(part))), parts, "Comparing data")
+    return digest("".join([f"{count} of {dtype}{tuple(shape)}", *found]).encode())
+
+
+def _bytes(array):
+    if array.dtype == object:
+        return repr(array.tolist()).encode()
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 class Storage:
@@ -58,8 +89,19 @@ class Storage:
 
     @property
     def identity(self):
-        """A digest that differs where the images differ: here, of some of them."""
-        return _digest(self[:: max(1, len(self) // 100)].tobytes())
+        """What differs where the images, or their order, differ: `identity_of` all of them."""
+        return self.identity_of(np.arange(len(self)))
+
+    def identity_of(self, indices):
+        """What differs where these images, or their order, differ: here, a digest of their pixels.
+
+        Of every n-th image where all of them are more than 2 GiB, so that 2 GiB are read.
+        """
+        step = max(1, -(-self.nbytes * len(indices) // max(1, len(self)) // WHOLE))
+        some = indices[::step]
+        return digest_of_rows(
+            lambda part: self.read(some[part]), len(some), self.dtype, self.shape[1:]
+        )
 
     def at(self, indices):
         """A storage of these images only."""
@@ -89,11 +131,14 @@ class Encoded(Storage):
         image_shape: `(H, W, C)` to which each is cropped, resized and converted; without a crop
             if `size` is None.
         name: function of an index: what messages call the image.
+        entry: function of an index: the image's name in its set, its encoded size in bytes, and
+            when it was written.
         background: red, green and blue, on which what is transparent is shown (see `decode`).
     """
 
-    def __init__(self, source, count, image_shape, name, background=WHITE):
-        self.source, self.name, self.background = source, name, background
+    def __init__(self, source, count, image_shape, name, entry, background=WHITE):
+        self.source, self.name, self.entry = source, name, entry
+        self.background = background
         self.shape = (count, *image_shape)
 
     def read(self, indices):
@@ -107,6 +152,30 @@ class Encoded(Storage):
         """One image, uint8 `(H, W, C)`, cropped and resized to `size`, or as it is."""
         return decode(self.source(i), self.name(i), size, self.shape[3], self.background)
 
+    def identity_of(self, indices):
+        """A digest of the encoded images, and how they are decoded.
+
+        Where they are more than 2 GiB: of their names, sizes and times (in seconds), and of every
+        n-th of the images, so that 2 GiB are read.
+        """
+        entries = [self.entry(i) for i in indices]
+        step = max(1, -(-sum(size for _, size, _ in entries) // WHOLE))
+        some = indices[::step]
+
+        def digests(part):
+            return "".join(_digest_of_encoded(self.source(i)) for i in some[part])
+
+        found = digest("".join(for_all(digests, chunks(len(some), 0), "Comparing data")).encode())
+        unread = digest(repr(entries).encode()) if step > 1 else None
+        return repr((type(self).__name__, self.shape[1:], self.background, found, unread))
+
+
+def _digest_of_encoded(source):
+    if isinstance(source, bytes):
+        return digest(source)
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
 
 class Files(Encoded):
     """Image files, decoded each time."""
@@ -114,14 +183,15 @@ class Files(Encoded):
     def __init__(self, paths, image_shape, background=WHITE):
         self.paths = list(paths)
         path = self.paths.__getitem__
-        super().__init__(path, len(self.paths), image_shape, path, background)
+        super().__init__(path, len(self.paths), image_shape, path, self._entry, background)
 
-    @property
-    def identity(self):
-        """Names within the folder and sizes of the files, and how they are decoded."""
-        root = os.path.commonpath(self.paths)
-        names = (f"{p[len(root) :]}:{os.path.getsize(p)}\n" for p in self.paths)
-        return _digest(os.fsencode("".join(names)) + b"upright")
+    @functools.cached_property
+    def _root(self):
+        return os.path.commonpath(self.paths)
+
+    def _entry(self, i):
+        stat = os.stat(self.paths[i])
+        return self.paths[i][len(self._root) :], stat.st_size, int(stat.st_mtime)
 
 
 class PairFiles(Files):
@@ -137,11 +207,6 @@ class PairFiles(Files):
             image[:, : half[1]] = crop_and_resize(pair[:, :middle], half)
             image[:, half[1] :] = crop_and_resize(pair[:, middle:], half)
         return images
-
-    @property
-    def identity(self):
-        """As of other files, but other pixels."""
-        return f"{super().identity} by halves"
 
 
 class ArrayFile(Storage):
@@ -161,11 +226,28 @@ class ArrayFile(Storage):
         images = np.load(self.path, mmap_mode="r")[indices]
         return images[..., None] if self.grey else images
 
-    @functools.cached_property
-    def identity(self):
-        """A digest of the whole file."""
-        with open(self.path, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    def identity_of(self, indices):
+        """As of any storage; where the file is more than 2 GiB, of its size and time, too."""
+        stat = os.stat(self.path)
+        known = (stat.st_size, int(stat.st_mtime)) if stat.st_size > WHOLE else ""
+        return f"{super().identity_of(indices)} {known}"
+
+
+class Published(Storage):
+    """Images of a published set, an array or a storage: with the name that they have there."""
+
+    def __init__(self, images, name):
+        self.images, self.published_as = images, name
+        self.shape, self.dtype = images.shape, images.dtype
+
+    def read(self, indices):
+        """Read these."""
+        return self.images[indices]
+
+    def identity_of(self, indices):
+        """As of any storage, in memory and on disk; with more than 2 GiB of its name, too."""
+        known = self.published_as if self.nbytes > WHOLE else ""
+        return f"{super().identity_of(indices)} {known}"
 
 
 class Chosen(Storage):
@@ -179,6 +261,10 @@ class Chosen(Storage):
         """Read these."""
         return self.storage[self.indices[indices]]
 
+    def identity_of(self, indices):
+        """That of the whole storage's images."""
+        return self.storage.identity_of(self.indices[indices])
+
 
 class Resized(Storage):
     """The images of another storage at another size, `(height, width)`; uint8."""
@@ -190,6 +276,10 @@ class Resized(Storage):
     def read(self, indices):
         """Read and resize these images."""
         return resize(to_uint8(self.storage.read(indices)), self.shape[1:3], self.crop)
+
+    def identity_of(self, indices):
+        """That of the images, and the size."""
+        return repr((self.shape[1:3], self.crop, self.storage.identity_of(indices)))
 
 
 class Converted(Storage):
@@ -204,6 +294,10 @@ class Converted(Storage):
         """Read and convert these images."""
         return with_channels(self.storage.read(indices), self.shape[-1], self.background)
 
+    def identity_of(self, indices):
+        """That of the images, and the channels."""
+        return repr((self.shape[-1], self.background, self.storage.identity_of(indices)))
+
 
 class Half(Storage):
     """The left or the right half of each image of another storage or array."""
@@ -216,6 +310,12 @@ class Half(Storage):
     def read(self, indices):
         """Read these images and cut them."""
         return self.of(self.images[indices])
+
+    def identity_of(self, indices):
+        """That of whole images, and the side."""
+        if not isinstance(self.images, Storage):
+            return super().identity_of(indices)
+        return repr((self.side, self.images.identity_of(indices)))
 
     def of(self, whole):
         """Cut whole images."""
@@ -248,6 +348,10 @@ class Kept(Storage):
             images[~known] = fresh = self.storage.read(missing)
             self._keep(missing, fresh)
         return images
+
+    def identity_of(self, indices):
+        """That of the images, kept or not."""
+        return self.storage.identity_of(indices)
 
     def _keep(self, indices, images):
         with self._lock:
@@ -371,7 +475,3 @@ def shapes_of(items, skip_broken=False, source=None, name=str):
 
     found = for_all(shapes, range(0, len(items), CHUNK), "Looking at images")
     return list(itertools.chain.from_iterable(found))
-
-
-def _digest(content):
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -13,7 +13,7 @@ from kgen.data.folders import Found
 from kgen.data.layout import chosen, split_of
 from kgen.data.originals import prepared_builder
 from kgen.data.pixels import BrokenImage, chunk_size, decode
-from kgen.data.storage import ArrayFile, in_order, progress, spare_memory
+from kgen.data.storage import ArrayFile, Published, in_order, progress, spare_memory
 
 
 def from_tfds(name, split, data_dir, options):
@@ -32,8 +32,11 @@ def from_tfds(name, split, data_dir, options):
         memory = spare_memory() if options.memory is None else options.memory
         shares = [options._replace(memory=memory * count / sum(counts)) for count in counts]
         a, b = (_read(builder, name, *one)[0] for one in zip(both, shares, strict=True))
-        identity = f"{builder.info.full_name} {split or 'train'}"
-        found = Found(a, second=b, aligned=False, domain_names=("A", "B"), identity=identity)
+        origins = tuple(
+            Published(images, f"{builder.info.full_name} {one}")
+            for images, one in zip((a, b), both, strict=True)
+        )
+        found = Found(a, second=b, aligned=False, domain_names=("A", "B"), origins=origins)
         return found._replace(own=domains)
     if split is None:
         split = chosen(None, splits, repr(name)) if splits else "train"
@@ -42,9 +45,9 @@ def from_tfds(name, split, data_dir, options):
         raise ValueError(f"{name!r} has the splits {sorted({*splits, *domains})}; got {split!r}.")
     if options.limit and split in splits:
         split += f"[:{min(options.limit, builder.info.splits[split].num_examples)}]"
-    identity = f"{builder.info.full_name} {split}"
-    found = Found(*_read(builder, name, split, options), identity=identity)
-    return found._replace(own=splits or ["train"])
+    images, labels, class_names = _read(builder, name, split, options)
+    origin = Published(images, f"{builder.info.full_name} {split}")
+    return Found(images, labels, class_names, origins=(origin, None), own=splits or ["train"])
 
 
 def _read(builder, name, split, options):
