@@ -13,35 +13,50 @@ import sys
 import numpy as np
 
 from kgen import data, plots
+from kgen.command_line import (
+    Parser,
+    add_image_flags,
+    at_most,
+    image_options,
+    picture_to_write,
+    to_the_end,
+)
 from kgen.data.embedded import EMBEDDED
+from kgen.data.pixels import with_channels
+
+MOST = 10_000  # images in a grid
 
 
 def parse(argv):
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kgen.data",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="python -m kgen.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("list", help="what images there are").add_argument
     add("--all", action="store_true", help="also name all that TensorFlow Datasets can fetch")
     add("--data-dir", help="the store of TensorFlow Datasets")
+    add("--debug", action="store_true", help="show the traceback of an error")
     add = commands.add_parser("prepare", help="put a set into the store").add_argument
     add("name", help="a set of TensorFlow Datasets")
     add("--originals", help="folder of the original files, if there is no connection")
     add("--data-dir", help="the store of TensorFlow Datasets")
-    add = commands.add_parser("preview", help="draw a grid of images").add_argument
+    add("--debug", action="store_true", help="show the traceback of an error")
+    preview = commands.add_parser("preview", help="draw a grid of images")
+    add = preview.add_argument
     add("name", help="anything that kgen.data.load takes: a name, a folder, a file")
     add("--split")
-    add("--image-size", type=int)
-    add("--channels", type=int)
-    add("--kind", help="of a folder, where it cannot be seen from its entries")
-    add("--n", type=int, default=64, help="how many images")
-    add("--augment", type=json.loads, help='such as \'{"flip": true, "shift": 2}\'')
-    add("--data-dir", help="the store of TensorFlow Datasets")
-    add("--output", type=pathlib.Path, default=pathlib.Path("preview.png"))
+    add("--n", type=at_most(MOST), default=64, help="how many images")
+    add("--augment", type=_augmentation, help='such as \'{"flip": true, "shift": 2}\'')
+    add("--output", type=picture_to_write, default="preview.png", help="picture to write")
+    add_image_flags(preview)
     return parser.parse_args(argv)
+
+
+def _augmentation(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        example = '{"flip": true, "crop": 0.9, "shift": 2}'
+        raise argparse.ArgumentTypeError(f"must be JSON such as {example}; got {text}") from None
 
 
 def show_list(run):
@@ -69,7 +84,8 @@ def show_list(run):
 
 
 PATHS = {
-    "a folder": "images, or a folder of images for each class; each also below train, test, ...",
+    "a folder": "images, or a folder of images for each class; each also below train, test, ...; "
+    "without these, --split train and test are four fifths and one fifth",
     'with kind="pairs"': "images that hold a pair side by side",
     "with trainA, trainB": "two domains; testA and testB, too",
     "with IDX files": "as MNIST and its like have them, gzipped or not",
@@ -107,7 +123,7 @@ def _known():
     """Names of the image sets that TensorFlow Datasets knows."""
     import tensorflow_datasets as tfds
 
-    for name in tfds.list_builders():
+    for name in tfds.list_builders(with_community_datasets=False):
         try:
             module = sys.modules[tfds.builder_cls(name).__module__]
         except ImportError:  # a set that needs another package
@@ -123,33 +139,34 @@ def prepare(run):
 
 def preview(run):
     """Draw a grid of the first images."""
-    names = ("split", "image_size", "channels", "kind", "data_dir", "augment")
-    options = {name: getattr(run, name) for name in names}
+    options = {"split": run.split, "augment": run.augment, **image_options(run)}
     images = data.load(run.name, num_examples=run.n, batch_size=run.n, shuffle=False, **options)
     batch = images[0]
-    title = f"{run.name}: the first {images.num_examples} of {run.split or 'the training images'}"
+    title = f"{run.name}: the first {images.num_examples}"
+    title += f" of {run.split}" if run.split else ""
     if isinstance(images, data.ImagePairs):
-        both = [np.broadcast_to(part[..., :3], (*part.shape[:3], 3)) for part in batch]
         title += f" ({' | '.join(images.domain_names)})"
+        both = [_opaque(part, run) for part in batch]
         plots.grid(np.concatenate(both, axis=2), title=title, path=run.output)
     elif len(images.image_shape) == 1:
         plots.latent_scatter(images.images(), images.labels, title=title, path=run.output)
     else:
         names = images.class_names
         labels = None if not names or run.n > 100 else [names[i] for i in batch[1]]
-        plots.grid(batch[0], labels=labels, title=title, path=run.output)
+        plots.grid(_opaque(batch[0], run), labels=labels, title=title, path=run.output)
     print(f"{images!r}\n{run.output}")
+
+
+def _opaque(images, run):
+    """Images without transparency; pairs are both in colour."""
+    return with_channels(images, 3, run.background) if images.shape[-1] in (1, 4) else images
 
 
 def main(argv=None):
     """Run one command; mistakes end as one message."""
     run = parse(argv)
-    try:
-        {"list": show_list, "prepare": prepare, "preview": preview}[run.command](run)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"python -m kgen.data {run.command}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    command = {"list": show_list, "prepare": prepare, "preview": preview}[run.command]
+    return to_the_end(command, run, f"python -m kgen.data {run.command}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 from kgen.data import faces, toy2d
 from kgen.data.folders import fifths
@@ -36,7 +37,7 @@ DRAWN, STREAMS = 10_000, {"train": 0, "test": 1}  # examples by default; seeds o
 
 def _toy2d(variant, split, num_examples, size):
     _check_split("toy2d", split, STREAMS)
-    n = DRAWN if num_examples is None else num_examples
+    n = _drawn(num_examples, 64)
     return *toy2d.draw(variant or "ring", n, seed=STREAMS[split]), None
 
 
@@ -53,7 +54,7 @@ def _faces(variant, split, num_examples, size):
     height, width = size or (64, 64)
     if height != width:
         raise ValueError(f"Faces are squares: image_size must be one number; got {size}.")
-    n = DRAWN if num_examples is None else num_examples
+    n = _drawn(num_examples, 3 * height * width * (2 if renderings else 1) + 200)
     factors = faces.sample_factors(n, seed=STREAMS[split])
     if renderings:
         a, b = (faces.draw(factors, height, rendering) for rendering in renderings)
@@ -61,6 +62,18 @@ def _faces(variant, split, num_examples, size):
     names = faces.FACTORS[variant] if variant else (None,)
     named = isinstance(names[0], str)
     return faces.draw(factors, height), factors.get(variant), list(names) if named else None
+
+
+def _drawn(num_examples, nbytes):
+    """How many examples are drawn, of so many bytes each; refused where they do not fit."""
+    n = DRAWN if num_examples is None else num_examples
+    needed, free = n * nbytes, psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"num_examples={n} drawn examples take {needed / 2**30:,.1f} GiB of memory, of which "
+            f"{free / 2**30:,.1f} are free: ask for fewer, or for smaller ones by image_size=."
+        )
+    return n
 
 
 def _check_split(name, split, known):

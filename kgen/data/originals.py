@@ -75,22 +75,33 @@ def prepared_builder(name, data_dir=None):
 def _builder(name, data_dir):
     import tensorflow_datasets as tfds
 
+    known = tfds.list_builders(with_community_datasets=False)  # those are listed on the network
+    first, store = name.split("/")[0], data_dir or tfds.core.constants.DATA_DIR
+    if ":" not in name and first not in known and not pathlib.Path(store, first).is_dir():
+        raise ValueError(_no_dataset(name, known))
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError, AttributeError) as error:
-        known = [*EMBEDDED, *tfds.list_builders()]
-        close = difflib.get_close_matches(name.split("/")[0], known)
-        raise ValueError(
-            f"There is no dataset {name!r}. Embedded: {list(EMBEDDED)}; otherwise any image set "
-            "of TensorFlow Datasets"
-            + (f", perhaps {' or '.join(map(repr, close))}" if close else "")
-            + f". (TensorFlow Datasets says: {str(error).splitlines()[0]})"
-        ) from error
+        said = f" (TensorFlow Datasets says: {str(error).splitlines()[0]})"
+        raise ValueError(_no_dataset(name, known) + said) from error
     if builder.name == "lsun" and not _is_prepared(builder):
         from kgen.data.lsun import read_without_tensorflow_io
 
         read_without_tensorflow_io(builder)
     return builder
+
+
+def _no_dataset(name, known):
+    """What to say of a name that stands for nothing, with names that are like it."""
+    path = pathlib.Path(name)
+    beside = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(name, beside)
+    close += difflib.get_close_matches(name.split("/")[0].lower(), [*EMBEDDED, *known])
+    return (
+        f"There is no dataset {name!r}, and no folder or file of that name"
+        + (f"; perhaps {' or '.join(map(repr, close))}?" if close else ".")
+        + f" Embedded are {list(EMBEDDED)}; TensorFlow Datasets has {len(known)} others."
+    )
 
 
 def _is_prepared(builder):

@@ -5,6 +5,7 @@ import os
 import pathlib
 
 from kgen.arguments import positive
+from kgen.data.augmentation import check_augmentation
 from kgen.data.dataset import ImageDataset
 from kgen.data.embedded import EMBEDDED
 from kgen.data.folders import Found, Options, from_path, own_splits
@@ -93,6 +94,8 @@ def load(
         positive(num_examples, "num_examples")
     if memory is not None and (not isinstance(memory, numbers.Real) or memory < 0):
         raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
+    positive(batch_size, "batch_size")
+    check_augmentation(augment, (*(size or (2**16, 2**16)), 3))  # their size is known later
     background = colour(background)
     options = Options(size, channels, memory, bool(skip_broken), num_examples, background)
     found = _find(name, split, size, data_dir, num_examples, kind, options)
@@ -123,7 +126,8 @@ def load(
     if num_examples is not None:
         dataset = dataset.take(num_examples)
     if split is None and not found.own:
-        which = "all" if num_examples is None else "the first"
+        few = num_examples is not None and dataset.num_examples == num_examples
+        which = "the first" if few else "all"
         print(
             f"{name}: {which} {dataset.num_examples:,} images. "
             'split="train" and split="test" are four fifths and one fifth of all.'

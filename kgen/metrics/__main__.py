@@ -5,30 +5,39 @@ python -m kgen.metrics faces model.keras --n 5000 --metrics fid recall
 python -m kgen.metrics FOLDER OTHER_FOLDER --features pixels --image-size 28 --json found.json
 
 REAL and FAKE are what kgen.data.load takes (an embedded set, a folder, an .npz, .npy or IDX file, a
-name of TensorFlow Datasets), or a model: a .keras file, or a name of the zoo, which generates. REAL
-is loaded at the size and in the channels of FAKE.
+name of TensorFlow Datasets), or a model: a .keras file, or a name of the zoo, which generates. Of a
+set with splits, that for training is taken, of others everything. REAL is loaded at the size and in
+the channels of FAKE.
 """
 
-import argparse
 import json
+import math
 import pathlib
 import sys
 import zipfile
 
 import keras
 import numpy as np
+import psutil
 
 from kgen import data, metrics, plots, zoo
+from kgen.command_line import (
+    Parser,
+    add_image_flags,
+    count,
+    file_to_write,
+    image_options,
+    picture_to_write,
+    seed,
+    to_the_end,
+)
+from kgen.data.pixels import with_channels
 from kgen.metrics.features import NAMES
 
 
 def parse(argv):
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kgen.metrics",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="python -m kgen.metrics", description=__doc__)
     add = parser.add_argument
     add("real", help="real images, those trained on")
     add("fake", help="generated images, or a model")
@@ -36,24 +45,48 @@ def parse(argv):
     add("--metrics", nargs="+", choices=list(metrics.METRICS), help="by default all that apply")
     add("--features", help=f"one of {', '.join(NAMES)}; those that suit REAL by default")
     add("--weights", help="file of the weights of inception")
-    add("--n", type=int, default=10_000, help="images of each side at most; 10,000 by default")
-    add("--split", default="train", help="of REAL; train by default (see kgen.data.load)")
-    add("--image-size", type=int, help="side of the images; that of FAKE by default")
-    add("--seed", type=int, default=0)
-    add("--json", type=pathlib.Path, help="file to write the numbers to")
-    add("--neighbours", type=pathlib.Path, help="PNG of the images nearest to training images")
+    add("--n", type=count, default=10_000, help="images of each side at most; 10,000 by default")
+    add("--split", help="of REAL; train by default, everything where there are no splits")
+    add("--seed", type=seed, default=0)
+    add("--json", type=file_to_write, help="file to write the numbers to")
+    add("--neighbours", type=picture_to_write, help="PNG of images nearest to training images")
+    add_image_flags(parser)
     return parser.parse_args(argv)
 
 
-def generated(run):
+def own_splits(run):
+    """Names of the splits of each set that is named, which has to be there."""
+    names = [run.real, *filter(None, [run.test]), *([] if _is_model(run.fake) else [run.fake])]
+    return {name: data.splits(name, _kind(run, name), run.data_dir) for name in names}
+
+
+def generated(run, model=None):
     """What is to be measured, uint8 `(N, H, W, C)`."""
-    if run.fake.endswith(".keras") or run.fake in zoo.list():
-        model = loaded(run.fake) if run.fake.endswith(".keras") else zoo.load(run.fake)
-        if not callable(getattr(model, "generate", None)):
-            raise ValueError(f"{run.fake} is a {type(model).__name__}, which does not generate.")
-        images = data.to_uint8(model.generate(run.n, seed=run.seed))
-        return images if run.image_size is None else _resized(images, run.image_size)
-    return _pixels(data.load(run.fake, image_size=run.image_size), run.n)
+    if model is None:
+        return _pixels(_load(run, run.fake))
+    images = data.to_uint8(model.generate(run.n, seed=run.seed))
+    images = images if run.channels is None else with_channels(images, run.channels)
+    return images if run.image_size is None else _resized(images, run.image_size)
+
+
+def generator(run):
+    """The model that is to be measured, and the shape of its images here."""
+    model = loaded(run.fake) if run.fake.endswith(".keras") else zoo.load(run.fake)
+    if not callable(getattr(model, "generate", None)):
+        raise ValueError(f"{run.fake} is a {type(model).__name__}, which does not generate.")
+    shape = getattr(model, "image_shape", None) or model.generate(1, seed=run.seed).shape[1:]
+    needed, free = 9 * run.n * math.prod(shape), psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"num_examples={run.n} generated images of {shape} take {needed / 2**30:,.1f} GiB of "
+            f"memory, of which {free / 2**30:,.1f} are free: ask for fewer."
+        )
+    size = shape[:2] if run.image_size is None else (run.image_size, run.image_size)
+    return model, (*size, run.channels or shape[2])
+
+
+def _is_model(name):
+    return name.endswith(".keras") or name in zoo.list()
 
 
 def loaded(path):
@@ -66,23 +99,39 @@ def loaded(path):
 def real(run, name, split, shape):
     """Real images of this shape."""
     size = shape[0] if shape[0] == shape[1] else shape[:2]  # faces are squares
-    return _pixels(data.load(name, split, image_size=size, channels=shape[2]), run.n)
+    return _pixels(_load(run, name, split=split, image_size=size, channels=shape[2]))
 
 
-def tests(run, shape):
+def tests(run, own, shape):
     """Real images that were not trained on, or None."""
     if run.test:
-        return real(run, run.test, None, shape)
-    try:
-        return real(run, run.real, "test", shape) if run.split == "train" else None
-    except ValueError:  # no such split
+        return real(run, run.test, "test" if "test" in own[run.test] else None, shape)
+    known = own[run.real] or (["test"] if run.split == "train" else [])
+    if "test" not in known or run.split not in (None, "train"):
         return None
+    return real(run, run.real, "test", shape)
 
 
-def _pixels(images, n):
+def _load(run, name, **options):
+    options = image_options(run) | options | {"kind": _kind(run, name)}
+    return data.load(name, num_examples=run.n, **options)
+
+
+def _kind(run, name):
+    """What the flag says, for a folder whose kind cannot be seen."""
+    if run.kind is None or not pathlib.Path(name).expanduser().is_dir():
+        return None
+    try:
+        data.splits(name)
+    except ValueError:
+        return run.kind
+    return None
+
+
+def _pixels(images):
     if isinstance(images, data.ImagePairs) or len(images.image_shape) != 3:
         raise ValueError(f"{images!r} has pairs or points; images are measured here.")
-    return images.fetch(np.arange(min(n, images.num_examples)))
+    return images.fetch(np.arange(images.num_examples))
 
 
 def _resized(images, size):
@@ -92,8 +141,7 @@ def _resized(images, size):
 def draw_neighbours(found, path):
     """Write the generated images that are nearest to training images, and these."""
     if "memorisation" not in found.results:
-        why = found.left_out.get("memorisation", "--metrics leaves memorisation out.")
-        raise ValueError(f"--neighbours cannot be drawn: {why}")
+        raise ValueError(f"--neighbours cannot be drawn: {found.left_out['memorisation']}")
     memory = found.results["memorisation"]
     title = f"The generated images nearest to training images; distance ratio {memory.ratio:.2f}"
     plots.strips(memory.closest(), ["generated", "training"], title=title, path=path)
@@ -109,23 +157,32 @@ def features_of(run):
     return metrics.features(run.features or known, run.weights)
 
 
+def measure(run):
+    """Load, measure and print."""
+    asked = run.metrics is None or "memorisation" in run.metrics
+    if run.neighbours and not asked:
+        raise ValueError("--neighbours cannot be drawn: --metrics leaves memorisation out.")
+    extractor, own, model = features_of(run), own_splits(run), None
+    if _is_model(run.fake):
+        model, shape = generator(run)
+    else:
+        fake = generated(run)
+        shape = fake.shape[1:]
+    images, test = real(run, run.real, run.split, shape), tests(run, own, shape)
+    fake = fake if model is None else generated(run, model)
+    found = metrics.evaluate(images, fake, extractor, run.metrics, test, run.seed)
+    print(f"{len(fake):,} images of {run.fake} against {len(images):,} of {run.real}\n{found}")
+    if run.json:
+        about = {"real": run.real, "fake": run.fake, "seed": run.seed}
+        run.json.parent.mkdir(parents=True, exist_ok=True)
+        run.json.write_text(json.dumps(about | found.as_dict(), indent=2) + "\n")
+    if run.neighbours:
+        draw_neighbours(found, run.neighbours)
+
+
 def main(argv=None):
     """Measure and print; mistakes end as one message."""
-    run = parse(argv)
-    try:
-        extractor, fake = features_of(run), generated(run)
-        images, test = real(run, run.real, run.split, fake.shape[1:]), tests(run, fake.shape[1:])
-        found = metrics.evaluate(images, fake, extractor, run.metrics, test, run.seed)
-        print(f"{len(fake):,} images of {run.fake} against {len(images):,} of {run.real}\n{found}")
-        if run.json:
-            about = {"real": run.real, "fake": run.fake, "seed": run.seed}
-            run.json.write_text(json.dumps(about | found.as_dict(), indent=2) + "\n")
-        if run.neighbours:
-            draw_neighbours(found, run.neighbours)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"python -m kgen.metrics: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return to_the_end(measure, parse(argv), "python -m kgen.metrics")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_preview_of_pairs_with_transparency(tmp_path):
     path = tmp_path / "grid.png"
     channels = ["--channels", "4", "--n", "1"]
     assert main(["preview", str(tmp_path / "set"), *channels, "--output", str(path)]) == 0
-    assert (picture(path) == [250, 0, 0]).all(axis=-1).sum() > 1000
+    assert (picture(path) == [253, 156, 156]).all(axis=-1).sum() > 1000
 
 
 def test_preview_of_a_folder_with_augmentation(capsys, tmp_path):
@@ -73,10 +73,80 @@ def test_preview_of_a_folder_with_augmentation(capsys, tmp_path):
         (["preview", "./nowhere"], "no file or folder"),
         (["prepare", "no_such_set"], "no dataset"),
         (["prepare", "mnist", "--originals", "nowhere"], "no nowhere"),
+        (["preview", "faces", "--image-size", "2048"], "2048"),
     ],
 )
 def test_mistakes_end_as_one_message(arguments, message, capsys, tmp_path):
     where = ["--data-dir", str(tmp_path)]
     assert main([*arguments, *where]) == 2
     text = capsys.readouterr().err
-    assert message in text and "Traceback" not in text
+    assert message in text and text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image-size", "-3"], "--image-size: must be a whole number above 0; got '-3'"),
+        (["--n", "9999999999"], "--n: must be a whole number from 1 to 10,000; got '9999999999'"),
+        (["--n", "many"], "got 'many'"),
+        (["--channels", "2"], "--channels: invalid choice: 2"),
+        (["--background", "whyte"], "background must be an opaque colour"),
+        (["--augment", "{flip}"], '--augment: must be JSON such as {"flip": true'),
+        (["--output", "there/a.png"], "there/a.png cannot be written: Not a directory"),
+        (["--output", "."], "--output: must be a file to write; got '.'"),
+        (["--output", "a.xyz"], "--output: must end in one of ."),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_flags_are_refused_before_anything_is_read(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").write_text("a file")
+    with pytest.raises(SystemExit) as end:
+        main(["preview", "digits", *arguments])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and message in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_the_advice_of_messages_is_in_flags_and_can_be_followed(tmp_path, capsys):
+    for i, (mode, size) in enumerate({"L": (8, 8), "RGB": (8, 9), "RGBA": (9, 9)}.items()):
+        (tmp_path / "photos" / "a").mkdir(parents=True, exist_ok=True)
+        Image.new(mode, size).save(tmp_path / "photos" / "a" / f"{i}.png")
+        Image.new("RGB", size).save(tmp_path / "photos" / f"{i}.png")
+    (tmp_path / "photos" / "a" / "x.png").write_text("no image")
+    command = ["preview", str(tmp_path / "photos"), "--output", str(tmp_path / "a.png")]
+    for advised, flags in (
+        ('--kind "classes"', ["--kind", "classes"]),
+        ("--skip-broken", ["--skip-broken"]),
+        ("--image-size,", ["--image-size", "8"]),
+        ('--channels 3 (colour); what is transparent is shown on --background "white"', []),
+    ):
+        assert main(command) == 2
+        assert advised in capsys.readouterr().err
+        command += flags
+    assert main([*command, "--channels", "3", "--background", "white"]) == 0
+    assert main([*command, "--channels", "3", "--background", "128"]) == 0
+
+
+def test_ctrl_c_ends_in_one_line(monkeypatch, capsys):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kgen.data.load", interrupt)
+    assert main(["preview", "digits"]) == 130
+    assert capsys.readouterr().err == "python -m kgen.data preview: interrupted\n"
+
+
+def test_an_error_that_nobody_expected_has_its_kind_and_a_traceback_on_demand(monkeypatch, capsys):
+    def fail(*args, **options):
+        raise KeyError("lost")
+
+    monkeypatch.setattr("kgen.data.load", fail)
+    assert main(["preview", "digits"]) == 2
+    assert capsys.readouterr().err == (
+        "python -m kgen.data preview: KeyError: 'lost' (--debug shows where)\n"
+    )
+    with pytest.raises(KeyError):
+        main(["preview", "digits", "--debug"])

@@ -283,6 +283,28 @@ def test_without_a_connection_it_is_said_soon(tmp_path, monkeypatch):
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and "incomplete" in str(p)]
 
 
+def test_a_missing_folder_is_not_looked_for_on_the_network(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise AssertionError("asked TensorFlow Datasets")
+
+    monkeypatch.setattr(tfds, "builder", refuse)
+    monkeypatch.setattr("tensorflow_datasets.core.community.community_register", refuse)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    for name, close in {
+        "photo": "'photos'",
+        "photos/cat": "'photos/cats'",
+        "Photos": "'photos'",
+        "MNIST": "'mnist'",
+        "nothing like it": "name. Embedded are",
+    }.items():
+        with pytest.raises(ValueError) as error:
+            load(name, data_dir=tmp_path / "store")
+        said = str(error.value)
+        assert said.startswith(f"There is no dataset {name!r}, and no folder or file of that name")
+        assert close in said and "'digits'" in said
+
+
 def test_unknown_names_list_what_there_is():
     with pytest.raises(ValueError, match=r"'digitz'[\s\S]*'digits'"):
         load("digitz")
@@ -300,6 +322,31 @@ def test_unknown_names_list_what_there_is():
     for size in (0, -8, (8,), (8, 8, 3), 8.5, "8"):
         with pytest.raises(ValueError, match="image_size"):
             load("digits", image_size=size)
+
+
+def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    def read(*args):
+        raise AssertionError("read")
+
+    monkeypatch.setattr("kgen.data.sources._find", read)
+    for options, name in (
+        ({"num_examples": 0}, "num_examples"),
+        ({"num_examples": 2.5}, "num_examples"),
+        ({"batch_size": "a"}, "batch_size"),
+        ({"augment": {"flop": True}}, "augment"),
+        ({"augment": {"crop": 2}}, "augment's crop"),
+        ({"background": "whyte"}, "background"),
+        ({"memory": -1}, "memory"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            load("digits", **options)
+
+
+def test_more_drawn_examples_than_memory_holds():
+    for name in ("faces", "faces/edges2photo", "toy2d/ring"):
+        with pytest.raises(ValueError, match=r"num_examples=1000000000 drawn .* GiB .* are free"):
+            load(name, num_examples=10**9, image_size=None if "toy" in name else 512)
+    assert load("digits", num_examples=10**9).num_examples == 1442  # at most: all there are
 
 
 def test_a_dataset_trains_a_model():
