@@ -2,23 +2,36 @@
 
 import contextlib
 import hashlib
+import io
 import json
+import math
 import os
 import pathlib
 import re
+import socket
 import time
+import uuid
 import warnings
 import zipfile
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 import keras
 import numpy as np
+from keras import ops
 
 from kgen.arguments import positive
 from kgen.callbacks import callback_state
 from kgen.engine import state
 
 _NAME = re.compile(r"checkpoint-(\d{10,})\.npz")
+_WRITING = ".writing-"
 _META, _CALLBACK = "meta.json", "callback/"
+_FORMAT = 1  # raised whenever a file means something else
+_held = set()  # folders in which this process trains
 
 
 class TrainingCheckpoint(keras.callbacks.Callback):
@@ -27,22 +40,26 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     A checkpoint holds everything that the rest of the run depends on: weights, optimizers, seeds,
     averages, running means, the position in the data, and the state of the other callbacks
     (`History`, `CSVLogger`, `EarlyStopping`, `ReduceLROnPlateau`, and in callbacks of your own what
-    attributes hold in numbers, strings, arrays, lists, tuples, sets and dictionaries). It is
-    written beside and renamed, with a checksum for each array; the last few are kept. Ctrl-C and
-    SIGTERM write one before they stop, where the order of the data can be restored. A run that
-    `EarlyStopping` ended (or any callback with a `stopped_epoch`) stays ended. Weights of an
-    interrupted run end equal, bit for bit, to those of an uninterrupted one on the same device.
+    attributes hold in numbers, strings, arrays, lists, tuples, sets and dictionaries, if they have
+    them when training begins; never paths, nor what their constructors were given, so that a file
+    from elsewhere cannot choose where a callback writes). It is written beside and renamed, with a
+    checksum for each array; the last few are kept. One that is damaged is set aside as
+    `checkpoint-....damaged`, and the one before it is taken. Ctrl-C and SIGTERM write one before
+    they stop, where the order of the data can be restored. A run that `EarlyStopping` ended (or any
+    callback with a `stopped_epoch`) stays ended. Weights of an interrupted run end equal, bit for
+    bit, to those of an uninterrupted one on the same device.
 
     Args:
-        folder: of this run alone.
+        folder: of this run alone; from then on, the working directory may change.
         every: `"epoch"`; a number of batches, such as 500; or a time, such as `"30s"`, `"10min"`
             or `"1h"`. The end of an epoch is always a checkpoint.
         keep: how many checkpoints stay.
 
     Raises:
         ValueError: for an unreadable `every` or `keep`; from `fit`, if the folder holds a run of
-            another configuration (the message names the differences).
-        OSError: if the folder cannot be written.
+            another configuration (the message names the differences), or of another version of
+            kgen.
+        OSError: if the folder cannot be written, or another run is training in it.
 
     Example:
 
@@ -55,11 +72,11 @@ class TrainingCheckpoint(keras.callbacks.Callback):
 
     def __init__(self, folder, every="epoch", keep=3):
         super().__init__()
-        self.folder = pathlib.Path(folder)
+        self.folder = pathlib.Path(folder).absolute()
         self._steps, self._seconds = _parse_every(every)
         self.keep = positive(keep, "keep")
         self.last_saved = None
-        self._restored = None
+        self._restored = self._lock = None
 
     def set_model(self, model):
         """Refuse models that cannot say what a run depends on."""
@@ -77,35 +94,37 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         self.run_description = self._describe(run)
         self._since, self._time = 0, time.monotonic()
         self.last_saved = self._restored = None
-        _make_folder(self.folder)
+        self._lock = _Lock(self.folder)
+        try:
+            return self._begin(run, initial_epoch)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self):
+        """Let other runs have the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _begin(self, run, initial_epoch):
         if not run.knows_position:
             warnings.warn(
                 f"The order of this {type(run.source).__name__} cannot be restored: checkpoints "
                 "are taken at the ends of epochs, and the data of a resumed run may come in "
                 "another order. Arrays and kgen.data datasets resume exactly.",
-                stacklevel=4,
+                stacklevel=5,
             )
-        found = self._newest()
-        if found is None:
+        meta = self._restore_newest(run, initial_epoch)
+        if meta is None:
             return initial_epoch
-        path, meta, arrays = found
-        if lines := state.differences(meta["run"], self.run_description):
-            raise ValueError(
-                f"{self.folder} holds a run of another configuration:\n  "
-                + "\n  ".join(sorted(lines, key=lambda line: line.count("."))[:20])
-                + "\nUse the same arguments to continue it, or another folder for a new run."
-            )
-        callbacks = {n.removeprefix(_CALLBACK): a for n, a in arrays.items() if _CALLBACK in n}
-        arrays = {n: a for n, a in arrays.items() if _CALLBACK not in n}
-        self.last_saved, self._restored = path, (arrays, meta["callbacks"], callbacks)
-        state.restore(run.model, arrays)
         run.resume(meta["epoch"], meta["batch"])
         stopped = callback_state.stopped_for_good(run.callbacks, meta["callbacks"])
         return run.params["epochs"] if stopped else meta["epoch"]
 
     def callbacks_begun(self, run):
         """Note what callbacks start from, so that only what a run changes is kept; restore it."""
-        self._start = callback_state.begin(run.callbacks)
+        self._callbacks = callback_state.CallbackState(run.callbacks)
         if self._restored is not None:
             self.restore(run)
 
@@ -113,7 +132,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         """Put everything back as the checkpoint holds it: the model, and the other callbacks."""
         arrays, states, callbacks = self._restored
         state.restore(run.model, arrays)
-        callback_state.restore(run.callbacks, self._start, states, callbacks)
+        self._callbacks.restore(states, callbacks)
 
     def is_due(self, steps):
         """Whether a checkpoint is due after `steps` more batches."""
@@ -124,22 +143,51 @@ class TrainingCheckpoint(keras.callbacks.Callback):
 
     def save(self, run, epoch, batch):
         """Write a checkpoint at this position."""
-        states, callbacks = callback_state.capture(run.callbacks, self._start)
+        states, callbacks = self._callbacks.capture()
         arrays = state.capture(run.model) | {_CALLBACK + n: a for n, a in callbacks.items()}
         meta = {
-            "format": 1,
+            "format": _FORMAT,
             "epoch": epoch,
             "batch": batch,
             "run": self.run_description,
+            "losses": {m.name: float(ops.convert_to_numpy(m.result())) for m in run.model.metrics},
+            "largest_weight": max(
+                (float(np.abs(a).max()) for n, a in arrays.items() if _is_weight(n, a)), default=0.0
+            ),
             "callbacks": states,
         }
-        number = epoch * 10**6 + batch if run.steps is None else epoch * run.steps + batch
-        path = self.folder / f"checkpoint-{number:010d}.npz"
-        _write(path, meta, arrays)
+        path = self.folder / _name(epoch, batch, run.steps)
+        try:
+            _write(path, meta, arrays)
+        except OSError as error:
+            stays = f" {before[-1]} stays." if (before := self._paths()) else ""
+            raise OSError(f"The checkpoint {path} could not be written: {error}.{stays}") from error
         self.last_saved, self._restored = path, None
         self._since, self._time = 0, time.monotonic()
         for old in self._paths()[: -self.keep]:
             old.unlink(missing_ok=True)
+
+    def told(self):
+        """Sentences for a run that diverged: the checkpoints, and what is known of them.
+
+        Their weights and losses are finite. That a step had not diverged already, nobody can know.
+        """
+        lines = []
+        for path in reversed(self._paths()):
+            with contextlib.suppress(Exception):  # of a damaged file nothing is told
+                with zipfile.ZipFile(path) as archive:
+                    meta = json.loads(archive.read(_META))
+                numbers = {"largest weight": meta["largest_weight"], **meta["losses"]}
+                told = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+                lines.append(f"  {path}: {told}")
+        if not lines:
+            return ""
+        return (
+            "\nThe checkpoints whose weights are finite, the newest first:\n"
+            + "\n".join(lines)
+            + "\nFinite is not good: one that was taken when training had already diverged shows "
+            "large weights or losses. Delete it, and the same fit goes on from the one before it."
+        )
 
     def _describe(self, run):
         source, model = run.source, run.model
@@ -156,19 +204,67 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         }
 
     def _paths(self):
-        found = [(m, p) for p in self.folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+        files = (p for p in self.folder.iterdir() if p.is_file())
+        found = [(m, p) for p in files if (m := _NAME.fullmatch(p.name))]
         return [p for _, p in sorted((int(m[1]), p) for m, p in found)]
 
-    def _newest(self):
-        for path in reversed(self._paths()):
+    def _restore_newest(self, run, initial_epoch):
+        """Restore the newest checkpoint that is whole; returns what it says, or None."""
+        paths = self._paths()
+        while paths:
+            path = paths.pop()
             try:
-                return path, *_read(path)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                meta, arrays = _read(path)
+                refusal = self._refusal(path, meta)
+                if not refusal:
+                    self._restore(run, path, meta, arrays, initial_epoch)
+            except Exception as error:  # what a damaged file raises, or a hostile one, is no list
+                where = _set_aside(path)
+                goes_on = "the run starts from its beginning: there is no checkpoint before it"
+                if paths:
+                    goes_on = f"falling back to the checkpoint before it, {paths[-1].name}"
                 warnings.warn(
-                    f"{path} is damaged ({error}); falling back to the checkpoint before it.",
-                    stacklevel=5,
+                    f"{path} is damaged ({type(error).__name__}: {error}){where}; {goes_on}.",
+                    stacklevel=6,
                 )
+                continue
+            if refusal:
+                raise ValueError(refusal)
+            return meta
         return None
+
+    def _refusal(self, path, meta):
+        """Why a whole checkpoint cannot be continued, or None."""
+        if meta["format"] != _FORMAT:
+            return (
+                f"{path} has format {meta['format']}, and this version of kgen reads format "
+                f"{_FORMAT}: continue the run with the version that wrote it, or use another "
+                "folder for a new run."
+            )
+        if lines := state.differences(meta["run"], self.run_description):
+            return (
+                f"{self.folder} holds a run of another configuration:\n  "
+                + "\n  ".join(sorted(lines, key=lambda line: line.count("."))[:20])
+                + "\nUse the same arguments to continue it, or another folder for a new run."
+            )
+        return None
+
+    def _restore(self, run, path, meta, arrays, initial_epoch):
+        epoch, batch = meta["epoch"], meta["batch"]
+        callbacks = {n.removeprefix(_CALLBACK): a for n, a in arrays.items() if _CALLBACK in n}
+        arrays = {n: a for n, a in arrays.items() if _CALLBACK not in n}
+        batches = run.source.batches_per_epoch if run.knows_position else 1
+        updates = int(state.saved_value(run.model, arrays, run.model.step))
+        if (
+            path.name != _name(epoch, batch, run.steps)
+            or batch >= batches
+            or epoch - initial_epoch > updates
+        ):
+            raise ValueError(
+                f"epoch {epoch}, batch {batch} is no place after {updates} steps, or not its name's"
+            )
+        state.restore(run.model, arrays)
+        self.last_saved, self._restored = path, (arrays, meta["callbacks"], callbacks)
 
 
 def _parse_every(every):
@@ -189,39 +285,114 @@ def _parse_every(every):
 # Files.
 
 
-def _make_folder(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".writing-*"):
+class _Lock:
+    """One run in a folder at a time; a process that dies, however it does, lets go of it.
+
+    Raises:
+        OSError: if another run has it, or the folder cannot be written.
+    """
+
+    def __init__(self, folder):
+        self._key = os.path.realpath(folder)
+        if self._key in _held:
+            raise OSError(_in_use(folder, "this process"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = _beside(folder)
+            probe.write_bytes(b"")
+            probe.unlink()
+            path, flags = folder / ".lock", getattr(os, "O_NOFOLLOW", 0) | os.O_RDWR | os.O_CREAT
+            descriptor = os.open(path, flags, 0o666)  # what a link points to is not written to
+            self._file = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
+            self._take(folder)
+        except BlockingIOError as error:
+            self._file.close()
+            raise OSError(_in_use(folder, error)) from None
+        except OSError as error:
+            raise OSError(f"Checkpoints cannot be written to {folder}: {error}") from error
+        _held.add(self._key)
+
+    def _take(self, folder):
+        if not _locked(self._file):
+            return
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._file.flush()
+        for leftover in folder.glob(f"{_WRITING}*"):
             leftover.unlink(missing_ok=True)
-        probe = folder / f".writing-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise OSError(f"Checkpoints cannot be written to {folder}: {error}") from error
+
+    def release(self):
+        _held.discard(self._key)
+        self._file.close()
+
+
+def _locked(file):
+    """Whether this process alone now has the file; False where there are no locks.
+
+    A lock of `lockf` belongs to the process: workers that it forks do not hold it on after it.
+    """
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        raise BlockingIOError(file.read(200) or "another process") from None
+    except (AttributeError, OSError):  # Windows; a network's file system without locks
+        return False
+    return True
+
+
+def _in_use(folder, owner):
+    return (
+        f"Another run is training in {folder} ({owner}): wait until it has ended, or give each run "
+        "a folder of its own."
+    )
+
+
+def _beside(folder):
+    """A name that no other run writes to, which is found when a run is killed in a write."""
+    return folder / f"{_WRITING}{uuid.uuid4().hex}"
+
+
+def _set_aside(path):
+    """Rename a damaged checkpoint, so that it counts no more; returns words that say so."""
+    aside = path.with_suffix(".damaged")
+    try:
+        os.replace(path, aside)
+    except OSError:
+        return ""
+    return f" and now called {aside.name}"
+
+
+def _is_weight(name, array):
+    return name.startswith("model/") and array.size and array.dtype.kind == "f"
+
+
+def _name(epoch, batch, steps):
+    """Of the file of a position; the number in it grows during a run."""
+    return f"checkpoint-{epoch * (10**6 if steps is None else steps) + batch:010d}.npz"
 
 
 def _write(path, meta, arrays):
     """Write beside, flush to the disk, rename: a crash leaves the old file or the new one."""
     arrays = {name: np.asarray(a) for name, a in arrays.items()}
     meta = {**meta, "checksums": {name: _checksum(a) for name, a in arrays.items()}}
-    temporary = path.with_name(f".writing-{path.name}")
+    temporary = _beside(path.parent)
     try:
         with open(temporary, "wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_META, json.dumps(meta))
+                # Dated by ZipInfo, not by the clock, which archives cannot hold before 1980.
+                archive.writestr(zipfile.ZipInfo(_META), json.dumps(meta))
                 for name, array in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
+                    member = zipfile.ZipInfo(f"{name}.npy")
+                    with archive.open(member, "w", force_zip64=True) as opened:
+                        np.lib.format.write_array(opened, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise OSError(
-            f"The checkpoint {path} could not be written: {error}. The one before it stays."
-        ) from error
+        raise
     if hasattr(os, "O_DIRECTORY"):  # the rename itself
         descriptor = os.open(path.parent, os.O_DIRECTORY)
         os.fsync(descriptor)
@@ -229,15 +400,51 @@ def _write(path, meta, arrays):
 
 
 def _read(path):
+    """What a checkpoint says, and its arrays; raises, whatever it is, if it is not whole."""
     with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members) or (
+            sum(m.file_size for m in members) > path.stat().st_size
+        ):
+            raise ValueError("its members are not those of a checkpoint")
         meta = json.loads(archive.read(_META))
         arrays = {}
+        if not _is_ours(meta):
+            return meta, arrays
         for name, checksum in meta["checksums"].items():
-            with archive.open(f"{name}.npy") as member:
-                arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+            arrays[name] = _array(archive.read(f"{name}.npy"))
             if _checksum(arrays[name]) != checksum:
                 raise ValueError(f"the checksum of {name} is wrong")
     return meta, arrays
+
+
+def _is_ours(meta):
+    """Whether it is of this format; refuses what no checkpoint says."""
+    format_, epoch, batch = (meta[key] for key in ("format", "epoch", "batch"))
+    if not all(type(n) is int and n >= 0 for n in (format_, epoch, batch)):
+        raise ValueError(
+            f"format {format_!r}, epoch {epoch!r}, batch {batch!r} are not all whole numbers"
+        )
+    if format_ != _FORMAT:
+        return False
+    if not all(isinstance(part, dict) for part in (meta["run"], *meta["callbacks"].values())):
+        raise ValueError("what it says of the run, or of callbacks, is no dictionary")
+    return True
+
+
+def _array(content):
+    """An array from the bytes of a `.npy` file: no more memory than they take."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
+    shape, fortran, dtype = read_header(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"{len(content)} bytes hold no array {shape} of {dtype}")
+    array = np.frombuffer(content, dtype, offset=file.tell()).copy()
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _checksum(array):

@@ -252,6 +252,19 @@ class ImageDataset(keras.utils.PyDataset):
         images = self._augmented(self.fetch(chosen), epoch, chosen)
         return (images,) if self._labels is None else (images, self._labels[chosen])
 
+    def not_finite(self, number):
+        """Indices of the examples with NaN or infinite values in a batch of training.
+
+        Args:
+            number: of the batch, counted from the first epoch on.
+        """
+        epoch, batch = divmod(number, self._batches_per_pass)
+        with np.errstate(over="ignore"):  # which float64 may do
+            images = to_model_range(self.batch(epoch, batch)[0])
+        finite = np.isfinite(images).reshape(len(images), -1).all(1)
+        start = batch * self.batch_size
+        return self.order(epoch)[start : start + self.batch_size][~finite].tolist()
+
     def __len__(self):
         return self.batches_per_epoch - self._first_batch
 

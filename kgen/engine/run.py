@@ -159,13 +159,36 @@ class Run(keras.callbacks.CallbackList):
             broken = (p for p in model.players if not _finite(model.variables_of(p)))
             if (player := next(broken, None)) is None:
                 return
-        kept = self.checkpoint.last_saved if self.checkpoint is not None else None
+        done = int(ops.convert_to_numpy(model.step))
         raise NonFiniteLoss(
             f"The {what} of player {player!r} is not finite at step {step} "
-            f"(epoch {self.epoch + 1}). "
-            + (f"The last good checkpoint is {kept}. " if kept else "")
-            + "What usually helps: a lower learning rate, clipped gradients "
-            "(clipnorm=1.0 in the optimizer), or float32 instead of float16."
+            f"(epoch {self.epoch + 1}). {self._data_of(step - done)}"
+            + (self.checkpoint.told() if self.checkpoint is not None else "")
+        )
+
+    def _data_of(self, back):
+        """What the batch of a step has to do with its loss, and what to do.
+
+        Args:
+            back: of the step, counted from the next one: -1 is the last.
+        """
+        advice = (
+            "What usually helps: a lower learning rate, clipped gradients (clipnorm=1.0 in the "
+            "optimizer), or float32 instead of float16."
+        )
+        if not self.knows_position:
+            return (
+                "Its batch may hold NaN or infinite values: of data that comes in batches, only "
+                f"the first was looked at (numpy.isfinite finds them). If it holds none: {advice}"
+            )
+        number = self.epoch * self.source.batches_per_epoch + self.batch + back
+        broken = self.source.not_finite(number)
+        if not broken:
+            return advice
+        return (
+            f"Its batch holds NaN or infinite values, which no rate can mend: in the examples "
+            f"{broken[:10]} of {self.source.name!r}, counted from 0. Clean the data or leave them "
+            "out."
         )
 
     def _look_at(self, logs):
@@ -186,9 +209,9 @@ class Run(keras.callbacks.CallbackList):
         """With a checkpoint, let Ctrl-C and SIGTERM finish the step and save before they stop.
 
         A step that is cut in two would leave variables that belong to no position. A second
-        Ctrl-C stops at once.
+        Ctrl-C stops at once. However the run ends, its folder is free for others.
         """
-        if self.checkpoint is None or threading.current_thread() is not threading.main_thread():
+        if self.checkpoint is None:
             yield
             return
 
@@ -197,9 +220,12 @@ class Run(keras.callbacks.CallbackList):
                 raise KeyboardInterrupt
             self._signal = number
 
-        before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+        main = threading.current_thread() is threading.main_thread()
+        signals = (signal.SIGINT, signal.SIGTERM) if main else ()
+        before = {n: signal.signal(n, note) for n in signals}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self.checkpoint.end()

@@ -38,15 +38,25 @@ def restore(model, arrays):
         for name, v in variables.items()
         if name in saved and tuple(v.shape) != saved[name].shape
     ]
+    problems += [
+        f"{name} holds {saved[name].dtype}, not {v.dtype}"
+        for name, v in variables.items()
+        if name in saved and not np.can_cast(saved[name].dtype, _to_numpy(v).dtype, "same_kind")
+    ]
     if problems:
         raise ValueError(
             "This state belongs to another model: " + "; ".join(sorted(problems)[:5]) + "."
         )
-    for name, variable in variables.items():
-        variable.assign(saved[name])
-    backend.set_random_state(
+    backend.set_random_state(  # first: what it may refuse is not looked at above
         {n.removeprefix(RANDOM): a for n, a in arrays.items() if n.startswith(RANDOM)}
     )
+    for name, variable in variables.items():
+        variable.assign(saved[name])
+
+
+def saved_value(model, arrays, variable):
+    """The array that `capture` made of a variable of the model."""
+    return next(arrays[name] for name, v in _variables(model).items() if v is variable)
 
 
 def _variables(model):

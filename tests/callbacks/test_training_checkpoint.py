@@ -1,15 +1,20 @@
 """A run that is interrupted anywhere ends as if it had not been."""
 
+import collections
+import io
 import itertools
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
+import warnings
 import zipfile
 
 import keras
@@ -19,8 +24,9 @@ from keras import ops
 from toy import ToyGAN, points
 
 import kgen
-from kgen.callbacks import TrainingCheckpoint
-from kgen.engine import state
+from kgen.callbacks import TrainingCheckpoint, training_checkpoint
+from kgen.engine import feed, state
+from kgen.engine.run import Run
 
 TESTS = pathlib.Path(__file__).parents[1]
 XLA = keras.backend.backend() == "jax"  # where steps are compiled with it in any case
@@ -281,11 +287,10 @@ def test_the_same_model_is_fitted_again_after_an_interrupt(tmp_path):
 
 
 def test_numbers_of_any_length_are_found(tmp_path):
-    fit(toy(), tmp_path, epochs=1)
-    (path,) = tmp_path.glob("checkpoint-*.npz")
-    path.rename(tmp_path / "checkpoint-12345678901.npz")
-    fit(toy(), tmp_path, epochs=1)
-    assert saved(tmp_path) == ["checkpoint-12345678901.npz"]
+    names = [f"checkpoint-{n:010d}.npz" for n in (4, 10**9, 9 * 10**9, 12345678901)]
+    for name in reversed(names):
+        (tmp_path / name).touch()
+    assert [path.name for path in TrainingCheckpoint(tmp_path)._paths()] == names
 
 
 def test_a_run_that_stopped_early_stays_stopped(tmp_path):
@@ -381,7 +386,17 @@ def test_another_backend_is_refused(tmp_path):
         fit(toy(), tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+def falls_back(folder, path, content):
+    """Damage a checkpoint; the one before is taken, and nothing is lost."""
+    path.write_bytes(content)
+    model = toy()
+    with pytest.warns(UserWarning, match="falling back to the checkpoint before it, checkpoint-"):
+        fit(model, folder, epochs=4)
+    assert path.with_suffix(".damaged").read_bytes() == content
+    return model
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, tmp_path):
     whole = toy()
     fit(whole, epochs=4)
@@ -390,16 +405,212 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, tmp_path):
     content = bytearray(newest.read_bytes())
     if damage == "truncated":
         content = content[: len(content) // 2]
-    elif damage == "flipped":
+    else:
         middle = slice(len(content) // 2, len(content) // 2 + 1000)  # more than a member's header
         content[middle] = bytes(255 - byte for byte in content[middle])
-    else:
-        content = b"" if damage == "empty" else b"GIF89a" * 100
-    newest.write_bytes(content)
-    model = toy()
-    with pytest.warns(UserWarning, match="falling back"):
-        fit(model, tmp_path, epochs=4)
+    model = falls_back(tmp_path, newest, content)
     assert same(state.capture(model), state.capture(whole))
+
+
+@pytest.fixture
+def resuming(tmp_path):
+    """A whole checkpoint, and a function that says what a run resumes from."""
+    model = toy()
+    fit(model, tmp_path, epochs=1)
+    checkpoint = TrainingCheckpoint(tmp_path)
+    source = feed.training_source(model, points(256), None, 32, True, None)
+    run = Run(model, source, checkpoint, [], 0, 3, source.batches_per_epoch)
+    checkpoint.run_description = checkpoint._describe(run)
+    (path,) = tmp_path.glob("checkpoint-*.npz")
+    return path, lambda: checkpoint._restore_newest(run, 0)
+
+
+def header(dtype, shape):
+    """The beginning of a `.npy` file."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
+    return file.getvalue()
+
+
+def rewrite(path, change):
+    """Rewrite a checkpoint with other members, stored."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_mutated_and_truncated_files_fall_back(resuming):
+    path, resume = resuming
+    good, mutate = path.read_bytes(), random.Random(0)
+    before = path.with_name("checkpoint-0000000002.npz")  # not of its position: damaged, too
+    results = collections.Counter()
+    for _ in range(400):
+        content = bytearray(good)
+        kind = mutate.choice(["cut", "bytes", "bytes", "zeros", "directory", "insert"])
+        at = mutate.randrange(len(content))
+        if kind == "cut":
+            del content[at:]
+        elif kind == "zeros":
+            content[at : at + 5000] = bytes(len(content[at : at + 5000]))
+        elif kind == "insert":
+            content[at:at] = mutate.randbytes(9)
+        else:
+            for _ in range(mutate.randint(1, 30)):
+                low = len(content) - 3000 if kind == "directory" else 0
+                content[mutate.randrange(low, len(content))] = mutate.randrange(256)
+        path.write_bytes(content)
+        with warnings.catch_warnings(record=True):
+            found = resume()
+        assert found is None or (found["epoch"], found["batch"]) == (1, 0)
+        assert (found is None) == (not path.exists())
+        results[found is None] += 1
+    assert results[True] > 300
+    path.write_bytes(b"GIF89a" * 100)
+    before.write_bytes(good)
+    with pytest.warns(UserWarning) as told:
+        assert resume() is None
+    assert [str(w.message).split("; ")[-1][:25] for w in told] == [
+        "falling back to the check", "the run starts from its b"
+    ]  # fmt: skip
+
+
+HOSTILE = {
+    "nested": lambda m: m.update({"meta.json": b"[" * 10**5}),
+    "no text": lambda m: m.update({"meta.json": b"\xff\xfe"}),
+    "no dictionary": lambda m: m.update({"meta.json": b"3"}),
+    "no member": lambda m: m.pop("model/0000.npy"),
+    "huge": lambda m: m.update({"model/0000.npy": header("<f8", (2**40, 2**10))}),
+    "negative": lambda m: m.update({"model/0000.npy": header("<f8", (-1, 4)) + bytes(32)}),
+    "pickled": lambda m: m.update({"model/0000.npy": header("|O", (1,)) + b"cos\n"}),
+    "no header": lambda m: m.update({"model/0000.npy": b"\x93NUMPY\x01\0\x04\0{'(("}),
+    "nested header": lambda m: m.update(
+        {"model/0000.npy": b"\x93NUMPY\x01\0\x10\x27" + b"(" * 10000}
+    ),
+    "of version 9": lambda m: m.update({"model/0000.npy": b"\x93NUMPY\x09\0" + bytes(99)}),
+    "empty": lambda m: m.update({"model/0000.npy": b""}),
+}
+SAID = {
+    "epoch": [10**9, -1, 1.5, "1", True, None, float("nan"), 2],
+    "batch": [4, 10**9, -1, 0.0, "0"],
+    "format": [0.5, "1", None, -1],
+    "callbacks": [None, 3, [], {"History-0": 3}],
+    "checksums": [None, {}, {"model/0000": 3}],
+    "run": [None],
+}
+
+
+def test_what_no_checkpoint_holds_or_says_is_damage(resuming):
+    path, resume = resuming
+    good = path.read_bytes()
+
+    def refused(change):
+        path.write_bytes(good)
+        change()
+        with pytest.warns(UserWarning, match="is damaged .* now called .*the run starts from its"):
+            assert resume() is None, change
+
+    for change in HOSTILE.values():
+        refused(lambda change=change: rewrite(path, change))
+    for key, values in SAID.items():
+        for value in values:
+            refused(lambda k=key, v=value: edit(path, lambda meta: meta.update({k: v})))
+    refused(lambda: edit(path, lambda meta: meta.pop("epoch")))
+
+    def squeezed():
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+
+    refused(squeezed)
+
+
+def test_another_format_is_no_damage(resuming):
+    path, resume = resuming
+    edit(path, lambda meta: (meta.update(format=2), meta.pop("checksums")))
+    with pytest.raises(ValueError, match="has format 2, and this version of kgen reads format 1"):
+        resume()
+    assert path.exists()
+
+
+def test_a_damaged_checkpoint_does_not_outlive_those_after_it(tmp_path):
+    fit(toy(), tmp_path, epochs=2)
+    for name in saved(tmp_path):
+        (tmp_path / name).write_bytes(b"")
+    checkpoint = TrainingCheckpoint(tmp_path, keep=1)
+    with pytest.warns(UserWarning, match="is damaged"):
+        toy().fit(points(256), batch_size=32, epochs=1, verbose=0, callbacks=[checkpoint])
+    assert saved(tmp_path) == ["checkpoint-0000000004.npz"]
+
+
+def test_the_working_directory_may_change(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    moves = Interrupt(6, lambda: os.chdir("elsewhere"))
+    fit(toy(), "run", moves, epochs=3)
+    assert len(saved(tmp_path / "run")) == 3 and not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_clock_before_1980(resuming, tmp_path, monkeypatch):
+    past = time.struct_time((1979, 12, 31, 0, 0, 0, 0, 365, 0))
+    monkeypatch.setattr(time, "localtime", lambda *args: past)
+    path, _ = resuming
+    training_checkpoint._write(path, {}, {"a": np.zeros(3)})
+    with zipfile.ZipFile(path) as archive:
+        assert {info.date_time[0] for info in archive.infolist()} == {1980}
+
+
+def test_two_runs_in_one_folder(tmp_path):
+    """The first goes on, the second is refused; one that was killed holds nothing."""
+    lines = """
+import fcntl, os, sys
+lock = open(".lock", "a+")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print(f"process {os.getpid()} on another", file=lock, flush=True)
+open(".writing-half", "w").close()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", lines],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "locked\n"
+    try:
+        with pytest.raises(OSError, match=rf"(?s)Another run .*{tmp_path}.*process {other.pid} on"):
+            fit(toy(), tmp_path)
+        assert (tmp_path / ".writing-half").exists()  # it is the other's
+    finally:
+        other.kill()
+        other.communicate()
+    refused = []
+
+    def again():
+        with pytest.raises(OSError, match=r"Another run .*\(this process\)"):
+            fit(toy(), tmp_path, epochs=1)
+        refused.append(1)
+
+    fit(toy(), tmp_path, Interrupt(2, again), epochs=1)
+    assert refused and saved(tmp_path) and not (tmp_path / ".writing-half").exists()
+
+
+def test_what_a_lock_links_to_is_not_written_to(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(victim)
+    with pytest.raises(OSError, match="cannot be written"):
+        training_checkpoint._Lock(tmp_path / "run")
+    assert victim.read_text() == "mine"
 
 
 def test_leftovers_of_a_killed_write_are_removed(tmp_path):
@@ -441,7 +652,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
     if keras.backend.backend() == "jax":  # where `fit` holds the values of the variables
         return test_a_scheduled_explosion(tmp_path)
     with pytest.raises(
-        kgen.NonFiniteLoss, match=r"'discriminator'.* step 6 .*checkpoint-"
+        kgen.NonFiniteLoss, match=r"(?s)'discriminator'.* step 6 .*checkpoint-"
     ) as error:
         fit(model, tmp_path, poison, every=2, epochs=3, x=bad)
     assert "checkpoint-0000000006" in str(error.value)
@@ -461,12 +672,27 @@ def test_a_scheduled_explosion(tmp_path):
         return model
 
     with pytest.raises(
-        kgen.NonFiniteLoss, match=r"not finite at step \d+ \(epoch 2\).*good.*000008"
+        kgen.NonFiniteLoss, match=r"(?s)not finite at step \d+ \(epoch 2\).*finite.*000008"
     ):
         fit(exploding(), tmp_path, epochs=3)
     assert saved(tmp_path) == ["checkpoint-0000000008.npz"]
     with pytest.raises(kgen.NonFiniteLoss):  # resumed from the last good one, it fails again
         fit(exploding(), tmp_path, epochs=3)
+
+
+def test_a_step_may_have_diverged_before_its_loss_does(tmp_path):
+    """The loss of step 6 is finite, its weights are, and they are worth nothing."""
+    keras.utils.set_random_seed(3)
+    model = ToyGAN(k=1)
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([5, 6], [1e-3, 1e12, 1e35])
+    model.compile({p: keras.optimizers.SGD(rates) for p in model.players})
+    with pytest.raises(kgen.NonFiniteLoss) as error:
+        fit(model, tmp_path, every=1, epochs=3)
+    told = dict(re.findall(r"checkpoint-(\d+)\.npz: largest weight (\S+),", str(error.value)))
+    assert [int(number) for number in told][-1] < 7 <= max(int(number) for number in told)
+    largest = [float(weight) for weight in told.values()]  # the newest first
+    assert largest[0] > 1e6 and largest == sorted(largest, reverse=True)
+    assert "Finite is not good" in str(error.value) and "generator_loss" in str(error.value)
 
 
 @keras.saving.register_keras_serializable("kgen_tests")
@@ -486,10 +712,52 @@ def test_a_gradient_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path)
         model = Root(network=network)
         model.compile("sgd")
         with pytest.raises(
-            kgen.NonFiniteLoss, match=rf"gradient of player 'model'.* step 6 {kept}"
+            kgen.NonFiniteLoss, match=rf"(?s)gradient of player 'model'.* step 6 {kept}"
         ):
             fit(model, x=points(224), epochs=1, **options)
     assert saved(tmp_path)[-1] == "checkpoint-0000000006.npz"
+
+
+def linear():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model = Mean(network=network)
+    model.compile("sgd")
+    return model
+
+
+@keras.saving.register_keras_serializable("kgen_tests")
+class Mean(kgen.GenerativeModel):
+    players = {"model": ["network"]}
+
+    def objective(self, batch, training):
+        return ops.mean(ops.square(self.network(batch, training=training)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])  # the last one is finite in float64
+@pytest.mark.parametrize("steps", [None, 3])
+def test_the_data_is_named_as_the_cause(value, steps):
+    data = kgen.data.ImageDataset(points(64).astype("float64"), batch_size=8, name="clouds")
+    data.fetch(np.arange(1))
+    data._images[37] = value  # after it was looked at
+    with pytest.raises(kgen.NonFiniteLoss) as error:
+        linear().fit(data, epochs=3, steps_per_epoch=steps, verbose=0)
+    assert "in the examples [37] of 'clouds'" in str(error.value)
+    assert "learning rate" not in str(error.value)
+
+
+def test_data_that_comes_in_batches_may_be_the_cause():
+    def batches():
+        for batch in range(8):
+            yield (np.full((8, 2), np.nan if batch == 5 else 0.5, "float32"),)
+
+    with pytest.raises(kgen.NonFiniteLoss, match=r"step 5 .*only the first was looked at"):
+        linear().fit(batches(), epochs=1, steps_per_epoch=8, verbose=0)
+    rates = keras.optimizers.SGD(1e30)
+    model = linear()
+    model.compile(rates)
+    with pytest.raises(kgen.NonFiniteLoss, match="lower learning rate") as error:
+        model.fit(points(64), epochs=9, batch_size=8, verbose=0)
+    assert "holds NaN" not in str(error.value)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
@@ -500,9 +768,9 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, full_disk):
     fit(toy(), tmp_path, epochs=1)
-    with full_disk(), pytest.raises(OSError, match=r"could not be written.*before it stays"):
+    with full_disk(), pytest.raises(OSError, match=r"could not be written.*04.npz stays"):
         fit(toy(), tmp_path, epochs=2)
-    assert saved(tmp_path) == ["checkpoint-0000000004.npz"] and len(list(tmp_path.iterdir())) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "checkpoint-0000000004.npz"]
     model = toy()
     fit(model, tmp_path, epochs=2)
     whole = toy()
