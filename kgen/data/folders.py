@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kgen.arguments import check_regular
 from kgen.data.layout import (
     IDX,
     KINDS,
@@ -132,6 +133,11 @@ def _existing(path, kind):
         raise ValueError(f"kind must be one of {KINDS} or None; got {kind!r}.")
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}.")
+    if not path.is_dir():
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error}.") from error
     return path
 
 
@@ -350,6 +356,8 @@ def _part(examples, split, path, labels=None):
 
 
 def _parts(images, labels, split, path):
+    if labels is not None and labels.shape[:1] != images.shape[:1]:
+        raise ValueError(f"{path} holds {len(images)} images and labels of shape {labels.shape}.")
     return Found(_part(images, split, path, labels), _part(labels, split, path, labels))
 
 
@@ -374,7 +382,7 @@ def _from_file(path, split, options):
     if path.suffix == ".npy":
         try:
             stored = ArrayFile(path)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # what parses a header raises what it likes
             raise ValueError(f"{path} cannot be read as an array: {error}") from error
         memory = spare_memory() if options.memory is None else options.memory
         images = stored if stored.nbytes > memory else stored[:]
@@ -413,6 +421,8 @@ def _from_archive(path, name=None):
     """An array of an `.npz`, or the names of all."""
     try:
         with np.load(path) as file:
+            if name is not None and not file[name].ndim:
+                raise ValueError(f"{name!r} is a single number")
             return file.files if name is None else file[name]
     except Exception as error:  # zipfile, zlib and NumPy raise what they like
         raise ValueError(f"{path} cannot be read as arrays: {error}") from error
@@ -461,6 +471,8 @@ def _split_of_idx(name):
 
 def _idx_pair(path):
     images = read_idx(path)
+    if images.ndim != 3:
+        raise ValueError(f"{path} has the shape {images.shape}: images have three dimensions.")
     name = re.sub(r"images([-.])idx3", r"labels\1idx1", path.name)
     labels = path.with_name(name)
     if not labels.exists():
@@ -485,14 +497,17 @@ def read_idx(path):
     """
     path = pathlib.Path(path)
     try:
+        check_regular(path)
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or len(raw) < 4 + 4 * raw[3]:
+    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or not 0 < 4 * raw[3] <= len(raw) - 4:
         raise ValueError(
             f"{path} is no IDX file of unsigned bytes: it begins with {raw[:4].hex(' ')}, expected "
             "00 00 08 and the number of dimensions."
         )
+    if raw[3] > 4:
+        raise ValueError(f"{path} has {raw[3]} dimensions; images have three, and labels one.")
     shape = tuple(np.frombuffer(raw, ">u4", raw[3], 4).tolist())
     start = 4 + 4 * raw[3]
     if len(raw) != start + math.prod(shape):

@@ -8,6 +8,8 @@ import struct
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageFile, UnidentifiedImageError
 
+from kgen.arguments import check_regular
+
 NO_IMAGES = ("EPS", "FLI", "IPTC", "MPEG")  # documents, films and mere metadata
 WHITE = (255, 255, 255)
 
@@ -207,6 +209,8 @@ def _opaque(rgba, background):
 def _opened(source, name):
     encoded = isinstance(source, bytes)
     try:
+        if not encoded:
+            check_regular(source)
         with Image.open(io.BytesIO(source) if encoded else source) as image:
             if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
                 raise ValueError("its pixels are signed or of 32 bits; kgen reads 8 and 16 bits")

@@ -1,5 +1,6 @@
 """`load`: images by name."""
 
+import contextlib
 import numbers
 import os
 import pathlib
@@ -98,16 +99,11 @@ def load(
     check_augmentation(augment, (*(size or (2**16, 2**16)), 3))  # their size is known later
     background = colour(background)
     options = Options(size, channels, memory, bool(skip_broken), num_examples, background)
-    found = _find(name, split, size, data_dir, num_examples, kind, options)
+    with _naming(name):
+        found = _find(name, split, size, data_dir, num_examples, kind, options)
     if len(found.images) == 0:
         raise ValueError(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
-        )
-    if channels is not None:
-        found = found._replace(
-            images=_converted(found.images, channels, background),
-            second=_converted(found.second, channels, background),
-            origins=tuple(_converted(origin, channels, background) for origin in found.origins),
         )
     training = split is None or str(split).lower().startswith("train")
     settings = dict(
@@ -116,13 +112,19 @@ def load(
         seed=seed,
         name=str(name),
     )
-    if found.second is not None:
-        pair = {"aligned": found.aligned, "domain_names": found.domain_names}
-        pair["origins"] = found.origins
-        dataset = ImagePairs(found.images, found.second, **pair, **settings)
-    else:
-        settings |= {"class_names": found.class_names, "origin": found.origins[0]}
-        dataset = ImageDataset(found.images, found.labels, **settings)
+    with _naming(name, " Change the array with NumPy and pass it to kgen.data.ImageDataset."):
+        if channels is not None:
+            found = found._replace(
+                images=_converted(found.images, channels, background),
+                second=_converted(found.second, channels, background),
+                origins=tuple(_converted(o, channels, background) for o in found.origins),
+            )
+        if found.second is not None:
+            settings |= {"aligned": found.aligned, "domain_names": found.domain_names}
+            dataset = ImagePairs(found.images, found.second, origins=found.origins, **settings)
+        else:
+            settings |= {"class_names": found.class_names, "origin": found.origins[0]}
+            dataset = ImageDataset(found.images, found.labels, **settings)
     if num_examples is not None:
         dataset = dataset.take(num_examples)
     if split is None and not found.own:
@@ -135,6 +137,18 @@ def load(
     if size is not None:
         dataset = dataset._at_size(size, crop=True)
     return dataset.with_options(augment=augment) if augment else dataset
+
+
+@contextlib.contextmanager
+def _naming(name, advice=""):
+    """Say which set an error is about, where it does not say so itself."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(name) in str(error):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}{advice}") from error
 
 
 def _converted(images, channels, background):

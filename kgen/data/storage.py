@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
+from kgen.arguments import check_regular
 from kgen.data.pixels import (
     CHUNK,
     WHITE,
@@ -173,6 +174,7 @@ class Encoded(Storage):
 def _digest_of_encoded(source):
     if isinstance(source, bytes):
         return digest(source)
+    check_regular(source)
     with open(source, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -214,7 +216,7 @@ class ArrayFile(Storage):
 
     def __init__(self, path):
         self.path = path
-        stored = np.load(path, mmap_mode="r")
+        stored = np.lib.format.open_memmap(path, mode="r")
         if not stored.ndim:
             raise ValueError("it holds a single number.")
         self.grey = stored.ndim == 3
@@ -223,7 +225,7 @@ class ArrayFile(Storage):
 
     def read(self, indices):
         """Copy these images from the file, which is mapped for this moment only."""
-        images = np.load(self.path, mmap_mode="r")[indices]
+        images = np.lib.format.open_memmap(self.path, mode="r")[indices]
         return images[..., None] if self.grey else images
 
     def identity_of(self, indices):

@@ -291,6 +291,129 @@ def test_an_idx_file_of_the_wrong_length(tmp_path, broken):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ((10, 0, 8), "no pixels.*side of 0"),
+        ((0, 8, 8), "empty"),
+        ((10, 8), r"\(10, 8\): images have three dimensions"),
+        ((1,) * 200, "200 dimensions"),
+        ((), "no IDX file.*00 00 08 00"),
+    ],
+)
+def test_idx_files_of_other_shapes(tmp_path, shape, words):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(idx(np.zeros(shape)) if len(shape) < 60 else ones(len(shape)))
+    for place, split in ((tmp_path, None), (path, "all")):
+        with pytest.raises(ValueError, match=words) as error:
+            load(place, split)
+        assert str(place) in str(error.value)
+
+
+def ones(dimensions):
+    return b"\0\0\x08" + bytes([dimensions]) + struct.pack(">I", 1) * dimensions + b"\0"
+
+
+def npy(header):
+    header = header.encode() + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + bytes(640)
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"(10, 8, 8)": "(10, 0, 8)"}, "no pixels.*side of 0"),
+        ({"(10, 8, 8)": "(0, 8, 8)"}, "empty"),
+        ({"(10, 8, 8)": "(-10, 8, 8)"}, "cannot be read as an array"),
+        ({"(10, 8, 8)": "(-10, -8, 8)"}, "cannot be read as an array"),
+        ({"(10, 8, 8)": "(10, True, 8)"}, "cannot be read as an array"),
+        ({"(10, 8, 8)": f"({10**30}, 8, 8)"}, "cannot be read as an array"),
+        ({"(10, 8, 8)": "(11, 8, 8)"}, "cannot be read as an array"),
+        ({"(10, 8, 8)": "(640,)"}, "must have shape"),
+        ({"(10, 8, 8)": "(2, 3, 10, 10)"}, "channels first"),
+        ({"(10, 8, 8)": "()"}, "single number"),
+        ({"'|u1'": "'|O'"}, "cannot be read as an array"),
+        ({"'|u1'": "'|b1'"}, "got dtype bool"),
+        ({"'|u1'": "[('a', 'u1')]"}, "got dtype"),
+        ({"'|u1'": "{1, 2}"}, "cannot be read as an array"),
+        ({"{": "(" * 4000}, "cannot be read as an array"),
+        ({"{": "'" * 3}, "cannot be read as an array"),
+    ],
+)
+def test_odd_headers_of_npy_files(tmp_path, changes, words, memory):
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (10, 8, 8)}"
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy(header))
+    assert load(path, memory=memory).num_examples == 10
+    for old, new in changes.items():
+        header = header.replace(old, new)
+    path.write_bytes(npy(header))
+    with pytest.raises((ValueError, TypeError), match=words) as error:
+        load(path, memory=memory)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arrays, words",
+    [
+        ({"images": np.uint8(3)}, "'images' is a single number"),
+        ({"images": RGB, "labels": np.int64(1)}, "'labels' is a single number"),
+        ({"images": RGB, "labels": np.zeros(12, int)}, r"10 images and labels of shape \(12,\)"),
+        ({"images": RGB[:, :0]}, "side of 0"),
+        ({"images": RGB.astype(int)}, "got dtype int64"),
+        ({"images": np.moveaxis(RGB, -1, 1)}, "channels first"),
+        ({"images": np.full((4, 8, 8), np.nan)}, "NaN"),
+        ({"x_train": RGB, "y_train": np.zeros(9, int)}, "one label"),
+    ],
+)
+def test_odd_arrays_of_npz_files(tmp_path, arrays, words):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises((ValueError, TypeError), match=words) as error:
+        load(tmp_path / "a.npz", "train")
+    assert str(tmp_path / "a.npz") in str(error.value)
+
+
+def pipe(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [pipe, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_never_opened(tmp_path, make, capsys):
+    """A pipe would be waited for, a device might be read for good."""
+    write_flat(tmp_path / "flat")
+    make(tmp_path / "flat" / "x.png")
+    with pytest.raises(ValueError, match=r"x\.png cannot be read: it is a (pipe|device), not"):
+        load(tmp_path / "flat")
+    assert load(tmp_path / "flat", skip_broken=True).num_examples == 10
+    assert "Left out 1 images that cannot be read" in capsys.readouterr().out
+    for name in ("a.npy", "a.npz", "a.png", "t10k-images-idx3-ubyte", "train-images-idx3-ubyte.gz"):
+        make(tmp_path / name)
+        with pytest.raises(ValueError, match=f"{name} cannot be read: it is a (pipe|device)"):
+            load(tmp_path / name)
+    (tmp_path / "lmdb").mkdir()
+    make(tmp_path / "lmdb" / "data.mdb")
+    with pytest.raises(ValueError, match=r"lmdb cannot be read as an LMDB: it is a (pipe|device)"):
+        load(tmp_path / "lmdb", image_size=8)
+    labels = tmp_path / "idx" / "train-labels-idx1-ubyte"
+    labels.parent.mkdir()
+    labels.with_name("train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    make(labels)
+    with pytest.raises(ValueError, match=r"labels-idx1\S+ cannot be read: it is a (pipe|device)"):
+        load(tmp_path / "idx")
+
+
+def test_a_pipe_in_the_place_of_a_file_that_was_loaded(tmp_path):
+    data = load(write_flat(tmp_path), memory=0, batch_size=2)
+    (tmp_path / "07.png").unlink()
+    pipe(tmp_path / "07.png")
+    with pytest.raises(ValueError, match=r"07\.png cannot be read: it is a pipe"):
+        list(data)
+    with pytest.raises(OSError, match="it is a pipe"):
+        data.fingerprint  # noqa: B018
+
+
 def test_idx_labels_that_do_not_match(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(9)))
