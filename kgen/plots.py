@@ -28,7 +28,7 @@ from PIL import Image
 
 from kgen.arguments import positive
 from kgen.data.dataset import resize
-from kgen.data.ranges import to_uint8
+from kgen.data.ranges import refuse_channels_first, to_uint8
 
 DPI = 150
 GAP = 6  # pixels between images
@@ -594,6 +594,7 @@ def _pixels(images, name="images"):
         raise ValueError(f"{name} is empty: shape {shape}.")
     if dtype != np.uint8 and "float" not in str(dtype):
         raise ValueError(f"{name} must be uint8 in [0, 255] or floats in [-1, 1]; got {dtype}.")
+    refuse_channels_first(shape, name)
     if images.ndim == 3:
         images = images[..., None]
     channels = images.shape[-1]

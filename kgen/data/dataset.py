@@ -10,7 +10,13 @@ import numpy as np
 from kgen.arguments import positive
 from kgen.data.augmentation import augment, chances, check_augmentation
 from kgen.data.pixels import resize
-from kgen.data.ranges import check_images, to_model_range, to_uint8, with_channel
+from kgen.data.ranges import (
+    check_images,
+    normalize_image_shape,
+    to_model_range,
+    to_uint8,
+    with_channel,
+)
 from kgen.data.read_ahead import ReadAhead
 from kgen.data.storage import WORKERS, Resized, Storage, digest, digest_of
 
@@ -35,6 +41,7 @@ class ImageDataset(keras.utils.PyDataset):
         class_names: names of the classes 0, 1, ...
         name: what figures and messages call this data.
         check_range: False takes floats that do not look like [-1, 1].
+        image_shape: what one image is, `(H, W, C)`; needed only where it looks channels first.
         augment: None, or a dictionary of what is drawn anew for each image in each epoch, from
             seed and epoch alone: `"flip"` (True: half of them mirrored, left to right), `"crop"`
             (the smallest share of the sides that stays; resized to the same size) and `"shift"`
@@ -66,12 +73,13 @@ class ImageDataset(keras.utils.PyDataset):
         class_names=None,
         name="arrays",
         check_range=True,
+        image_shape=None,
         augment=None,
         origin=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        images = checked(images, check_range)
+        images = checked(images, check_range, image_shape)
         if labels is not None:
             labels = labels if isinstance(labels, Storage) else np.asarray(labels)
             if labels.shape[:1] != images.shape[:1]:
@@ -333,20 +341,22 @@ class ImageDataset(keras.utils.PyDataset):
         return self.num_examples if n is None else min(n, self.num_examples)
 
 
-def checked(images, check_range=True):
+def checked(images, check_range=True, image_shape=None):
     """Images as `ImageDataset` keeps them: an array with channels, or a `Storage`.
 
     Raises:
         TypeError, ValueError: if they are not what `ImageDataset` takes.
     """
+    if image_shape is not None:
+        image_shape = normalize_image_shape(image_shape)
     if isinstance(images, Storage):
         floats = images.dtype != np.uint8  # of these, some are looked at
         some = images[:: max(1, len(images) // 1000)] if floats else images[:1]
-        check_images(some, check_range=check_range)
+        check_images(some, image_shape, check_range)
         return images
     images = np.asarray(images)
     images = images[..., None] if images.ndim == 3 else images
-    check_images(images, check_range=check_range)
+    check_images(images, image_shape, check_range)
     return images
 
 
@@ -368,7 +378,8 @@ def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):
     check_images(x, image_shape, check_range=check_range, what="x")
     if image_shape is not None:
         x = with_channel(x, image_shape)
-    return ImageDataset(x, y, check_range=check_range, **options)
+    options |= {"check_range": check_range, "image_shape": image_shape}
+    return ImageDataset(x, y, **options)
 
 
 def _identity(content, name):

@@ -85,7 +85,8 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
 
     Args:
         images: NumPy array `(N, H, W, C)`, `(N, H, W)` for one channel, or `(N, D)` for points.
-        image_shape: the shape that one image must have, `(H, W, C)` or `(D,)`; None: any.
+        image_shape: the shape that one image must have, `(H, W, C)` or `(D,)`; None: any, but for
+            what looks channels first.
         check_range: whether floats must lie in [-1, 1] and use the negative half. Points have no
             range.
         what: the name of the argument in messages.
@@ -113,6 +114,10 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
         )
     if images.shape[0] == 0:
         raise ValueError(f"{what} is empty: shape {images.shape}. There is nothing to learn from.")
+    if 0 in images.shape:
+        raise ValueError(f"{what} has no pixels: shape {images.shape} has a side of 0.")
+    if image_shape is None:
+        refuse_channels_first(images.shape, what)
     if dtype == np.uint8:
         return
     if bad := int(images.size - np.isfinite(images).sum()):
@@ -137,6 +142,25 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
             f"2 * {name} - 1. "
             "If the images really have no value below 0, build the model or dataset with "
             "check_range=False."
+        )
+
+
+def refuse_channels_first(shape, what="images"):
+    """Refuse images whose channels seem to come first: up to 4 rows, but more than 4 channels.
+
+    Args:
+        shape: of a batch of images.
+        what: the name of the argument in messages.
+
+    Raises:
+        ValueError: with the two ways on.
+    """
+    if len(shape) == 4 and shape[1] <= 4 < shape[3] and shape[1] != shape[2]:
+        raise ValueError(
+            f"{what} has shape (N, {', '.join(map(str, shape[1:]))}), which looks channels first; "
+            "(N, height, width, channels) is expected: use numpy.moveaxis(images, 1, -1). If each "
+            f"image really is {shape[1]} pixels high and has {shape[3]} channels, pass "
+            f"kgen.data.ImageDataset(images, image_shape={tuple(shape[1:])})."
         )
 
 

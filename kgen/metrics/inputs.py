@@ -32,8 +32,9 @@ def chunks(images, name="images", size=CHUNK):
         TypeError, ValueError: if the images are not as above, or there are none.
     """
     waiting, held, shape = [], 0, None
+    stated = images.image_shape if isinstance(images, ImageDataset) else None
     for batch in _batches(images, name, size):
-        batch = _checked(batch, name, first=shape is None)
+        batch = _checked(batch, name, shape is None, stated)
         shape = shape or batch.shape[1:]
         if batch.shape[1:] != shape:
             raise ValueError(
@@ -141,7 +142,7 @@ def _images(batch):
     return feed.to_numpy(batch[0] if isinstance(batch, tuple) else batch)
 
 
-def _checked(batch, name, first):
+def _checked(batch, name, first, image_shape):
     """A batch as uint8 `(N, H, W, C)`; the range of floats is that of the first batch."""
     batch = batch[..., None] if batch.ndim == 3 else batch
     if batch.ndim != 4:
@@ -149,7 +150,7 @@ def _checked(batch, name, first):
             f"{name} must have shape (N, height, width, channels) or (N, height, width); got "
             f"{batch.shape}."
         )
-    check_images(batch, check_range=False, what=name)  # dtype, and what is not finite
+    check_images(batch, image_shape, False, name)  # dtype, and what is not finite
     if batch.dtype != np.uint8:
         low, high = float(batch.min()), float(batch.max())
         if low < -1.001 or high > 1.001 or (first and low >= 0):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import kgen
-from kgen.data import ImageDataset
+from kgen.data import ImageDataset, ImagePairs
+from kgen.metrics.inputs import chunks
 
 
 def numbered(n=23, **options):
@@ -164,6 +165,32 @@ def test_errors():
     late[1999, 0, 0] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         ImageDataset(late)
+
+
+def test_channels_that_come_first():
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 16, 16), "uint8")
+    for make in (
+        lambda: ImageDataset(images),
+        lambda: ImagePairs(images, images),
+        lambda: kgen.metrics.fid(images, images, features="pixels"),
+        lambda: kgen.plots.grid(images),
+    ):
+        with pytest.raises(ValueError, match=r"\(N, 3, 16, 16\).*channels first.*moveaxis"):
+            make()
+    high = ImageDataset(images, image_shape=(3, 16, 16))  # as the message advises
+    assert high.image_shape == high.take(2).image_shape == (3, 16, 16)
+    assert len(np.concatenate(list(chunks(high)))) == 6
+    assert ImageDataset(images[:, 0], image_shape=(16, 16)).image_shape == (16, 16, 1)
+    with pytest.raises(ValueError, match=r"\(3, 16, 16\)|channels first"):
+        ImageDataset(images, image_shape=(16, 16, 3))
+
+
+def test_a_model_says_what_its_images_are():
+    images = np.random.default_rng(0).integers(0, 256, (8, 2, 6, 5), "uint8")
+    model = kgen.VAE((2, 6, 5), network="dense", latent_dim=2)
+    model.compile()
+    model.fit(images, batch_size=4, epochs=1, verbose=0, validation_data=(images,))
+    assert model.predict(images, verbose=0).shape == (8, 2, 6, 5)
 
 
 def test_any_keras_model_takes_it():

@@ -43,6 +43,11 @@ def test_to_uint8_clips_and_refuses_nan():
         (np.full((2, 8, 8, 1), np.nan), None, "128 values"),
         (np.full((2, 8, 8, 1), -np.inf), None, "infinite"),
         (np.zeros((0, 8, 8, 1), "uint8"), None, "empty"),
+        (np.zeros((2, 0, 8, 1), "uint8"), None, r"no pixels: shape \(2, 0, 8, 1\) has a side of 0"),
+        (np.zeros((2, 8, 8, 0), "uint8"), None, "a side of 0"),
+        (np.zeros((2, 3, 32, 32), "uint8"), None, r"channels first.*moveaxis\(images, 1, -1\)"),
+        (np.zeros((2, 1, 28, 28), "float32"), None, r"image_shape=\(1, 28, 28\)"),
+        (np.zeros((2, 4, 8, 5), "uint8"), None, "channels first"),
         (np.zeros((8,), "uint8"), None, "shape"),
         (np.zeros((2, 8, 8, 1, 1), "uint8"), None, "shape"),
         (np.zeros((2, 9, 8, 1), "uint8"), (8, 8, 1), "size differs"),
@@ -63,6 +68,12 @@ def test_hints_for_data_that_comes_in_batches():
         check_images(np.zeros((8, 8, 1), "uint8"), (8, 8, 1), what="The first batch")
     with pytest.raises(TypeError, match=r"with images\.astype"):
         check_images(np.zeros((2, 8, 8, 1), "int32"), what="The first batch")
+
+
+def test_few_rows_that_are_no_channels():
+    for shape in ((2, 3, 32, 3), (2, 1, 32, 1), (2, 4, 4, 16), (2, 3, 3, 64), (2, 5, 8, 8), (4, 9)):
+        check_images(np.zeros(shape, "uint8"))
+    check_images(np.zeros((2, 3, 32, 32), "uint8"), (3, 32, 32))  # as the model says
 
 
 def test_what_is_fine():
