@@ -163,12 +163,12 @@ def own(real, fake):
         for _ in range(SUBSETS["kid_subsets"])
     ]
     kid = statistics.mean(kernel_distance(*both, subset_size=size).value for both in subsets)
-    fidelity, naeem = prdc(real, fake, NEIGHBOUR), prdc(real, fake, 5)
+    found = prdc(real, fake, NEIGHBOUR, 5)
     return {
         "fid": {"frechet_inception_distance": frechet_distance(real, fake)},
         "kid": {"kernel_inception_distance_mean": kid},
-        "precision, recall": {"precision": fidelity.precision, "recall": fidelity.recall},
-        "prdc": {name: getattr(naeem, name) for name in ("density", "coverage")},
+        "precision, recall": {name: getattr(found, name) for name in ("precision", "recall")},
+        "prdc": {name: getattr(found, name) for name in ("density", "coverage")},
     }
 
 
@@ -308,7 +308,7 @@ def values_of(real, fake, others, labels=None, seed=0, slow=True):
     from kgen import metrics
 
     names = [name for name in metrics.METRICS if slow or name != "sliced_wasserstein"]
-    found = metrics.evaluate(real, fake, "fashion", names, others, seed)
+    found = metrics.evaluate(real, fake, "fashion", names, others, seed, precision_k=5)
     values = found.values
     if labels is not None:
         copies, sliced = (found.results[x] for x in ("memorisation", "sliced_wasserstein"))

@@ -35,7 +35,6 @@ OPTIMIZERS = {
     "adam": partial(keras.optimizers.Adam, beta_1=0.5),
     "momentum": partial(keras.optimizers.SGD, momentum=0.5),  # as the authors' code begins
 }
-MOST_PIXELS = 3072  # whose Fréchet distance is taken where there is no judge: 32x32 in colour
 EQUILIBRIUM = {  # discriminator's and generator's loss where D(x) = 1/2 everywhere
     "minimax": (np.log(4), -np.log(2)),
     "non_saturating": (np.log(4), np.log(2)),
@@ -111,14 +110,12 @@ def draw(gan, history, moments, images, test, folder, seed):
 def measure(gan, images, test, near, run):
     """How good and varied samples are, on the features of a judge where there is one."""
     judge = kgen.metrics.judge_for(run.dataset) or "pixels"
-    # The Fréchet distance of so many pixels would take hours.
-    large = judge == "pixels" and np.prod(images.image_shape) > MOST_PIXELS
-    names = ["sliced_wasserstein" if large else "fid", "precision", "recall"]
     drawn = gan.generate(run.samples, seed=run.seed)
+    names = ["fid", "precision", "recall"]
     found = kgen.metrics.evaluate(images, drawn, judge, names, test, run.seed)
-    results = {f"{name}, {judge}": value for name, value in found.values.items()}
-    if "fid" in found.results:
-        results[f"floor of fid, {judge}"] = found.results["fid"].floor
+    judge = found.features  # pixels, and at what size
+    results = {f"{found.label(name)}, {judge}": value for name, value in found.values.items()}
+    results[f"floor of fid, {judge}"] = found.results["fid"].floor
     results["distance to training images / that of test images"] = near.ratio
     results["copies of training images"] = near.copies
     return results

@@ -191,7 +191,7 @@ def said(values, family):
         likelihood = rf"$\log p(x) {sign} {values['log p(x) [nats]']:,.0f}$ nats"
     return (
         f"FID {values['fid']:.2f} (floor {values['floor']:.2f})\n"
-        f"precision {values['precision']:.2f}, recall {values['recall']:.2f}\n"
+        f"precision {values['precision']:.2f}, recall {values['recall']:.2f} (k = 3)\n"
         f"{likelihood}\n"
         f"{values['seconds of training']:.3g} s of training, "
         f"{values['seconds for 1,000 samples']:.2g} s for 1,000 samples"

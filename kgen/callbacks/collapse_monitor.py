@@ -19,6 +19,7 @@ LEAST = 50  # images: of fewer, shares say nothing
 OF_POINTS, OF_IMAGES = 0.02, 0.1  # k as a share of the samples: a hole in a mode is no lost mode
 LEAST_NEIGHBOURS = 5
 PAIRS = 100  # for the MS-SSIM
+NUMBERS = 2**22  # at once
 CONSTANT = 0.1  # variety, relative to the data's
 LOOKS_REAL = 0.5  # precision
 COVERS_LITTLE = 0.5  # coverage
@@ -138,7 +139,7 @@ class CollapseMonitor(Measuring):
             samples = to_uint8(samples)
         share = OF_IMAGES if samples.ndim > 2 else OF_POINTS
         k = max(LEAST_NEIGHBOURS, round(share * self.n))
-        found = prdc(real.rows, real.rows_of(samples), k)
+        found = prdc(real.rows, real.rows_of(samples), k, k)
         numbers = {
             "collapse_spread": _spread(samples) / real.spread,
             "collapse_precision": found.precision,
@@ -271,4 +272,6 @@ def _as_they_are(points):
 
 def _spread(samples):
     """Total standard deviation: the root of the sum of all variances."""
-    return float(np.sqrt(samples.reshape(len(samples), -1).var(axis=0, dtype="float64").sum()))
+    flat, step = samples.reshape(len(samples), -1), max(NUMBERS // len(samples), 1)
+    parts = (flat[:, start : start + step] for start in range(0, flat.shape[1], step))
+    return float(np.sqrt(sum(part.var(axis=0, dtype="float64").sum() for part in parts)))

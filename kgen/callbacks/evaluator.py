@@ -32,7 +32,7 @@ class Evaluator(Measuring):
         test: real images that were not trained on, for `"memorisation"`.
         seed: of the images, and of what metrics draw.
         batch_size: images that are generated at once; None: as the model does.
-        cache: as in `kgen.metrics.evaluate`.
+        cache, precision_k, density_k: as in `kgen.metrics.evaluate`.
 
     Attributes:
         evaluation: the `kgen.metrics.Evaluation` of the last measurement.
@@ -69,11 +69,14 @@ class Evaluator(Measuring):
         seed=0,
         batch_size=None,
         cache=None,
+        precision_k=3,
+        density_k=5,
     ):
         super().__init__(n, every, seed, batch_size)
         if metrics is None:
             raise ValueError("metrics must say what to measure, such as ['fid', 'recall'].")
-        self._reference = Reference(real, features, metrics, test, seed, cache)
+        ks = precision_k, density_k
+        self._reference = Reference(real, features, metrics, test, seed, cache, *ks)
         self.evaluation = None
 
     def measure(self, images):

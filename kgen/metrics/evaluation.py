@@ -7,6 +7,7 @@ import operator
 
 import numpy as np
 
+from kgen.arguments import positive
 from kgen.engine import feed
 from kgen.metrics.cache import chunks_like, found_of
 from kgen.metrics.features import NAMES, Features
@@ -23,7 +24,17 @@ ROWS = 4096  # of features, added to statistics at once
 SUBSET = 1000  # images in each subset of the KID, where there are so many
 
 
-def evaluate(real, fake, features, metrics=None, test=None, seed=0, cache=None):
+def evaluate(
+    real,
+    fake,
+    features,
+    metrics=None,
+    test=None,
+    seed=0,
+    cache=None,
+    precision_k=3,
+    density_k=5,
+):
     """Measure generated images beside real ones by several metrics at once.
 
     Features of both sides are computed once for all metrics. Those of the real images are kept, so
@@ -45,6 +56,8 @@ def evaluate(real, fake, features, metrics=None, test=None, seed=0, cache=None):
         seed: of whatever is drawn.
         cache: where features of real images are kept beside memory: True for `$KGEN_CACHE` or
             `~/.cache/kgen`, or a folder.
+        precision_k, density_k: which neighbour `"precision"` and `"recall"`, and `"density"` and
+            `"coverage"` reach to, as in `kgen.metrics.prdc`.
 
     Returns:
         `Evaluation`.
@@ -62,7 +75,8 @@ def evaluate(real, fake, features, metrics=None, test=None, seed=0, cache=None):
     found.values["fid"]
     ```
     """
-    return Reference(real, features, metrics, test, seed, cache).measure(fake)
+    ks = precision_k, density_k
+    return Reference(real, features, metrics, test, seed, cache, *ks).measure(fake)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +125,18 @@ class Evaluation:
             "left_out": dict(self.left_out),
         }
 
+    def label(self, name):
+        """A metric's name with what its number hangs on, such as `"recall (k = 3)"`."""
+        k = METRICS[name].k if name in METRICS else None
+        return f"{name} (k = {getattr(self.results[name], k)})" if k else name
+
     def __str__(self):
         said, lines = set(), []
         for name, value in self.values.items():
             result = self.results[name]
             new = dataclasses.is_dataclass(result) and id(result) not in said
             said.add(id(result))
-            lines.append((name, f"{value:.4g}", str(result) if new else ""))
+            lines.append((self.label(name), f"{value:.4g}", str(result) if new else ""))
         lines += [(name, "-", f"left out: {why}") for name, why in self.left_out.items()]
         widths = [max(len(line[i]) for line in lines) for i in range(2)]
         return "\n".join(
@@ -130,13 +149,25 @@ class Reference:
     """Real images that generated ones are measured against; found out about once.
 
     Args:
-        real, features, metrics, test, seed, cache: as in `evaluate`.
+        real, features, metrics, test, seed, cache, precision_k, density_k: as in `evaluate`.
 
     Raises:
         TypeError, ValueError: for unknown metrics or features.
     """
 
-    def __init__(self, real, features=None, metrics=None, test=None, seed=0, cache=None):
+    def __init__(
+        self,
+        real,
+        features=None,
+        metrics=None,
+        test=None,
+        seed=0,
+        cache=None,
+        precision_k=3,
+        density_k=5,
+    ):
+        self.precision_k = positive(precision_k, "precision_k")
+        self.density_k = positive(density_k, "density_k")
         self.metrics, self._lenient = _chosen(metrics), metrics is None
         self.extractor, self.seed = None if features is None else named(features), seed
         self._compares = any(name in METRICS for name in self.metrics)  # images, not by functions
@@ -165,6 +196,8 @@ class Reference:
                     raise ValueError(f"{name} cannot be measured: {error}") from error
                 left_out[name] = str(error)
         name = self.extractor and self.extractor.name
+        if name and self._compares:
+            name = sides.features()
         return Evaluation(values, results, left_out, *counts, name)
 
     def _side(self, images, name, cache, like=None):
@@ -224,6 +257,7 @@ class _Sides:
     def __init__(self, reference, fake):
         self.real, self.fake, self.test = reference.real, fake, reference.test
         self.seed, self._extractor, self._results = reference.seed, reference.extractor, {}
+        self.ks = reference.precision_k, reference.density_k
 
     def result(self, name):
         """Result of the metric of this name."""
@@ -240,12 +274,16 @@ class _Sides:
             )
         return self._extractor
 
+    def features(self):
+        """What outputs call the features."""
+        return self.extractor().name_for(self.real.found["shape"])
+
 
 class _Replayed(Features):
     """Features that were computed before, of images that come again in the same order."""
 
-    def __init__(self, extractor, **rows):
-        super().__init__(extractor.name, extractor.width, None)
+    def __init__(self, name, **rows):
+        super().__init__(name, None, None)
         self._left = rows
 
     def __call__(self, images, name):
@@ -254,7 +292,7 @@ class _Replayed(Features):
 
 
 def _fid(sides):
-    name, real, fake, test = sides.extractor().name, sides.real, sides.fake, sides.test
+    name, real, fake, test = sides.features(), sides.real, sides.fake, sides.test
     value = frechet_distance(real.statistics, fake.statistics)
     floor = test and frechet_distance(real.statistics, test.statistics)
     n_test = test and test.count
@@ -262,7 +300,7 @@ def _fid(sides):
 
 
 def _kid(sides):
-    name, both = sides.extractor().name, (sides.real, sides.fake)
+    name, both = sides.features(), (sides.real, sides.fake)
     for side in both:
         enough(side.count, 2, side.name)
     size = min(SUBSET, *(side.count for side in both))
@@ -272,7 +310,7 @@ def _kid(sides):
 
 def _prdc(sides):
     sides.extractor()
-    return prdc(sides.real.rows, sides.fake.rows)
+    return prdc(sides.real.rows, sides.fake.rows, *sides.ks)
 
 
 def _inception_score(sides):
@@ -288,12 +326,12 @@ def _ms_ssim(sides):
 
 
 def _memorisation(sides):
-    extractor = sides.extractor()
+    name = sides.features()
     if sides.test is None:
         raise ValueError("it compares with test images: pass test=, images not trained on.")
     rows = {"generated": sides.fake.rows, "train": sides.real.rows, "test": sides.test.rows}
     images = sides.fake.images, sides.real.images, sides.test.images
-    return memorisation(*images, _Replayed(extractor, **rows))
+    return memorisation(*images, _Replayed(name, **rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,20 +342,22 @@ class Metric:
         measure: function of the sides to a result that prints itself.
         value: function of that result to the number.
         of_features: whether it compares features of both sides.
+        k: which attribute of the result says what neighbour was reached to; None: none was.
     """
 
     measure: object
     value: object = float
     of_features: bool = False
+    k: str | None = None
 
 
 METRICS = {
     "fid": Metric(_fid, of_features=True),
     "kid": Metric(_kid, of_features=True),
-    "precision": Metric(_prdc, operator.attrgetter("precision"), of_features=True),
-    "recall": Metric(_prdc, operator.attrgetter("recall"), of_features=True),
-    "density": Metric(_prdc, operator.attrgetter("density"), of_features=True),
-    "coverage": Metric(_prdc, operator.attrgetter("coverage"), of_features=True),
+    "precision": Metric(_prdc, operator.attrgetter("precision"), True, "precision_k"),
+    "recall": Metric(_prdc, operator.attrgetter("recall"), True, "precision_k"),
+    "density": Metric(_prdc, operator.attrgetter("density"), True, "density_k"),
+    "coverage": Metric(_prdc, operator.attrgetter("coverage"), True, "density_k"),
     "inception_score": Metric(_inception_score),
     "sliced_wasserstein": Metric(_sliced_wasserstein),
     "ms_ssim": Metric(_ms_ssim),

@@ -11,13 +11,15 @@ from keras import ops, tree
 
 from kgen.data.pixels import resize, with_channels
 from kgen.data.ranges import to_model_range
+from kgen.data.storage import progress
 from kgen.engine import backend
 from kgen.metrics.inception import inception
-from kgen.metrics.inputs import chunks, rows
+from kgen.metrics.inputs import rows, watched_chunks
 from kgen.metrics.judges import CLASS_NAMES, Judge, judge
 
 NAMES = (*CLASS_NAMES, "inception", "pixels")
 CHUNK_PIXELS = 2**21  # what a network sees at once, 256 images at most
+PIXELS, CHANNELS = 1024, 3  # of an image that is compared pixel by pixel; of a larger one, fewer
 
 
 def features(what, weights=None):
@@ -33,8 +35,9 @@ def features(what, weights=None):
             - `"inception"`: Keras's InceptionV3, 2,048 features. It is not the network that the FID
               was defined with, and its distances are not those of papers. With `weights` of the
               original network, it is that one;
-            - `"pixels"`: the pixels themselves in [-1, 1], H * W * C features: for small images,
-              since a covariance has the square of that;
+            - `"pixels"`: the pixels in [-1, 1], H * W * C features, of images up to 32x32 (1,024
+              pixels, of more than three channels in proportion fewer); of larger ones, those of a
+              thumbnail of that area, such as `"pixels at 32x32"`, as every output says;
             - a `keras.Model` with one input `(H, W, C)`, which gets float32 in [-1, 1] (uint8 in
               [0, 255] if its input is uint8), and one output `(F,)`; where H and W are fixed,
               images are resized. It runs in inference mode;
@@ -109,7 +112,12 @@ class Features:
         Raises:
             TypeError, ValueError: if images or features are not as they should be.
         """
-        return np.concatenate([self._checked(self._extract(c), c) for c in chunks(images, name)])
+        found = [self._checked(self._extract(c), c) for c in watched_chunks(images, name)]
+        return np.concatenate(found)
+
+    def name_for(self, image_shape):
+        """What outputs call the features of images `(H, W, C)`."""
+        return self.name
 
     def probabilities(self, images, name="images"):
         """Probabilities of the classes.
@@ -128,7 +136,7 @@ class Features:
                 f"{self.name} knows no classes, so it has no probabilities. Use a classifier, such "
                 'as features="fashion", or pass probabilities (N, classes).'
             )
-        return np.concatenate([self._probabilities(c) for c in chunks(images, name)])
+        return np.concatenate([self._probabilities(c) for c in watched_chunks(images, name)])
 
     def __repr__(self):
         return f"<Features {self.name!r}: {self.width or 'as many as pixels'}>"
@@ -145,7 +153,7 @@ class Features:
 @functools.cache
 def _named(name, weights):
     if name == "pixels":
-        return Features(name, None, _pixels, identity=lambda: name)
+        return _Pixels()
     if name != "inception":
         return _of_judge(judge(name))
     name, network, prepare = inception(weights)
@@ -160,8 +168,32 @@ def _named(name, weights):
     )
 
 
-def _pixels(images):
-    return to_model_range(images).reshape(len(images), -1)
+class _Pixels(Features):
+    """The pixels of images, of large ones those of a thumbnail."""
+
+    def __init__(self):
+        super().__init__("pixels", None, self._of, identity=lambda: f"pixels, {PIXELS} at most")
+
+    def name_for(self, image_shape):
+        """Also the size of the thumbnail."""
+        height, width = _thumbnail(*image_shape)
+        whole = (height, width) == tuple(image_shape[:2])
+        return "pixels" if whole else f"pixels at {height}x{width}"
+
+    def _of(self, images):
+        size = _thumbnail(*images.shape[1:])
+        images = images if size == images.shape[1:3] else resize(images, size)
+        return to_model_range(images).reshape(len(images), -1)
+
+
+def _thumbnail(height, width, channels):
+    """Height and width at which pixels are compared: those of the image, if it is small."""
+    height, width = int(height), int(width)
+    area = min(PIXELS, max(CHANNELS * PIXELS // int(channels), 1))
+    if height * width <= area:
+        return height, width
+    sides = (math.isqrt(area * a // b) for a, b in ((height, width), (width, height)))
+    return tuple(min(max(side, 1), area) for side in sides)
 
 
 def _of_judge(judge):
@@ -218,7 +250,8 @@ def _runner(network, prepare):
         sides = zip(network.input_shape[1:3], images.shape[1:3], strict=True)
         size = int(np.clip(CHUNK_PIXELS // math.prod(own or its for own, its in sides), 1, 256))
         found = []
-        for start in range(0, len(images), size):
+        starts = range(0, len(images), size)
+        for start in progress(starts, len(starts), "Features"):
             some = prepare(images[start : start + size])
             count = len(some)
             padding = np.repeat(some[-1:], size - count, axis=0)

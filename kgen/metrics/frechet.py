@@ -10,13 +10,16 @@ from kgen.metrics.inputs import enough, rows
 
 EPSILON = np.finfo("float64").eps
 ROWS = 4096  # in one product
-SMALL = 512  # features, up to which singular values take no time
+SMALL = 512  # rows or features, up to which singular values take no time
+LARGEST = 4096  # rank of a covariance: more takes minutes within one call of LAPACK
 
 
 class GaussianStatistics:
     """Mean and covariance of features that stream past, float64, whatever the chunks.
 
-    Chunks are merged as Chan, Golub and LeVeque (1983) do, without cancellation.
+    Of no more rows than features, the rows themselves are kept: their covariance is singular, and
+    would be the larger of the two. Beyond that, chunks are merged into the covariance as Chan,
+    Golub and LeVeque (1983) do, without cancellation.
 
     Attributes:
         mean: `(F,)`; None before the first features.
@@ -36,6 +39,7 @@ class GaussianStatistics:
 
     def __init__(self, mean=None, covariance=None, count=0):
         self.mean, self._scatter, self.count, self._factor = None, None, 0, None
+        self._rows = []
         if mean is not None:
             enough(count, 2, "count")
             self.mean = rows([mean], "mean")[0]
@@ -45,6 +49,7 @@ class GaussianStatistics:
                     f"covariance must be symmetric, of shape ({len(self.mean)}, {len(self.mean)}); "
                     f"got {covariance.shape}."
                 )
+            _affordable(*covariance.shape)
             self._scatter, self.count = covariance * (count - 1), int(count)
 
     @classmethod
@@ -54,28 +59,47 @@ class GaussianStatistics:
         enough(found.count, 2, name, "rows")
         return found
 
+    @classmethod
+    def from_arrays(cls, arrays):
+        """Statistics that `arrays` gave."""
+        if "rows" in arrays:
+            return cls.from_features(arrays["rows"])
+        return cls(arrays["mean"], arrays["covariance"], int(arrays["count"]))
+
+    def arrays(self):
+        """Dictionary of arrays that hold all of it: rows, or mean, covariance and count."""
+        if self._scatter is None:
+            return {"rows": np.concatenate(self._rows)}
+        return {"mean": self.mean, "covariance": self.covariance, "count": np.array(self.count)}
+
     def update(self, features, name="features"):
         """Add features `(n, F)`; returns itself.
 
         Raises:
-            TypeError, ValueError: if they are not rows of finite numbers, as many as before.
+            TypeError, ValueError: if they are not rows of finite numbers, as many as before; if
+                both rows and features become more than 4,096.
         """
-        width = None if self.mean is None else len(self.mean)
-        features = rows(features, name, width=width)
-        if self.mean is None:
-            self.mean = np.zeros(features.shape[1])
-            self._scatter = np.zeros((features.shape[1],) * 2)
+        features = rows(features, name, width=None if self.mean is None else len(self.mean))
+        count, width = self.count + len(features), features.shape[1]
+        _affordable(count, width)
+        self.mean = np.zeros(width) if self.mean is None else self.mean
+        self._factor = None
+        if self._scatter is None and count > width:
+            features = np.concatenate([*self._rows, features])
+            self._scatter, self.count, self._rows = np.zeros((width, width)), 0, []
         for start in range(0, len(features), ROWS):
             self._add(features[start : start + ROWS])
-        self._factor = None
         return self
 
     def _add(self, features):
         mean = features.mean(axis=0)
         total, shift = self.count + len(features), mean - self.mean
-        spread = features - mean
-        self._scatter += spread.T @ spread
-        self._scatter += self.count * len(features) / total * np.outer(shift, shift)
+        if self._scatter is None:
+            self._rows.append(features.copy())
+        else:
+            spread = features - mean
+            self._scatter += spread.T @ spread
+            self._scatter += self.count * len(features) / total * np.outer(shift, shift)
         self.mean = self.mean + shift * (len(features) / total)
         self.count = total
 
@@ -83,12 +107,24 @@ class GaussianStatistics:
     def covariance(self):
         """`(F, F)`, divided by count - 1."""
         enough(self.count, 2, "What a covariance is taken of", "rows")
+        if self._scatter is None:
+            return self.factor @ self.factor.T
         return self._scatter / (self.count - 1)
+
+    @property
+    def trace(self):
+        """Of the covariance: the sum of the variances."""
+        if self._scatter is None:
+            return np.square(self.factor).sum()
+        return np.trace(self._scatter) / (self.count - 1)
 
     @property
     def factor(self):
         """`(F, R)`, float64, whose product with its transpose is the covariance."""
-        if self._factor is None:
+        if self._factor is None and self._scatter is None:
+            spread = np.concatenate(self._rows) - self.mean
+            self._factor = spread.T / np.sqrt(self.count - 1)
+        elif self._factor is None:
             self._factor = _factor(self.covariance, self.count - 1)
         return self._factor
 
@@ -99,13 +135,15 @@ def frechet_distance(a, b):
     $|\mu_a - \mu_b|^2 + \mathrm{tr}(\Sigma_a + \Sigma_b - 2 (\Sigma_a \Sigma_b)^{1/2})$, the square
     of the 2-Wasserstein distance between them (Dowson and Landau, 1982), in float64. With
     $\Sigma_a = L_a L_a^T$ the last trace is the sum of the singular values of $L_b^T L_a$, exact
-    where covariances are singular, too (fewer features' rows than columns).
+    where covariances are singular, too. Of no more rows than features, L is the rows themselves,
+    centred, divided by $\sqrt{N - 1}$: no covariance is made.
 
     It is biased: from few rows it comes out larger (Binkowski et al., 2018), so only distances of
     the same numbers of rows compare.
 
     Args:
-        a, b: features `(N, F)` and `(M, F)`, N and M at least 2; or `GaussianStatistics`.
+        a, b: features `(N, F)` and `(M, F)`, N and M at least 2; or `GaussianStatistics`. Where
+            there are more than 4,096 features, up to 4,096 rows.
 
     Returns:
         float.
@@ -123,7 +161,7 @@ def frechet_distance(a, b):
         raise ValueError(
             f"Both sides must have the same features; got {len(a.mean)} and {len(b.mean)}."
         )
-    spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * _overlap(a, b)
+    spread = a.trace + b.trace - 2 * _overlap(a, b)
     return max(float(((a.mean - b.mean) ** 2).sum() + spread), 0.0)
 
 
@@ -209,10 +247,7 @@ def fid(real, fake, features, test=None, cache=None):
     if test is not None:
         found["test"] = kept(test, "test", shape)
     found["fake"] = _statistics(fake, extractor, "fake", shape)
-    found = {
-        name: GaussianStatistics(side["mean"], side["covariance"], int(side["count"]))
-        for name, side in found.items()
-    }
+    found = {name: GaussianStatistics.from_arrays(side) for name, side in found.items()}
     value = frechet_distance(found["real"], found["fake"])
     floor = None if test is None else frechet_distance(found["real"], found["test"])
     return FID(
@@ -221,7 +256,7 @@ def fid(real, fake, features, test=None, cache=None):
         found["real"].count,
         found["fake"].count,
         None if test is None else found["test"].count,
-        extractor.name,
+        extractor.name_for(shape),
         len(found["real"].mean),
     )
 
@@ -232,26 +267,31 @@ def _statistics(images, extractor, name, shape):
         found.update(extractor(chunk, name))
         shape = chunk.shape[1:]
     enough(found.count, 2, name)
-    return {
-        "mean": found.mean,
-        "covariance": found.covariance,
-        "count": np.array(found.count),
-        "shape": np.array(shape),
-    }
+    return found.arrays() | {"shape": np.array(shape)}
+
+
+def _affordable(count, width):
+    """Refuse what would take minutes, and gigabytes."""
+    if min(count, width) > LARGEST:
+        raise ValueError(
+            f"The roots of a covariance of {width:,} features from {count:,} rows take minutes; "
+            f"pass {LARGEST:,} rows or fewer, or {LARGEST:,} features or fewer (of images, "
+            'features="pixels" takes thumbnails).'
+        )
 
 
 def _overlap(a, b):
     """Trace of the square root of the product of two covariances."""
-    if len(a.mean) > SMALL:  # roots of eigenvalues are faster: are they exact enough?
-        a, b = (a, b) if a.count > b.count else (b, a)
-        one, other = a.covariance, b.covariance
-        values = np.linalg.eigvalsh(a.factor.T @ other @ a.factor)[1 - b.count :]
-        roots = np.sqrt(np.maximum(values, 0))
-        rounding = 4 * EPSILON * np.linalg.norm(one) * np.linalg.norm(other)
+    products = b.factor.T @ a.factor
+    if min(products.shape) > SMALL:  # roots of eigenvalues are faster: are they exact enough?
+        products = products.T if products.shape[0] > products.shape[1] else products
+        rank = min(a.count, b.count) - 1
+        roots = np.sqrt(np.maximum(np.linalg.eigvalsh(products @ products.T)[-rank:], 0))
+        rounding = 4 * EPSILON * np.square(products).sum()
         error = (rounding / np.maximum(2 * roots, np.sqrt(rounding) or 1)).sum()
-        if error <= 1e-7 * (np.trace(one) + np.trace(other)):
+        if error <= 1e-7 * (a.trace + b.trace):
             return roots.sum()
-    return np.linalg.svd(b.factor.T @ a.factor, compute_uv=False).sum()
+    return np.linalg.svd(products, compute_uv=False).sum()
 
 
 def _factor(covariance, rank):

@@ -6,6 +6,7 @@ import numpy as np
 
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images, to_uint8
+from kgen.data.storage import progress
 from kgen.engine import feed
 
 CHUNK = 256
@@ -52,9 +53,21 @@ def chunks(images, name="images", size=CHUNK):
         yield np.concatenate(waiting)
 
 
+def watched_chunks(images, name="images", size=CHUNK):
+    """As `chunks`, with a progress bar where there are several and they take a while."""
+    found, count = chunks(images, name, size), None
+    if isinstance(images, ImageDataset):
+        count = images.num_examples
+    elif feed.is_array(images):
+        count = images.shape[0]
+    if count is not None and count <= size:
+        return found
+    return progress(found, count and -(-count // size), f"Looking at {name}")
+
+
 def whole(images, name="images", least=1):
     """All images as one uint8 array `(N, H, W, C)`, at least so many; otherwise as `chunks`."""
-    found = np.concatenate(list(chunks(images, name)))
+    found = np.concatenate(list(watched_chunks(images, name)))
     enough(len(found), least, name)
     return found
 
@@ -113,7 +126,7 @@ def content(images, name="images"):
         images, name: as `chunks` takes them; a generator is used up.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for chunk in chunks(images, name):
+    for chunk in watched_chunks(images, name):
         digest.update(str(chunk.shape[1:]).encode())
         digest.update(np.ascontiguousarray(chunk))
     return digest.hexdigest()

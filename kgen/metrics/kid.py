@@ -6,10 +6,11 @@ import math
 import numpy as np
 
 from kgen.arguments import positive
+from kgen.data.storage import progress
 from kgen.engine import feed
 from kgen.metrics.cache import features_of_both
 from kgen.metrics.features import features as named
-from kgen.metrics.inputs import rows
+from kgen.metrics.inputs import enough, rows
 
 BLOCK = 100  # rows of the kernel, which stay in a cache
 
@@ -74,9 +75,7 @@ def kernel_distance(a, b, subsets=100, subset_size=1000, seed=0):
     Raises:
         TypeError, ValueError: if these are not as above.
     """
-    subsets, size = positive(subsets, "subsets"), positive(subset_size, "subset_size")
-    if size < 2:
-        raise ValueError(f"subset_size must be at least 2; got {size}.")
+    subsets, size = positive(subsets, "subsets"), _size(subset_size)
     a = _rows(a, "a")
     b = _rows(b, "b", a.shape[1])
     for x, name in ((a, "a"), (b, "b")):
@@ -85,7 +84,7 @@ def kernel_distance(a, b, subsets=100, subset_size=1000, seed=0):
     subsets = 1 if size == len(a) == len(b) else subsets
     values = [
         squared_discrepancy(*(random.choice(x, size, replace=False, axis=0) for x in (a, b)))
-        for _ in range(subsets)
+        for _ in progress(range(subsets), subsets, "Kernel distance")
     ]
     error = np.std(values, ddof=1) / math.sqrt(subsets) if subsets > 1 else math.nan
     return KID(float(np.mean(values)), float(error), subsets, size, len(a), len(b))
@@ -121,7 +120,14 @@ def _rows(x, name, width=None):
     return checked.astype(np.result_type(feed.to_numpy(x).dtype, "float32"), copy=False)
 
 
+def _size(subset_size):
+    if positive(subset_size, "subset_size") < 2:
+        raise ValueError(f"subset_size must be at least 2; got {subset_size}.")
+    return int(subset_size)
+
+
 def _enough(count, size, name, what):
+    enough(count, 2, name, what)
     if count < size:
         raise ValueError(
             f"{name} must be at least subset_size={size} {what}; got {count}. Pass subset_size="
@@ -147,9 +153,9 @@ def kid(real, fake, features, subsets=100, subset_size=1000, seed=0, cache=None)
     Raises:
         TypeError, ValueError: if images or features are not as above.
     """
-    extractor = named(features)
-    both = features_of_both(real, fake, extractor, cache)
-    for x, name in zip(both, ("real", "fake"), strict=True):
-        _enough(len(x), positive(subset_size, "subset_size"), name, "images")
-    found = kernel_distance(*both, subsets, subset_size, seed)
-    return dataclasses.replace(found, features=extractor.name)
+    extractor, size = named(features), _size(subset_size)
+    *both, name = features_of_both(real, fake, extractor, cache)
+    for x, side in zip(both, ("real", "fake"), strict=True):
+        _enough(len(x), size, side, "images")
+    found = kernel_distance(*both, subsets, size, seed)
+    return dataclasses.replace(found, features=name)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from kgen.arguments import positive
+from kgen.data.storage import progress
 from kgen.metrics.inputs import alike, enough, whole
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first; section 3.2
@@ -88,7 +89,8 @@ def ms_ssim(images, others=None, pairs=10_000, seed=0):
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     values = np.empty(len(first))
     step = max(CHUNK_NUMBERS // math.prod(shape), 1)
-    for start in range(0, len(values), step):
+    starts = range(0, len(values), step)
+    for start in progress(starts, len(starts), "MS-SSIM"):
         some = slice(start, start + step)
         values[some] = _similarities(images[first[some]], others[second[some]], weights)
     error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan

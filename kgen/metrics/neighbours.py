@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from kgen.arguments import positive
+from kgen.data.storage import progress
 from kgen.metrics.features import features as named
-from kgen.metrics.inputs import alike, chunks, rows, whole
+from kgen.metrics.inputs import alike, rows, watched_chunks, whole
 
 BLOCK = 8192  # rows of the reference at once
 NUMBERS = 2**22  # at once, of other rows and of differences
@@ -50,7 +51,8 @@ class PRDC:
         density: mean number of real neighbourhoods around a generated row, over k; about 1 where
             the distributions are equal, and it can be more.
         coverage: share of the real rows whose neighbourhood holds a generated one.
-        k: which neighbour the radii reach to.
+        precision_k: which neighbour the radii of precision and recall reach to.
+        density_k: which neighbour those of density and coverage do.
         n_real, n_fake: number of rows.
     """
 
@@ -58,19 +60,20 @@ class PRDC:
     recall: float
     density: float
     coverage: float
-    k: int
+    precision_k: int
+    density_k: int
     n_real: int
     n_fake: int
 
     def __str__(self):
         return (
-            f"precision {self.precision:.3f}, recall {self.recall:.3f}, density "
-            f"{self.density:.3f}, coverage {self.coverage:.3f} (k = {self.k}, {self.n_fake:,} "
-            f"generated against {self.n_real:,} real)"
+            f"precision {self.precision:.3f}, recall {self.recall:.3f} (k = {self.precision_k}), "
+            f"density {self.density:.3f}, coverage {self.coverage:.3f} (k = {self.density_k}; "
+            f"{self.n_fake:,} generated against {self.n_real:,} real)"
         )
 
 
-def prdc(real, fake, k=5):
+def prdc(real, fake, precision_k=3, density_k=5):
     """Precision, recall, density and coverage of generated features.
 
     The neighbourhood of a row is the ball that reaches to its k-th nearest other row of its own
@@ -78,11 +81,13 @@ def prdc(real, fake, k=5):
     3), with `<=`: a row on the sphere is inside. Density and coverage are those of Naeem et al.
     (2020, section 3; their k is 5), with `<` as in the authors' code: so identical sets have
     density 1, and a real row with k copies of itself has an empty neighbourhood. All are exact,
-    ties and duplicates included. They depend on the number of rows: compare equal numbers only.
+    ties and duplicates included. They depend on k and on the number of rows: compare equal numbers
+    only.
 
     Args:
-        real, fake: features `(N, F)` and `(M, F)`; N and M at least `k + 1`.
-        k: which neighbour.
+        real, fake: features `(N, F)` and `(M, F)`; N more than either k, M more than `precision_k`.
+        precision_k: which neighbour, for precision and recall.
+        density_k: which neighbour, for density and coverage.
 
     Returns:
         `PRDC`.
@@ -90,27 +95,31 @@ def prdc(real, fake, k=5):
     Raises:
         TypeError, ValueError: if these are not as above, or not finite.
     """
-    k = positive(k, "k")
-    real = rows(real, "real", least=k + 1)
+    k, density_k = positive(precision_k, "precision_k"), positive(density_k, "density_k")
+    real = rows(real, "real", least=max(k, density_k) + 1)
     fake = rows(fake, "fake", least=k + 1, width=real.shape[1])
     # Each row is its own nearest, at distance 0: the k-th other one is number k + 1.
-    radii = [nearest(x, x, k + 1)[1][:, k] for x in (real, fake)]
+    reach = nearest(real, real, max(k, density_k) + 1)[1]
+    real_radii, density_radii = reach[:, k], reach[:, density_k]
+    fake_radii = nearest(fake, fake, k + 1)[1][:, k]
     around_fake = np.zeros(len(fake), "int64")  # real neighbourhoods
     precise = np.zeros(len(fake), bool)
     recalled, covered = np.zeros((2, len(real)), bool)
     for start in range(0, len(fake), BLOCK):
         own = slice(start, start + BLOCK)
         for some, block in _products(real, fake[own]):
-            within, on = _inside(block, radii[0][some, None])
-            around_fake[own] += within.sum(axis=0)
+            within, on = _inside(block, real_radii[some, None])
             precise[own] |= within.any(axis=0) | on.any(axis=0)
-            covered[some] |= within.any(axis=1)
-            within, on = _inside(block, radii[1][None, own])
+            within, on = _inside(block, fake_radii[None, own])
             recalled[some] |= within.any(axis=1) | on.any(axis=1)
+            within, _ = _inside(block, density_radii[some, None])
+            around_fake[own] += within.sum(axis=0)
+            covered[some] |= within.any(axis=1)
     precision, recall, around, coverage = (
         float(x.mean()) for x in (precise, recalled, around_fake, covered)
     )
-    return PRDC(precision, recall, around / k, coverage, k, len(real), len(fake))
+    ks = k, density_k
+    return PRDC(precision, recall, around / density_k, coverage, *ks, len(real), len(fake))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +199,8 @@ def memorisation(generated, train, test, features="pixels"):
     queries = np.concatenate([extractor(generated, "generated"), extractor(test, "test")])
     indices, squares = _none_yet(len(queries), 1)
     neighbours, n, start = np.empty_like(generated), len(generated), 0
-    for chunk in chunks(train, "train", int(np.clip(NUMBERS // generated[0].size, 64, BLOCK))):
+    size = int(np.clip(NUMBERS // generated[0].size, 64, BLOCK))
+    for chunk in watched_chunks(train, "train", size):
         alike(chunk, generated)
         _update(indices, squares, queries, extractor(chunk, "train"), start)
         new = indices[:n, 0] >= start
@@ -216,7 +226,7 @@ def memorisation(generated, train, test, features="pixels"):
         generated=generated,
         neighbours=neighbours,
         n_train=start,
-        features=extractor.name,
+        features=extractor.name_for(generated.shape[1:]),
     )
 
 
@@ -254,7 +264,8 @@ def _products(x, y):
     y_centred = y - centre
     step = int(np.clip(NUMBERS // width, 32, 1024))
     largest = np.abs(y_centred).max()
-    for start in range(0, len(x), step):
+    starts = range(0, len(x), step)
+    for start in progress(starts, len(starts), "Comparing neighbours"):
         some = slice(start, start + step)
         x_centred = x[some] - centre
         scale = max(np.abs(x_centred).max(), largest) or 1.0

@@ -9,12 +9,13 @@ import os
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.metrics.inputs import alike, chunks
+from kgen.data.storage import progress
+from kgen.metrics.inputs import alike, watched_chunks
 
 SIDE = 7  # of a patch
 PATCHES = 128  # of each image and level
 DIRECTIONS = 512
-CHUNK = 256  # images at once
+CHUNK, NUMBERS = 256, 2**24  # images at once, and numbers
 PROJECTIONS = 2**25  # of each side at once
 
 
@@ -102,7 +103,7 @@ def _drawn(images, name, most, seed):
     Each image's key is drawn by its position; those with the least keys are chosen.
     """
     random, kept, keys = np.random.default_rng(seed), [], []
-    for chunk in chunks(images, name, CHUNK):
+    for chunk in watched_chunks(images, name, CHUNK):
         kept.append(chunk)
         keys.append(random.random(len(chunk)))
         if sum(map(len, keys)) >= 2 * most + CHUNK:
@@ -153,8 +154,10 @@ def _level(images, places, coarsest):
     corners = places * [[height - SIDE + 1], [width - SIDE + 1]]
     y, x = corners.astype("int64").swapaxes(0, 1)
     coarser = []
-    for start in range(0, n, CHUNK):
-        some = slice(start, start + CHUNK)
+    step = int(np.clip(NUMBERS // (height * width * channels), 1, CHUNK))
+    starts = range(0, n, step)
+    for start in progress(starts, len(starts), f"Patches of {height}x{width}"):
+        some = slice(start, start + step)
         level = images[some].astype("float32")
         if not coarsest:
             coarser.append(_down(level))
@@ -201,7 +204,8 @@ def _sliced(a, b, directions):
     step = int(np.clip(PROJECTIONS // len(a), 1, DIRECTIONS))
     total = 0.0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-        for start in range(0, DIRECTIONS, step):
+        starts = range(0, DIRECTIONS, step)
+        for start in progress(starts, len(starts), "Sliced Wasserstein distance"):
             some = directions[start : start + step]
             projections = [some @ x.T for x in (a, b)]
             list(threads.map(np.ndarray.sort, [line for side in projections for line in side]))

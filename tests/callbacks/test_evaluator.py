@@ -197,7 +197,9 @@ def test_real_images_are_looked_at_once():
         ({"features": None}, ValueError, "fid cannot be measured.*pass features="),
         ({"real": IMAGES[:, :8]}, ValueError, r"got \(8, 12, 1\) and \(12, 12, 1\)"),
         ({"n": 1}, ValueError, "at least 2 images; got 1"),
-        ({"metrics": "recall", "n": 5}, ValueError, "at least 6 rows; got 5"),
+        ({"metrics": "recall", "n": 3}, ValueError, "at least 4 rows; got 3"),
+        ({"metrics": "recall", "n": 5, "precision_k": 5}, ValueError, "at least 6 rows; got 5"),
+        ({"density_k": 0}, ValueError, "density_k must be a positive integer"),
         ({"metrics": "memorisation"}, ValueError, "pass test="),
     ],
 )

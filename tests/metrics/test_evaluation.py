@@ -68,10 +68,25 @@ def test_the_table_has_each_value_and_each_line_once():
     lines = str(found).splitlines()
     assert [line.split()[0] for line in lines] == list(METRICS)
     assert f"{found.values['fid']:.4g}  FID" in lines[0] and "quarters features" in lines[0]
-    assert str(found.results["precision"]) in lines[2] and lines[3].split()[2:] == []
+    assert str(found.results["precision"]) in lines[2] and lines[3].split()[5:] == []
+    assert lines[3].startswith("recall (k = 3) ") and lines[4].startswith("density (k = 5) ")
     assert lines[-1].endswith("left out: it compares with test images: pass test=, images not "
                               "trained on.")  # fmt: skip
     assert (found.n_real, found.n_fake, found.n_test, found.features) == (N, N, None, "quarters")
+
+
+def test_k_is_said_and_can_be_told():
+    found = evaluate(REAL, FAKE, Counted(), ["recall", "coverage", "ms_ssim"])
+    assert found.results["recall"] == metrics.prdc(Counted()(REAL), Counted()(FAKE), 3, 5)
+    other = evaluate(REAL, FAKE, Counted(), "recall", precision_k=7, density_k=2)
+    assert other.results["recall"] == metrics.prdc(Counted()(REAL), Counted()(FAKE), 7, 2)
+    assert str(other).startswith("recall (k = 7)  ")
+    details = found.as_dict()["details"]["recall"]
+    assert (details["precision_k"], details["density_k"]) == (3, 5)
+    labels = [found.label(name) for name in found.values]
+    assert labels == ["recall (k = 3)", "coverage (k = 5)", "ms_ssim"]
+    with pytest.raises(ValueError, match="precision_k must be a positive integer; got 0"):
+        evaluate(REAL, FAKE, Counted(), precision_k=0)
 
 
 def test_what_cannot_be_measured_is_left_out_with_its_reason():
@@ -80,12 +95,12 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason():
     assert set(found.left_out) == {"inception_score", "ms_ssim", "memorisation"}
     assert "knows no classes" in found.left_out["inception_score"]
     assert "11x11" in found.left_out["ms_ssim"] and "8x8" in found.left_out["ms_ssim"]
-    found = evaluate(REAL, FAKE[:5], Counted())
+    found = evaluate(REAL, FAKE[:3], Counted())
     assert set(found.left_out) == {
         *("precision", "recall", "density", "coverage"),
         *("inception_score", "memorisation"),
     }
-    assert "got 5" in found.left_out["precision"]
+    assert "got 3" in found.left_out["precision"]
     found = evaluate(REAL, FAKE, None, test=TEST)
     assert list(found.values) == ["sliced_wasserstein", "ms_ssim"]
     assert "pass features=" in found.left_out["fid"] and found.features is None
@@ -98,7 +113,8 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason():
     [
         ("fid", {"fake": FAKE[:1]}, r"fid cannot be measured: fake must be at least 2.*got 1"),
         ("kid", {"fake": FAKE[:1]}, r"kid .*at least 2.*got 1"),
-        ("recall", {"fake": FAKE[:5]}, r"recall .*at least 6.*got 5"),
+        ("recall", {"fake": FAKE[:3]}, r"recall .*at least 4.*got 3"),
+        ("recall", {"fake": FAKE[:5], "precision_k": 5}, r"recall .*at least 6.*got 5"),
         ("inception_score", {"fake": FAKE[:19]}, r"at least 20.*got 19"),
         ("inception_score", {"features": Counted(classes=False)}, "knows no classes"),
         ("ms_ssim", {"real": REAL[:, :8], "fake": FAKE[:, :8], "test": None}, "11x11"),

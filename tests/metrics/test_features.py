@@ -52,6 +52,30 @@ def test_pixels():
     np.testing.assert_array_equal(found(kgen.data.to_model_range(images)), found(images))
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((32, 32, 3), (32, 32)),
+        ((28, 37, 1), (27, 36)),
+        ((64, 64, 3), (32, 32)),
+        ((96, 96, 1), (32, 32)),
+        ((40, 80, 3), (22, 45)),
+        ((32, 32, 4), (27, 27)),
+        ((8, 128, 3), (8, 128)),
+        ((2, 5000, 1), (1, 1024)),
+        ((9, 9, 5000), (1, 1)),
+    ],
+)
+def test_large_images_are_compared_as_thumbnails(shape, size):
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape), "uint8")
+    found, small = features("pixels"), resize(images, size)
+    expected = kgen.data.to_model_range(small).reshape(3, -1)
+    np.testing.assert_array_equal(found(images), expected)
+    whole = size == shape[:2]
+    assert found.name_for(shape) == ("pixels" if whole else f"pixels at {size[0]}x{size[1]}")
+    assert features("digits").name_for(shape) == "digits"
+
+
 def test_images_of_any_kind_in_any_chunks():
     images = pictures(300)
     expected = features("digits")(images)

@@ -113,6 +113,63 @@ def test_chunks_do_not_matter_even_far_from_zero(size):
     )
 
 
+@pytest.mark.parametrize("counts", [(40, 30), (64, 30), (65, 30), (2, 400)])
+def test_few_rows_are_as_scipy_at_any_scale(counts):
+    """SciPy's root of a singular product errs, so it gets a little of the identity."""
+    for scale in (1e-3, 1.0, 1e3):
+        a, b = (scale * correlated(n, 64, seed) for seed, n in enumerate(counts))
+        one, other = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+        trace, little = np.trace(one + other), 1e-12 * np.trace(one) * np.eye(64)
+        root = scipy.linalg.sqrtm((one + little) @ (other + little)).real
+        expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + trace - 2 * np.trace(root)
+        assert abs(frechet_distance(a, b) - expected) < 1e-4 * trace
+
+
+@pytest.mark.parametrize("sizes", [(1,), (1, 2, 37), (50,)])
+def test_no_covariance_is_made_of_fewer_rows_than_features(sizes, monkeypatch):
+    x, width = correlated(80, 50, seed=1), 50
+    whole, streamed, start = GaussianStatistics.from_features(x), GaussianStatistics(), 0
+    while start < 80:
+        size = sizes[start % len(sizes)]
+        streamed.update(x[start : start + size])
+        start += size
+        kept = streamed.arrays()
+        assert ("rows" in kept) == (min(start, 80) <= width)
+        if start >= 2:
+            again = GaussianStatistics.from_arrays(kept)
+            expected = np.cov(x[:start], rowvar=False)
+            for found in (streamed, again):
+                np.testing.assert_allclose(found.covariance, expected, atol=1e-10)
+                assert found.trace == pytest.approx(np.trace(expected), rel=1e-10)
+                np.testing.assert_allclose(found.mean, x[:start].mean(0), rtol=1e-10)
+    np.testing.assert_allclose(streamed.covariance, whole.covariance, atol=1e-10)
+
+
+def test_rows_that_are_kept_are_not_the_callers():
+    x = correlated(10, 50, seed=1)
+    found, expected = GaussianStatistics().update(x), np.cov(x, rowvar=False)
+    x[:] = 0
+    np.testing.assert_allclose(found.covariance, expected, atol=1e-12)
+
+
+def test_many_features_of_few_rows():
+    """12,288 of 300 and 200: of the covariances, 1.2 GB each, none is made."""
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(300, 12_288)), 1 + 2 * random.normal(size=(200, 12_288))
+    x, y = ((z - z.mean(0)) / np.sqrt(len(z) - 1) for z in (a, b))
+    overlap = scipy.linalg.svdvals(x @ y.T).sum()
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + (x**2).sum() + (y**2).sum() - 2 * overlap
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+def test_what_would_take_minutes_is_refused_before_it_begins():
+    few, message = np.zeros((4097, 4097)), "4,097 features from 4,097 rows take minutes; pass 4,096"
+    with pytest.raises(ValueError, match=message):
+        frechet_distance(few, few)
+    with pytest.raises(ValueError, match=message):
+        GaussianStatistics().update(few[:4000]).update(few[:97])
+
+
 def test_statistics_of_somewhere_else():
     x, y = correlated(100, 8, seed=1), correlated(60, 8, seed=2)
     known = GaussianStatistics(x.mean(0), np.cov(x, rowvar=False), 100)
@@ -197,6 +254,31 @@ def test_fid_tells_clothes_of_digits_worse_and_says_where_images_are_few():
         "50 against 300 images; floor unknown: no test images were given; 50 images are too few "
         "for 64 features: mostly bias, comparable at these numbers only)"
     )
+
+
+def photos(n, seed=0):
+    """Smooth in space, correlated in colour."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (n, 4, 4, 3), "uint8")
+    return kgen.data.pixels.resize(coarse, (64, 64))
+
+
+def test_fid_of_large_images_is_that_of_their_thumbnails_and_says_so(tmp_path):
+    real, fake, test = photos(60), photos(50, 1) // 2, photos(40, 2)
+    found = fid(real, fake, "pixels", test=test, cache=tmp_path)
+    small = [flat(kgen.data.pixels.resize(x, (32, 32))) for x in (real, fake, test)]
+    assert found.value == pytest.approx(frechet_distance(*small[:2]), rel=1e-5)
+    assert found.floor == pytest.approx(frechet_distance(small[0], small[2]), rel=1e-5)
+    assert found.width == 3072 and "(pixels at 32x32 features, 50 against" in str(found)
+    assert fid(real, fake, "pixels", test=test, cache=tmp_path) == found
+    assert next(tmp_path.iterdir()).stat().st_size < 2e6  # rows, not a covariance
+    evaluated = kgen.metrics.evaluate(real, fake, "pixels", ["fid", "kid"], test=test)
+    assert evaluated.results["fid"] == found and evaluated.features == "pixels at 32x32"
+    assert evaluated.results["kid"].features == "pixels at 32x32"
+    memory = kgen.metrics.memorisation(fake, real, test)
+    assert memory.features == "pixels at 32x32" and memory.copies == 0
+    logs = kgen.callbacks.Evaluator("fid", real, "pixels", test=test).measure(fake)
+    assert logs["val_fid"] == pytest.approx(found.value, rel=1e-9)
 
 
 def test_constant_images():

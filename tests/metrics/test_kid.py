@@ -117,6 +117,8 @@ def test_kid_of_images():
         (features(9, 0), features(20, 0), {"subset_size": 10}, r"a must be .*=10 rows; got 9.*=9"),
         (features(20, 0), features(9, 0), {"subset_size": 10}, r"b must be .*=10 rows; got 9"),
         (features(20, 0), features(20, 0), {"subset_size": 1}, "at least 2; got 1"),
+        (features(1, 0), features(20, 0), {}, "a must be at least 2 rows; got 1"),
+        (features(20, 0), features(1, 0), {"subset_size": 2}, "b must be at least 2 rows; got 1"),
         (features(20, 0), features(20, 0), {"subset_size": 10, "subsets": 0}, "subsets must be a"),
         (features(20, 0), features(20, 0, width=5), {"subset_size": 9}, r"b must have .*\(N, 6\)"),
         (features(20, 0), features(20, 0) * np.nan, {"subset_size": 9}, "b must be finite"),
@@ -132,6 +134,8 @@ def test_wrong_features_are_refused(a, b, options, message):
     [
         (pictures(9), pictures(20), "real must be at least subset_size=10 images; got 9"),
         (pictures(20), pictures(9), "fake must be at least subset_size=10 images; got 9"),
+        (pictures(20), pictures(1), "fake must be at least 2 images; got 1"),
+        (pictures(1), pictures(20), "real must be at least 2 images; got 1"),
         (pictures(20), pictures(20, size=5), "same size and channels"),
         (pictures(20), np.full((20, 4, 4, 1), np.nan), "NaN"),
     ],
@@ -139,3 +143,11 @@ def test_wrong_features_are_refused(a, b, options, message):
 def test_wrong_images_are_refused(real, fake, message):
     with pytest.raises(ValueError, match=message):
         kid(real, fake, "pixels", subset_size=10)
+
+
+def test_the_advice_can_be_followed():
+    for count in (2, 9):
+        with pytest.raises(ValueError, match="Pass subset_size=") as caught:
+            kid(pictures(count), pictures(20), "pixels")
+        size = int(str(caught.value).split("Pass subset_size=")[1].split()[0])
+        assert np.isfinite(kid(pictures(count), pictures(20), "pixels", subset_size=size).value)

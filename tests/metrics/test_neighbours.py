@@ -30,9 +30,12 @@ def naive(real, fake, k):
     }
 
 
-def as_written(real, fake, k):
-    found = prdc(real, fake, k)
-    for name, expected in naive(real, fake, k).items():
+def as_written(real, fake, precision_k, density_k=None):
+    density_k = density_k or precision_k
+    found = prdc(real, fake, precision_k, density_k)
+    for name in ("precision", "recall", "density", "coverage"):
+        k = precision_k if name in ("precision", "recall") else density_k
+        expected = naive(real, fake, k)[name]
         assert getattr(found, name) == pytest.approx(expected, abs=1e-12), name
     return found
 
@@ -43,10 +46,17 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(neighbours, "NUMBERS", 64)  # 32 rows of x
 
 
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_prdc_as_it_is_written(k, small_blocks):
-    found = as_written(drawn(230), drawn(170, seed=1, shift=0.4), k)
-    assert (found.k, found.n_real, found.n_fake) == (k, 230, 170)
+@pytest.mark.parametrize("ks", [(1, 1), (3, 5), (5, 2)])
+def test_prdc_as_it_is_written(ks, small_blocks):
+    found = as_written(drawn(230), drawn(170, seed=1, shift=0.4), *ks)
+    assert (found.precision_k, found.density_k) == ks
+    assert (found.n_real, found.n_fake) == (230, 170)
+
+
+def test_k_is_3_for_precision_and_recall_and_5_for_density_and_coverage():
+    both = drawn(230), drawn(170, seed=1, shift=0.4)
+    assert prdc(*both) == prdc(*both, 3, 5) == as_written(*both, 3, 5)
+    assert prdc(*both).precision < prdc(*both, 5).precision
 
 
 def test_prdc_far_from_the_origin_and_at_any_scale():
@@ -93,7 +103,7 @@ def test_a_collapsed_generator_is_precise_and_covers_nothing():
 def test_density_counts_what_precision_does_not():
     """On a line, by hand: radii of the nearest other are 1, 1, 2 and 4."""
     real, fake = np.array([[0.0], [1], [3], [7]]), np.array([[0.5], [1.5], [12]])
-    found = prdc(real, fake, k=1)
+    found = prdc(real, fake, 1, 1)
     assert found.precision == 2 / 3  # 12 is beyond 11
     assert found.density == (2 + 2) / 3  # 0.5 lies around 0 and 1; 1.5 around 1 and 3
     assert found.coverage == 3 / 4
@@ -103,8 +113,8 @@ def test_density_counts_what_precision_does_not():
 def test_prdc_is_printed_in_one_line():
     x = drawn(1200)
     assert str(prdc(x, x)) == (
-        "precision 1.000, recall 1.000, density 1.000, coverage 1.000 (k = 5, 1,200 generated "
-        "against 1,200 real)"
+        "precision 1.000, recall 1.000 (k = 3), density 1.000, coverage 1.000 (k = 5; 1,200 "
+        "generated against 1,200 real)"
     )
 
 
@@ -113,14 +123,17 @@ def test_prdc_says_what_it_takes():
     assert prdc(x, x).coverage == 1
     with pytest.raises(ValueError, match="real must be at least 6 rows; got 5"):
         prdc(x[:5], x)
-    with pytest.raises(ValueError, match="fake must be at least 6 rows; got 5"):
-        prdc(x, x[:5])
+    with pytest.raises(ValueError, match="real must be at least 6 rows; got 5"):
+        prdc(x[:5], x, 5, 3)
+    with pytest.raises(ValueError, match="fake must be at least 4 rows; got 3"):
+        prdc(x, x[:3])
     with pytest.raises(ValueError, match=r"fake must have shape \(N, 5\); got \(6, 4\)"):
         prdc(x, x[:, :4])
     with pytest.raises(ValueError, match="real must be finite; 1 of 30"):
         prdc(np.where(x == x.max(), np.nan, x), x)
-    with pytest.raises(ValueError, match="k must be a positive integer; got 0"):
-        prdc(x, x, k=0)
+    for name in ("precision_k", "density_k"):
+        with pytest.raises(ValueError, match=f"{name} must be a positive integer; got 0"):
+            prdc(x, x, **{name: 0})
     with pytest.raises(TypeError, match="fake must be an array"):
         prdc(x, "digits")
 

@@ -97,14 +97,14 @@ def test_moments_spread_over_the_run():
     assert gan.Moments(3).moments == [1, 2, 3] and gan.Moments(1).moments == [1]
 
 
-def test_large_images_without_a_judge_are_measured_in_time(monkeypatch):
-    monkeypatch.setattr(gan, "MOST_PIXELS", 1000)
-    x = np.random.default_rng(0).integers(0, 256, (90, 32, 32, 1), "uint8")
+def test_large_images_without_a_judge_are_measured_as_thumbnails():
+    x = np.random.default_rng(0).integers(0, 256, (90, 64, 64, 3), "uint8")
     near = SimpleNamespace(ratio=1.0, copies=0)
     model = SimpleNamespace(generate=lambda n, seed: kgen.data.to_model_range(x[60:]))
     run = SimpleNamespace(dataset="photos", samples=30, seed=0)
     sets = [kgen.data.ImageDataset(part) for part in (x[:30], x[30:60])]
     found = gan.measure(model, *sets, near, run)
-    assert "fid, pixels" not in found and "floor of fid, pixels" not in found
-    expected = kgen.metrics.sliced_wasserstein(x[:30], x[60:], seed=0)
-    assert found["sliced_wasserstein, pixels"] == pytest.approx(float(expected), rel=1e-4)
+    expected = kgen.metrics.fid(x[:30], x[60:], "pixels", test=x[30:60])
+    assert found["fid, pixels at 32x32"] == pytest.approx(expected.value, rel=1e-4)
+    assert found["floor of fid, pixels at 32x32"] == pytest.approx(expected.floor, rel=1e-4)
+    assert "recall (k = 3), pixels at 32x32" in found
