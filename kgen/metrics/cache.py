@@ -6,19 +6,18 @@ kept, so an array and a dataset of the same images in the same order share what 
 """
 
 import collections
+import contextlib
 import hashlib
 import os
 import uuid
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from kgen.metrics.inputs import alike, chunks, content
+from kgen.metrics.inputs import alike, content, watched_chunks
 
 LIMIT = 2**29
-VERSION = 1  # raised whenever the same images give something else
+VERSION = 2  # raised whenever the same images give something else
 
 _kept = collections.OrderedDict()
 
@@ -43,11 +42,11 @@ def found_of(what, find, images, extractor, cache=None, name="real"):
     parts = (str(VERSION), what, extractor.identity(), content(images, name))
     key = hashlib.blake2b("/".join(parts).encode(), digest_size=16).hexdigest()
     file = folder and folder / f"{key}.npz"
-    found = _kept.pop(key, None) or (file and _read(file)) or find(images)
+    found = _kept.pop(key, None) or (file and _read(file, key)) or find(images)
     for array in found.values():
         array.flags.writeable = False
     if file and not file.exists():
-        _write(file, found)
+        _write(file, key, found)
     _kept[key] = found  # as the newest
     while sum(_size(f) for f in _kept.values()) > LIMIT:
         _kept.popitem(last=False)
@@ -62,7 +61,7 @@ def features_of_both(real, fake, extractor, cache=None):
         extractor, cache: as in `found_of`.
 
     Returns:
-        float32 `(N, F)` and `(M, F)`.
+        float32 `(N, F)` and `(M, F)`, and what such features are called.
 
     Raises:
         ValueError: if sizes or channels differ.
@@ -76,12 +75,13 @@ def features_of_both(real, fake, extractor, cache=None):
         return {"features": np.concatenate(found), "shape": np.array(shape)}
 
     one = found_of("features", find, real, extractor, cache)
-    return one["features"], find(fake, "fake", one["shape"])["features"]
+    other = find(fake, "fake", one["shape"])
+    return one["features"], other["features"], extractor.name_for(one["shape"])
 
 
 def chunks_like(shape, images, name):
     """As `chunks`, but images of another shape than `(H, W, C)` are refused; None takes any."""
-    for chunk in chunks(images, name):
+    for chunk in watched_chunks(images, name):
         if shape is not None:
             alike(np.empty((0, *shape)), chunk)
         yield chunk
@@ -99,23 +99,30 @@ def _folder(cache):
     return folder
 
 
-def _read(file):
-    """What a file holds; None if there is none, or it is damaged."""
+def _read(file, key):
+    """What a file holds; None if there is none, it is damaged, or it was written for another key.
+
+    The key tells the version, too.
+    """
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+            found = dict(arrays)
+        if found.pop("key").item() == key:
+            return found
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # a damaged file raises anything
+        pass
+    with contextlib.suppress(OSError):
         file.unlink()  # what replaces it is found anew
-        return None
+    return None
 
 
-def _write(file, found):
+def _write(file, key, found):
     """Write beside, and rename: a crash leaves no half a file."""
     temporary = file.with_name(f".{uuid.uuid4().hex}.npz")
     try:
-        np.savez(temporary, **found)
+        np.savez(temporary, key=np.array(key), **found)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """What is kept of real images: found once for the same content, in memory and on disk."""
 
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -145,6 +146,94 @@ def test_a_damaged_file_is_replaced(tmp_path):
         assert fid(pictures(), fake, extractor, cache=tmp_path) == first
         assert extractor.seen == 40 + 30 and [*tmp_path.iterdir()] == [file]
         assert len(file.read_bytes()) == len(whole)
+
+
+def written(tmp_path, extractor, images):
+    """What is found of images, and the file that it was written to."""
+    before = set(tmp_path.iterdir())
+    found = fid(images, pictures(30, 1), extractor, cache=tmp_path)
+    return found, (set(tmp_path.iterdir()) - before).pop()
+
+
+def with_member(name, data):
+    """An archive of one member, whatever is in it."""
+
+    def write(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, data)
+
+    return write
+
+
+def header(text):
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"PK"),
+        lambda path: path.write_bytes(b"\x80\x04K\x03."),  # a pickle
+        lambda path: np.savez(path, key=np.array("x" * 32), mean=np.zeros(16)),
+        lambda path: np.savez(path, mean=np.zeros(16)),
+        lambda path: np.savez(path, key=np.array({}, object)),
+        lambda path: np.savez(path, key=np.zeros(3)),
+        with_member("mean.npy", header(b"'''")),  # tokenize.TokenError
+        with_member("mean.npy", header(b"(" * 5000 + b")" * 5000)),  # MemoryError, RecursionError
+        with_member("mean.npy", header(b"{'descr': '<f8', 'fortran_order': 0, 'shape': (2, 'a')}")),
+        with_member("mean.npy", header(b"{'descr':'<f8','fortran_order':False,'shape':(2**60,)}")),
+        with_member(
+            "mean.npy", header(b"{'descr':'<f8','fortran_order':False,'shape':(%d,)}" % 2**59)
+        ),
+        with_member("mean.npy", b"no array"),
+    ],
+)
+def test_whatever_a_damaged_file_raises_it_is_replaced(tmp_path, damage):
+    extractor = Counting()
+    first, file = written(tmp_path, extractor, pictures())
+    whole = file.read_bytes()
+    damage(file)
+    cache._kept.clear()
+    assert fid(pictures(), pictures(30, 1), extractor, cache=tmp_path) == first
+    assert file.read_bytes() == whole and [*tmp_path.iterdir()] == [file]
+
+
+def test_compressed_or_encrypted_files_are_replaced(tmp_path):
+    """Flags and methods that zipfile refuses: NotImplementedError, RuntimeError."""
+    extractor = Counting()
+    first, file = written(tmp_path, extractor, pictures())
+    whole = file.read_bytes()
+    central = whole.index(b"PK\x01\x02")
+    for place, value in ((8, 1), (10, 99), (8, 32)):
+        data = bytearray(whole)
+        data[central + place] = value
+        file.write_bytes(data)
+        cache._kept.clear()
+        assert fid(pictures(), pictures(30, 1), extractor, cache=tmp_path) == first
+        assert file.read_bytes() == whole, place
+
+
+def test_a_file_under_anothers_name_or_of_another_version_is_not_taken(tmp_path, monkeypatch):
+    extractor = Counting()
+    first, file = written(tmp_path, extractor, pictures())
+    other, others = written(tmp_path, extractor, 255 - pictures())
+    others.write_bytes(file.read_bytes())
+    cache._kept.clear()
+    assert fid(255 - pictures(), pictures(30, 1), extractor, cache=tmp_path) == other != first
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    cache._kept.clear()
+    extractor.seen = 0
+    assert fid(pictures(), pictures(30, 1), extractor, cache=tmp_path) == first
+    assert extractor.seen == 40 + 30 and len([*tmp_path.iterdir()]) == 3
+
+
+def test_a_folder_in_a_files_place_does_not_stop_the_measure(tmp_path):
+    extractor = Counting()
+    first, file = written(tmp_path, extractor, pictures())
+    file.unlink()
+    file.mkdir()
+    cache._kept.clear()
+    assert fid(pictures(), pictures(30, 1), extractor, cache=tmp_path) == first
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, full_disk):
