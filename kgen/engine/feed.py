@@ -5,11 +5,14 @@ import itertools
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from kgen.data.dataset import ImageDataset, from_arrays
+from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import check_images
 from kgen.engine import backend
+
+NO_WEIGHTS = "A generative model weighs its images equally: leave weights out."
 
 
 def is_array(x):
@@ -37,6 +40,8 @@ def own_errors(*sources):
 
 def for_keras(source):
     """What Keras iterates in place of a source: kgen's datasets as suits the backend."""
+    if isinstance(source, Batches):
+        return source.checked()
     return backend.batches(source) if isinstance(source, ImageDataset) else source
 
 
@@ -62,7 +67,7 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
             f"batch_size is for arrays and kgen's datasets; this {type(x).__name__} comes in "
             "batches already."
         )
-    return _checked(model, x, model.minibatches_per_update)
+    return Batches(model, x, model.minibatches_per_update)
 
 
 def evaluation_source(model, x, y, batch_size):
@@ -75,7 +80,7 @@ def evaluation_source(model, x, y, batch_size):
         options = {} if batch_size is None else {"batch_size": batch_size}
         options |= {"shuffle": False, "drop_last": False, "augment": None, "steps_per_epoch": None}
         return x.with_options(**options)
-    return _checked(model, x, 1)
+    return Batches(model, x)
 
 
 def split(x, y, fraction):
@@ -97,6 +102,8 @@ def split(x, y, fraction):
 
 
 def _dataset(model, x, y, **options):
+    if not model.takes_labels and len(getattr(y, "shape", ())) > 2:
+        raise _pairs(model, f"y of shape {tuple(y.shape)}", "leave y out")
     labels = to_numpy(y) if y is not None and model.takes_labels else None
     return from_arrays(
         to_numpy(x),
@@ -109,6 +116,8 @@ def _dataset(model, x, y, **options):
 
 def _labelled(model, dataset):
     """The dataset with labels that the model has checked, or without."""
+    if isinstance(dataset, ImagePairs):
+        raise _pairs(model, repr(dataset.name), "pass one domain: pairs.domain(0)")
     if not model.takes_labels:
         return dataset.without_labels()
     model.check_labels(dataset.labels)
@@ -148,35 +157,149 @@ def _wrong_type(x):
     )
 
 
-def _checked(model, source, k):
-    """Look at the first batch of data that comes batched: a compiled step cannot raise."""
-    if isinstance(source, keras.utils.PyDataset):
-        first = source[0]
-    elif hasattr(source, "__next__"):  # a generator: put back what was looked at
-        first = next(source, None)
+def _pairs(model, what, instead):
+    return TypeError(
+        f"{what} holds second images, of pairs; {type(model).__name__} learns from images"
+        + (" and labels" if model.takes_labels else "")
+        + f". To learn from the first ones alone, {instead}."
+    )
+
+
+class Batches:
+    """Data that comes in batches, each checked on the host: a compiled step cannot raise.
+
+    The first is checked at once. Of every one: shape, dtype, finite values in range, labels, and
+    that it splits into `minibatches`.
+
+    Args:
+        model: the `GenerativeModel`.
+        data: a `PyDataset`, a generator, a `tf.data.Dataset` or what else Keras iterates.
+        minibatches: into how many equal ones each batch must split.
+
+    Attributes:
+        failure: what a batch raised; backends make other errors of it.
+    """
+
+    def __init__(self, model, data, minibatches=1):
+        self.model, self.data, self.minibatches, self.failure = model, data, minibatches, None
+        self.is_generator = hasattr(data, "__next__")
+        if isinstance(data, keras.utils.PyDataset):
+            first = data[0] if data.num_batches != 0 else None
+        elif hasattr(data, "__iter__") and not isinstance(data, list | tuple | dict | str):
+            first = next(iter(data), None)
+        else:
+            raise _wrong_type(data)
         if first is None:
-            raise ValueError("The generator is exhausted: it yielded no batch.")
-        # Keras wants a generator, not any iterator, and tuples.
-        source = (
-            batch if isinstance(batch, tuple) else (batch,)
-            for batch in itertools.chain([first], source)
-        )
-    elif hasattr(source, "__iter__") and not isinstance(source, list | tuple | dict | str):
-        first = next(iter(source), None)
-        if first is None:
-            raise ValueError(f"The {type(source).__name__} is empty: it has no batch.")
-    else:
-        raise _wrong_type(source)
-    images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
-    if not is_array(images):
-        raise TypeError(f"Batches must hold one array of images; got {type(images).__name__}.")
-    images = to_numpy(images)
-    check_images(images, model.image_shape, model.check_range, "The first batch")
-    if model.takes_labels:
-        model.check_labels(None if labels is None else to_numpy(labels))
-    if len(images) % k:
-        raise ValueError(
-            f"One update takes {k} minibatches, so batches must hold a multiple of {k} images; "
-            f"the first batch holds {len(images)}. Batch by {k} times the m of the paper."
-        )
-    return source
+            raise ValueError(f"This {type(data).__name__} is exhausted or empty: it has no batch.")
+        if self.is_generator:  # put back what was looked at
+            self.data = itertools.chain([first], data)
+        self._first = None
+        self._check(first, "The first batch")
+
+    def check(self, batch, index):
+        """Raise a `TypeError` or a `ValueError` unless this is a batch that the model takes."""
+        try:
+            self._check(batch, f"Batch {index + 1}")
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _check(self, batch, what):
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        if not is_array(images):
+            raise TypeError(f"{what} must hold one array of images; got {type(images).__name__}.")
+        if weights is not None:
+            raise ValueError(f"{what} holds sample weights. {NO_WEIGHTS}")
+        images, model = to_numpy(images), self.model
+        check_values(images, model.image_shape, model.check_range, what, self._first is None)
+        form = images.dtype, images.shape[1:]
+        if self._first not in (None, form):
+            raise ValueError(
+                f"{what} is {_form(form)}, but the first batch is {_form(self._first)}: all must "
+                "be alike."
+            )
+        self._first = form
+        labels = None if labels is None else to_numpy(labels)
+        if model.takes_labels:
+            model.check_labels(labels)
+        elif labels is not None and labels.ndim > 2:
+            raise _pairs(model, what, "leave the second out of the batches")
+        if len(images) % self.minibatches:
+            k = self.minibatches
+            raise ValueError(
+                f"One update takes {k} minibatches, so batches must hold a multiple of {k} images; "
+                f"{what[0].lower()}{what[1:]} holds {len(images)}. Batch by {k} times the m of the "
+                "paper and leave an incomplete last batch out, for tf.data with .batch(n, "
+                "drop_remainder=True)."
+            )
+
+    def checked(self):
+        """What Keras iterates, of the kind that the data is."""
+        data = self.data
+        if isinstance(data, keras.utils.PyDataset):
+            return _Indexed(self)
+        if self.is_generator:  # Keras wants a generator, not any iterator, and tuples
+            return (
+                batch if isinstance(batch, tuple) else (batch,)
+                for index, batch in enumerate(data)
+                if self.check(batch, index) is None
+            )
+        if hasattr(data, "element_spec") and hasattr(data, "map"):
+            return self._mapped()
+        return data
+
+    def _mapped(self):
+        """The `tf.data.Dataset`, whose batches go through `check` as they pass."""
+        import tensorflow as tf
+
+        spec = self.data.element_spec
+        dense = all(isinstance(s, tf.TensorSpec) for s in tree.flatten(spec))
+        if not dense or tf.distribute.has_strategy():
+            return self.data
+
+        def check(index, *tensors):
+            self.check(tree.pack_sequence_as(spec, tensors), int(index))
+
+        def look(index, batch):
+            look_at = tf.py_function(check, [index, *tree.flatten(batch)], [])
+            with tf.control_dependencies([look_at]):
+                return tree.map_structure(tf.identity, batch)
+
+        return self.data.enumerate().map(tf.autograph.experimental.do_not_convert(look))
+
+
+class _Indexed(keras.utils.PyDataset):
+    """A `PyDataset` whose batches are checked as they pass."""
+
+    def __init__(self, batches):
+        data = batches.data
+        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
+        self.batches = batches
+
+    @property
+    def num_batches(self):
+        return self.batches.data.num_batches
+
+    def __getitem__(self, index):
+        batch = self.batches.data[index]
+        self.batches.check(batch, index)
+        return batch
+
+    def on_epoch_begin(self):
+        self.batches.data.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.batches.data.on_epoch_end()
+
+
+def check_values(images, image_shape, check_range, what, spans=False):
+    """As `check_images`, but only with `spans` must floats use the negative half, as all would."""
+    check_images(images, image_shape, check_range=False, what=what)
+    of_range = images.dtype != np.uint8 and check_range and len(image_shape) != 1
+    if of_range and (spans or np.abs(images).max() > 1.001):
+        check_images(images, image_shape, what=what)
+
+
+def _form(form):
+    dtype, shape = form
+    return f"{dtype} of shape (N, {', '.join(map(str, shape))})"

@@ -12,7 +12,7 @@ from keras import ops, tree
 
 from kgen import schedules
 from kgen.arguments import positive
-from kgen.data.ranges import check_images, normalize_image_shape, to_model_range, with_channel
+from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
 from kgen.engine import backend, feed
 from kgen.engine.context import CONTEXT, EVALUATION, TRAINING, running
 from kgen.engine.left_out import LeftOut
@@ -384,10 +384,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         if isinstance(images, feed.ImageDataset):
             raise TypeError(f"{what} must be an array; of a dataset pass dataset.images().")
         images = feed.to_numpy(images)
-        check_images(images, self.image_shape, check_range=False, what=what)
-        in_range = images.dtype == np.uint8 or not self.check_range or len(self.image_shape) == 1
-        if not in_range and np.abs(images).max() > 1.001:
-            check_images(images, self.image_shape, what=what)
+        feed.check_values(images, self.image_shape, self.check_range, what)
         return to_model_range(with_channel(images, self.image_shape))
 
     def latents(self, n, dimension, seed=None):
@@ -690,7 +687,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             NonFiniteLoss: if a loss becomes NaN or infinite; names the player and the step.
         """
         if class_weight is not None or sample_weight is not None:
-            raise ValueError("A generative model weighs its images equally: no weights in fit.")
+            raise ValueError(f"fit got class_weight or sample_weight. {feed.NO_WEIGHTS}")
         self._assert_compile_called("fit")
         self._assert_compiled_for_its_networks()
         if validation_split and validation_data is None:
@@ -706,7 +703,7 @@ class GenerativeModel(backend.Steps, keras.Model):
                     f"{source.batch_size}: each epoch leaves others out."
                 )
         else:
-            batches = steps_per_epoch or getattr(source, "num_batches", None)
+            batches = steps_per_epoch or getattr(source.data, "num_batches", None)
         if validation_data is not None:
             validation_data = self._validation_source(validation_data, validation_batch_size)
 
@@ -715,7 +712,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         if len(checkpoints) > 1:
             raise ValueError("A run has one TrainingCheckpoint; got several.")
         checkpoint = checkpoints[0] if checkpoints else None
-        run = Run(self, source, checkpoint, callbacks, verbose, epochs, batches)
+        data = source if ours else source.data
+        run = Run(self, data, checkpoint, callbacks, verbose, epochs, batches)
         self.first_non_finite_step.assign(np.full(len(self.players), -1, "int32"))
         if checkpoint is not None:
             initial_epoch = checkpoint.begin(run, initial_epoch)
@@ -744,7 +742,10 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def _validation_source(self, data, batch_size):
         if isinstance(data, tuple):
-            return feed.evaluation_source(self, *data[:2], *[None] * (2 - len(data)), batch_size)
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+            if weights is not None:
+                raise ValueError(f"validation_data holds sample weights. {feed.NO_WEIGHTS}")
+            return feed.evaluation_source(self, x, y, batch_size)
         return feed.evaluation_source(self, data, None, batch_size)
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", steps=None, **kwargs):
@@ -752,6 +753,8 @@ class GenerativeModel(backend.Steps, keras.Model):
 
         Takes the data of `fit`. The noise is the same at each call.
         """
+        if kwargs.get("sample_weight") is not None:
+            raise ValueError(f"evaluate got sample_weight. {feed.NO_WEIGHTS}")
         self._evaluation_random.reset()
         if not kwargs.get("_use_cached_eval_dataset"):
             self._assert_compile_called("evaluate")

@@ -206,7 +206,9 @@ class Gaussian(EncodingModel):
         self._assert_can_fit(kwargs)
         if validation_split and validation_data is None:
             (x, y), validation_data = feed.split(x, y, validation_split)
-        source = self._rereadable(feed.evaluation_source(self, x, None, batch_size))
+        source = self._rereadable(feed.evaluation_source(self, x, y, batch_size))
+        if validation_data is not None:
+            validation_data = self._validation_source(validation_data, batch_size)
         listeners = keras.callbacks.CallbackList(
             callbacks, add_history=True, model=self, verbose=0, epochs=1, steps=1
         )
@@ -220,8 +222,7 @@ class Gaussian(EncodingModel):
         with feed.own_errors(source, validation_data):
             logs = {"log_likelihood": self._fit(lambda: self._rows(source, verbose))}
             if validation_data is not None:
-                data = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-                logs["val_log_likelihood"] = self.evaluate(data[0])["log_likelihood"]
+                logs["val_log_likelihood"] = self._mean_log_density(validation_data)
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()))
         listeners.on_epoch_end(0, logs)
@@ -250,10 +251,10 @@ class Gaussian(EncodingModel):
         if unknown := sorted(set(options) - known):
             raise TypeError(f"fit got unknown arguments {unknown}.")
         if any(options.get(name) is not None for name in ("class_weight", "sample_weight")):
-            raise ValueError("A generative model weighs its images equally: no weights in fit.")
+            raise ValueError(f"fit got class_weight or sample_weight. {feed.NO_WEIGHTS}")
 
     def _rereadable(self, source):
-        if hasattr(source, "__next__"):
+        if getattr(source, "is_generator", False):
             raise ValueError(
                 f"{type(self).__name__} reads its images more than once, and a generator can be "
                 "read but once: pass an array, a kgen.data.ImageDataset, a tf.data.Dataset or a "
@@ -263,8 +264,10 @@ class Gaussian(EncodingModel):
 
     def _rows(self, source, verbose=0):
         """Batches of a source as rows of float32 values in [-1, 1]."""
+        if isinstance(source, feed.Batches):
+            source = source.checked()
         indexed = isinstance(source, keras.utils.PyDataset)
-        batches = (source[i] for i in range(len(source))) if indexed else iter(source)
+        batches = (source[i] for i in range(source.num_batches)) if indexed else iter(source)
         if verbose and isinstance(source, ImageDataset):
             batches = progress(batches, len(source), "fit")
         for batch in batches:
@@ -277,10 +280,13 @@ class Gaussian(EncodingModel):
 
         Takes the data of `fit`.
         """
-        source = feed.evaluation_source(self, x, None, batch_size)
+        source = feed.evaluation_source(self, x, y, batch_size)
         with feed.own_errors(source):
-            parts = [self._log_density(rows) for rows in self._rows(source)]
-        return {"log_likelihood": float(np.concatenate(parts).mean())}
+            return {"log_likelihood": self._mean_log_density(source)}
+
+    def _mean_log_density(self, source):
+        parts = [self._log_density(rows) for rows in self._rows(source)]
+        return float(np.concatenate(parts).mean())
 
     # The linear network.
 

@@ -173,12 +173,133 @@ def test_batched_data_is_split_into_k_minibatches(make):
         model.fit((b for b in [(x[:6],)]), batch_size=2, verbose=0)
 
 
-def test_a_later_batch_that_does_not_split_is_an_error():
+def batched(kind, batches):
+    """The same batches as each kind of data that comes batched."""
+    if kind == "generator":
+        return (batch for batch in batches)
+    if kind == "PyDataset":
+
+        class Plain(keras.utils.PyDataset):
+            def __len__(self):
+                return len(batches)
+
+            def __getitem__(self, index):
+                return batches[index]
+
+        return Plain()
+    import tensorflow as tf
+
+    shape = batches[0][0].shape[1:] if batches[0][0].shape[1:] == batches[-1][0].shape[1:] else None
+    spec = tf.TensorSpec(None if shape is None else (None, *shape), batches[0][0].dtype)
+    more = [tf.TensorSpec(None, part.dtype) for part in batches[0][1:]]
+    return tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=(spec, *more))
+
+
+KINDS = ["tf.data", "generator", "PyDataset"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_later_batch_that_does_not_split_is_an_error(kind):
     model = Means(k=3)
-    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players}, run_eagerly=True)
+    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players})
     x = np.arange(10, dtype="float32")[:, None]
-    with pytest.raises(ValueError, match=r"batch of 4 images .* 3 minibatches.*drop_remainder"):
-        model.fit((b for b in (x[:6], x[6:])), verbose=0)
+    words = "3 minibatches, .* multiple of 3 images; batch 2 holds 4.*drop_remainder"
+    with pytest.raises(ValueError, match=words):
+        model.fit(batched(kind, [(x[:6],), (x[6:],)]), verbose=0)
+    before = int(model.step)  # Keras looks ahead in generators
+    model.fit(batched(kind, [(x[:6],), (x[6:9],)]), verbose=0)
+    assert int(model.step) == before + 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "later, words",
+    [
+        (np.full((4, 8, 8, 1), np.nan, "float32"), "Batch 2 holds 256 values that are NaN"),
+        (np.full((4, 8, 8, 1), 99.0, "float32"), r"Batch 2 has floats in \[99, 99\]"),
+        (np.zeros((0, 8, 8, 1), "float32"), "Batch 2 is empty"),
+        (np.zeros((4, 8, 9, 1), "float32"), "Batch 2 has shape .* The size differs"),
+        (np.zeros((4, 8, 8, 3), "float32"), "Batch 2 has shape .* The channels differ"),
+        (np.zeros((4, 8, 8), "float32"), "Batch 2 is float32 of shape .* must be alike"),
+        (np.zeros((4, 8, 8, 1), "uint8"), "Batch 2 is uint8 of shape .* must be alike"),
+        (np.zeros((4, 8, 8, 1), "int64"), "Batch 2 must be uint8"),
+    ],
+    ids=["NaN", "range", "empty", "size", "channels", "rank", "dtype", "integers"],
+)
+def test_a_later_batch_that_is_wrong_is_an_error(kind, later, words):
+    if kind == "tf.data" and later.dtype != np.float32:
+        return  # has one dtype
+    model = kgen.Autoencoder((8, 8), network="shallow")
+    model.compile()
+    first = np.linspace(-1, 1, 256, dtype="float32").reshape(4, 8, 8, 1)
+    for call in (model.fit, model.evaluate):
+        with pytest.raises((TypeError, ValueError), match=words):
+            call(batched(kind, [(first,), (later,)]), verbose=0)
+    bright = np.abs(first)  # of one batch, no negative value says nothing
+    model.fit(batched(kind, [(first,), (bright,)]), verbose=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_and_weights_of_batches_are_checked(kind):
+    x, y = np.zeros((4, 8, 8), "uint8"), np.arange(4)
+    model = kgen.ConditionalGAN((8, 8), 4, 3, network="mlp")
+    model.compile()
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="labels must be integers from 0 to 3"):
+            call(batched(kind, [(x, y), (x, y + 1)]), verbose=0)
+        with pytest.raises(ValueError, match="holds sample weights"):
+            call(batched(kind, [(x, y, np.ones(4))]), verbose=0)
+    with pytest.raises(ValueError, match="holds sample weights"):
+        model.fit(x, y, validation_data=(x, y, np.ones(4)), verbose=0)
+    with pytest.raises(ValueError, match="got sample_weight"):
+        model.evaluate(x, y, sample_weight=np.ones(4))
+
+
+def test_a_dataset_of_batches_is_told_of_epochs_and_read_as_it_comes():
+    class Told(keras.utils.PyDataset):
+        ends = 0
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return np.full((4, 1), 1 + index, "float32")
+
+        def on_epoch_end(self):
+            self.ends += 1
+
+    model, data = MeanOf(network=one_weight()), Told()
+    model.compile("sgd")
+    history = model.fit(data, epochs=3, verbose=0, validation_data=data).history
+    assert data.ends >= 3 and int(model.step) == 6
+    assert history["loss"] == history["val_loss"] == [1.5] * 3
+
+
+def test_pairs_of_images_are_refused():
+    x = np.zeros((12, 8, 8), "uint8")
+    pairs = kgen.data.ImagePairs(x, x)
+    for model in (
+        kgen.GAN((8, 8), 4, network="mlp"),
+        kgen.ConditionalGAN((8, 8), 4, 3, network="mlp"),
+    ):
+        model.compile()
+        for call in (model.fit, model.evaluate):
+            with pytest.raises(TypeError, match=r"pairs; .*GAN learns from .* pairs.domain\(0\)"):
+                call(pairs)
+        with pytest.raises(TypeError, match="pairs"):
+            model.fit(x, np.zeros(12, "int32"), validation_data=pairs)
+    model = kgen.VAE((8, 8), network="dense")
+    model.compile()
+    for data in ((x, x), (x, x[..., None])):
+        with pytest.raises(TypeError, match="leave y out"):
+            model.fit(*data)
+    for kind in KINDS:
+        with pytest.raises(TypeError, match="The first batch holds second images"):
+            model.fit(batched(kind, [(x, x)]))
+    for fit in (kgen.Gaussian((8, 8)).fit, kgen.Gaussian((8, 8)).evaluate):
+        with pytest.raises(TypeError, match="pairs"):
+            fit(pairs)
+    model.fit(pairs.domain(0), batch_size=12, verbose=0)
 
 
 def test_minibatches_partition_a_batch():
