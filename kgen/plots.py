@@ -1,14 +1,17 @@
 """The figures of a lecture.
 
-Every function returns a `matplotlib.figure.Figure`, which a notebook shows by itself, and writes it
-to `path` if one is given: PNG, or what the suffix says. The folder is made; a path that cannot be
-written raises an OSError that names it. Images are uint8 in [0, 255] or floats in [-1, 1], and the
-grey levels of two figures can be compared: nothing is stretched to the range of the data. Floats
-beyond [-1, 1] are clipped, pixels that are no number become magenta, and of images that have
-neither one nor three channels the first channel is shown and the title says so.
+Every function returns a `matplotlib.figure.Figure`. With a `path` it is written there, PNG or what
+the suffix says, and nothing is left open: the folder is made, and a path that cannot be written
+raises an OSError that names it. Without one it is a figure of pyplot, as any other: a notebook
+shows it once, and in a script `matplotlib.pyplot.show()` does, or `figure.show()`.
 
-matplotlib is imported when the first figure is drawn, and never pyplot: no display is needed and no
-global state is touched.
+Images are uint8 in [0, 255] or floats in [-1, 1], and the grey levels of two figures can be
+compared: nothing is stretched to the range of the data. Floats beyond [-1, 1] are clipped, pixels
+that are no number become magenta, and of images that have neither one nor three channels the first
+channel is shown and the title says so.
+
+matplotlib is imported when the first figure is drawn, and pyplot when the first is drawn without a
+`path`: no display is needed to write figures, and no global state is touched.
 """
 
 import contextlib
@@ -503,7 +506,9 @@ def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0):
 
 
 def chart(width, height, rows=1, columns=1, xlabels=None):
-    """An empty figure in the look of this module, for a plot of one's own; `save` writes it.
+    """An empty figure in the look of this module, for a plot of one's own.
+
+    `save` writes it, `figure.show()` shows it, and so does a notebook at the end of a cell.
 
     Args:
         width: inches.
@@ -652,7 +657,35 @@ def _figure(width, height):
 
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure._repr_png_ = functools.partial(_png, figure)
+    figure.show = functools.partial(_show, figure)
     return figure
+
+
+def _register(figure):
+    """Make it a figure of pyplot."""
+    from matplotlib import pyplot
+
+    pyplot.figure(FigureClass=lambda **options: figure)
+    figure._ipython_display_ = functools.partial(_display, figure)
+
+
+def _show(figure, warn=True):
+    """`Figure.show` of a figure that need not be one of pyplot."""
+    if figure.canvas.manager is None:
+        _register(figure)
+    type(figure).show(figure, warn)
+
+
+def _display(figure):
+    """In a notebook whose backend draws every open figure under its cell: once, and not twice."""
+    import matplotlib
+    from IPython.display import display
+    from matplotlib import pyplot
+
+    if "inline" not in matplotlib.get_backend():
+        raise NotImplementedError  # IPython goes on to what it does for every figure
+    display({"image/png": _png(figure), "text/plain": repr(figure)}, raw=True)
+    pyplot.close(figure)
 
 
 def _png(figure):
@@ -698,6 +731,8 @@ def _finish(figure, path):
     figure.set_layout_engine("none")
     if path is not None:
         save(figure, path)
+    elif figure.canvas.manager is None:
+        _register(figure)
     return figure
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "agg")  # no windows
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads that wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # take PyTorch thirty times as long
 
@@ -32,6 +34,8 @@ def fresh_state():
     keras.config.set_dtype_policy("float32")
     yield
     keras.config.set_dtype_policy("float32")
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 import os
 import subprocess
 import sys
+import types
+import warnings
 from pathlib import Path
 
 import keras
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import norm
@@ -842,6 +845,52 @@ def test_suffix_decides_the_format(tmp_path):
         plots.save(figure, tmp_path / "a.xyz")
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_without_a_path_are_those_of_pyplot(name, tmp_path):
+    FIGURES[name](path=tmp_path / "a.png")
+    assert pyplot.get_fignums() == []
+    figure = FIGURES[name]()
+    assert pyplot.gcf() is figure and len(pyplot.get_fignums()) == 1
+    with warnings.catch_warnings():  # without a display there is nothing to see
+        warnings.filterwarnings("ignore", message=".*non-interactive")
+        figure.show()
+        pyplot.show()
+    pyplot.close(figure)
+    assert pyplot.get_fignums() == []
+
+
+def test_a_chart_can_be_shown():
+    figure, _ = plots.chart(3, 3)
+    assert pyplot.get_fignums() == []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*non-interactive")
+        figure.show()
+    assert pyplot.gcf() is figure
+
+
+def test_many_open_figures_are_what_users_know():
+    with pytest.warns(RuntimeWarning, match="More than 20 figures"):
+        for _ in range(21):
+            plots.grid(noise(1, 2, 2))
+
+
+def test_a_notebook_shows_a_figure_once(monkeypatch):
+    """At the end of a cell, the inline backend draws what is open; a result was drawn before."""
+    shown = []
+    ipython = types.ModuleType("IPython.display")
+    ipython.display = lambda data, raw: shown.append(data)
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython)
+    figure, other = plots.grid(noise(1, 2, 2)), plots.grid(noise(1, 2, 2))
+    with pytest.raises(NotImplementedError):  # in a terminal, its window stays
+        figure._ipython_display_()
+    assert len(pyplot.get_fignums()) == 2
+    monkeypatch.setattr(matplotlib, "get_backend", lambda: "module://matplotlib_inline.backend")
+    figure._ipython_display_()
+    assert [data["image/png"] for data in shown] == [figure._repr_png_()]
+    assert pyplot.get_fignums() == [other.number]
+
+
 @pytest.mark.parametrize(
     ("absent", "code"),
     [
@@ -851,16 +900,19 @@ def test_suffix_decides_the_format(tmp_path):
             """
 import numpy as np
 from kgen import plots
-plots.grid(np.zeros((4, 8, 8, 1), "uint8"))._repr_png_()
-plots.losses({"loss": [1.0, 2.0]})._repr_png_()
-plots.latent_scatter(np.eye(3), [0, 1, 2])._repr_png_()
-plots.bands([1, 2, 3], np.eye(3)[None], ["a"])._repr_png_()
-plots.computation_graph({"x": (0, 0), "y": (1, 0)}, {"~x -> y": "blocked"})._repr_png_()
+path = {path!r}
+plots.grid(np.zeros((4, 8, 8, 1), "uint8"), path=path)
+plots.losses({{"loss": [1.0, 2.0]}}, path=path)
+plots.latent_scatter(np.eye(3), [0, 1, 2], path=path)
+plots.bands([1, 2, 3], np.eye(3)[None], ["a"], path=path)
+plots.computation_graph({{"x": (0, 0), "y": (1, 0)}}, {{"~x -> y": "blocked"}}, path=path)
+plots.chart(2, 2)[0]._repr_png_()
 """,
         ),
     ],
 )
-def test_matplotlib_comes_late_and_pyplot_never(absent, code):
+def test_matplotlib_comes_late_and_pyplot_for_open_figures_alone(absent, code, tmp_path):
     # Keras imports both if it can: only what works without them does not import them.
+    code = code.format(path=str(tmp_path / "a.png"))
     code = f"import sys; sys.modules[{absent!r}] = None\n{code}"
     subprocess.run([sys.executable, "-c", code], check=True)

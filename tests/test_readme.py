@@ -20,26 +20,27 @@ def small_mnist():
     return (random.integers(0, 256, (256, 28, 28), "uint8"), np.zeros(256)), (None, None)
 
 
-def test_mnist_in_four_lines(monkeypatch):
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", small_mnist)
-
-    (x, _), _ = keras.datasets.mnist.load_data()
-    vae = kgen.VAE((28, 28))
-    vae.compile()
-    vae.fit(x, epochs=5, verbose=0)
-    figure = kgen.plots.grid(vae.generate(16))
-
-    assert int(vae.step) == 5 * 2
-    assert type(figure).__name__ == "Figure"
+def blocks():
+    """The Python blocks of the README, in their order."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-def test_a_model_loads_in_one_line(tmp_path, monkeypatch):
+def test_the_first_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    vae = kgen.VAE((28, 28))
-    vae.save("vae.keras")
+    first = blocks()[0]
+    exec(first, {})
+    assert "vae_fashion_mnist" in capsys.readouterr().out
+    assert Image.open("clothes.png").size > (400, 400)
 
+
+def test_mnist_in_a_few_lines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", small_mnist)
+    names = {}
+    exec(blocks()[1], names)
+    vae = names["vae"]
+    assert int(vae.step) == 5 * 2 and pathlib.Path("digits.png").exists()
     images = keras.saving.load_model("vae.keras").generate(16, seed=0)
-
     np.testing.assert_allclose(images, vae.generate(16, seed=0), atol=1e-6)
 
 
