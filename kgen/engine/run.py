@@ -176,11 +176,8 @@ class Run(keras.callbacks.CallbackList):
             "What usually helps: a lower learning rate, clipped gradients (clipnorm=1.0 in the "
             "optimizer), or float32 instead of float16."
         )
-        if not self.knows_position:
-            return (
-                "Its batch may hold NaN or infinite values: of data that comes in batches, only "
-                f"the first was looked at (numpy.isfinite finds them). If it holds none: {advice}"
-            )
+        if not self.knows_position:  # of data in batches, each was looked at as it passed
+            return advice
         number = self.epoch * self.source.batches_per_epoch + self.batch + back
         broken = self.source.not_finite(number)
         if not broken:

@@ -745,12 +745,12 @@ def test_the_data_is_named_as_the_cause(value, steps):
     assert "learning rate" not in str(error.value)
 
 
-def test_data_that_comes_in_batches_may_be_the_cause():
+def test_data_in_batches_is_looked_at_and_rates_are_named_where_it_is_whole():
     def batches():
         for batch in range(8):
             yield (np.full((8, 2), np.nan if batch == 5 else 0.5, "float32"),)
 
-    with pytest.raises(kgen.NonFiniteLoss, match=r"step 5 .*only the first was looked at"):
+    with pytest.raises(ValueError, match=r"Batch 6 .* NaN"):
         linear().fit(batches(), epochs=1, steps_per_epoch=8, verbose=0)
     rates = keras.optimizers.SGD(1e30)
     model = linear()
