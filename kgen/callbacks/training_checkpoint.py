@@ -110,9 +110,10 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     def _begin(self, run, initial_epoch):
         if not run.knows_position:
             once = hasattr(run.source, "__next__")
+            kind = "generator" if once else type(run.source).__name__
             warnings.warn(
-                f"The order of this {'generator' if once else type(run.source).__name__} cannot be restored: checkpoints "
-                "are taken at the ends of epochs, and the data of a resumed run may come in "
+                f"The order of this {kind} cannot be restored: checkpoints are taken at the ends "
+                "of epochs, and the data of a resumed run may come in "
                 "another order. Arrays and kgen.data datasets resume exactly.",
                 stacklevel=5,
             )
