@@ -751,8 +751,10 @@ def _two_axes(points):
         raise ValueError(f"One point of {dimensions} dimensions has no principal axes.")
     centred = points - points.mean(axis=0)
     _, scales, directions = np.linalg.svd(centred, full_matrices=False)
-    # The sign is arbitrary: the largest coefficient is made positive, so that figures are stable.
-    largest = np.abs(directions[:2]).argmax(axis=1)
+    # The sign is arbitrary: the first of the largest coefficients is made positive, so that figures
+    # are stable; what is as large within a thousandth is none the less, or rounding would decide.
+    size = np.abs(directions[:2])
+    largest = (size >= 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
     directions = directions[:2] * np.sign(directions[[0, 1], largest])[:, None]
     shares = 100 * scales[:2] ** 2 / max((scales**2).sum(), 1e-300)
     texts = [

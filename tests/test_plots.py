@@ -323,6 +323,17 @@ def test_scatter_projects_on_the_principal_axes():
     np.testing.assert_array_equal(points_of(plots.latent_scatter(latents))[0], offsets)
 
 
+def test_scatter_has_one_direction_where_two_coefficients_are_as_large():
+    random = np.random.default_rng(0)
+    points = random.normal(size=(50, 1)) * [1, -1, 0] + 0.01 * random.normal(size=(50, 3))
+    points = np.concatenate([points, points[:, [1, 0, 2]]])  # the tie is exact but for rounding
+    for scale in (1, 3, 7, 1e-3):
+        axes = plots.latent_scatter(points * scale).axes[0]
+        along = np.concatenate([c.get_offsets() for c in axes.collections])[:, 0] / scale
+        np.testing.assert_allclose(np.sort(along), np.sort((points[:, 0] - points[:, 1]) / 2**0.5),
+                                   atol=1e-3)  # fmt: skip
+
+
 def test_scatter_of_constant_latents_and_few_points():
     assert "(0 % of the variance)" in plots.latent_scatter(np.ones((4, 3))).axes[0].get_xlabel()
     plots.latent_scatter(np.eye(2, 3))

@@ -14,7 +14,10 @@ class PrincipalAxes:
 
     Attributes:
         mean: `(d,)`.
-        axes: `(q, d)`, orthonormal rows, the largest variance first.
+        axes: `(q, d)`, orthonormal rows, the largest variance first. Of the two directions of an
+            axis it is the one whose largest coordinate is positive; of coordinates that are as
+            large within a thousandth, the first counts. Axes of the same variance are any of those
+            that span the same space.
         eigenvalues: `(q,)`, variances along the axes.
         total: variance along all d axes together, the trace.
         count: examples.
@@ -84,7 +87,14 @@ def principal_axes(examples, components=None, seed=0):
         rows = np.concatenate([*centred()])
         eigenvalues, vectors = _largest(rows @ rows.T / count, components)
         axes = np.linalg.qr(rows.T @ vectors)[0].T  # orthonormal where an eigenvalue is 0, too
-    return PrincipalAxes(mean, axes, np.maximum(eigenvalues, 0), total, count)
+    return PrincipalAxes(mean, directed(axes), np.maximum(eigenvalues, 0), total, count)
+
+
+def directed(axes):
+    """Axes `(q, d)` in one of their two directions, the same whatever rounding did."""
+    size = np.abs(axes)
+    largest = (size >= 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)  # the first one
+    return axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
 
 
 def _mean(examples):
@@ -121,7 +131,7 @@ def _block_krylov(centred, count, dimension, k, seed, tolerance=1e-6, passes=20)
             break
         if basis.shape[1] + width > min(4 * width, dimension):
             basis, images = best, their_images
-        new = residuals
+        new = residuals[:, : dimension - basis.shape[1]]  # no more than what is missing
         for _ in range(2):  # once leaves what rounding left
             new = np.linalg.qr(new - basis @ (basis.T @ new))[0]
     return best[:, :k].T, values[:k]

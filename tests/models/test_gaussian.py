@@ -50,6 +50,34 @@ def test_mean_eigenvalues_axes_and_likelihood_are_those_of_numpy(n, d, q, whole,
     assert model.evaluate(x)["log_likelihood"] == pytest.approx(history["log_likelihood"][0])
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_axes_have_one_direction_whatever_finds_them(tied, monkeypatch):
+    """Another order of the sums is what other threads do; a tie is a face and its mirror image."""
+    random = np.random.default_rng(0)
+    axes = np.linalg.qr(random.normal(size=(12, 3)))[0]
+    if tied:  # (1, -1, 0, ...), (0, 0, 1, -1, ...), ...: rounding alone says which is larger
+        axes = np.kron(np.eye(6), [1, -1]).T[:, :3] / np.sqrt(2)
+    rows = (random.normal(size=(400, 3)) * [4, 2, 1]) @ axes.T
+    rows = np.concatenate([rows, -rows])  # as many on either side: no direction is preferred
+    noisy = [rows + 1e-5 * np.random.default_rng(i).normal(size=rows.shape) for i in range(4)]
+    found = [principal_axes.principal_axes(lambda x=x: iter([x]), 3).axes for x in noisy]
+    found.append(principal_axes.principal_axes(lambda: iter([rows[::-1]]), 3).axes)
+    monkeypatch.setattr(principal_axes, "FULL", 10)
+    for seed in range(3):
+        each = principal_axes.principal_axes(lambda: iter([rows.astype("float32")]), 3, seed)
+        found.append(each.axes)
+    for each in found[1:]:
+        np.testing.assert_allclose(each, found[0], atol=1e-4)
+    largest = found[0][range(3), np.abs(np.round(found[0], 3)).argmax(axis=1)]
+    assert (largest > 0).all()
+
+
+def test_directions_of_axes_by_hand():
+    axes = [[-0.6, 0.8], [-0.8, 0.6], [-0.7071, 0.7072], [0.7072, -0.7071]]
+    expected = [[-0.6, 0.8], [0.8, -0.6], [0.7071, -0.7072], [0.7072, -0.7071]]
+    np.testing.assert_array_equal(principal_axes.directed(np.array(axes)), expected)
+
+
 def test_the_whole_spectrum_by_default_and_a_floor_where_nothing_varies():
     x = decaying(200, 20, 20)
     x[:, 3] = 0.25  # never changes
