@@ -7,17 +7,18 @@ import numpy as np
 import psutil
 
 from kgen.data import faces, toy2d
-from kgen.data.folders import fifths
+from kgen.data.folders import Found, fifths
+from kgen.data.storage import Converted, kept
 
 
 class Embedded(NamedTuple):
-    """A set: a line about it, and a function `(variant, split, num_examples, size)` of `Found`."""
+    """A set: a line about it, and a function `(variant, split, options)` that returns `Found`."""
 
     what: str
     find: Callable
 
 
-def _digits(variant, split, num_examples, size):
+def _digits(variant, split, options):
     """The digits of scikit-learn: a fifth of each class, evenly spaced, is the test set."""
     from sklearn.datasets import load_digits
 
@@ -29,19 +30,19 @@ def _digits(variant, split, num_examples, size):
     test = fifths(labels, len(labels))
     chosen = {"train": ~test, "test": test, "all": np.ones(len(labels), bool)}
     _check_split("digits", split, chosen)
-    return images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)]
+    return Found(images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)])
 
 
 DRAWN, STREAMS = 10_000, {"train": 0, "test": 1}  # examples by default; seeds of the splits
 
 
-def _toy2d(variant, split, num_examples, size):
+def _toy2d(variant, split, options):
     _check_split("toy2d", split, STREAMS)
-    n = _drawn(num_examples, 64)
-    return *toy2d.draw(variant or "ring", n, seed=STREAMS[split]), None
+    n = _drawn(options.limit, 64)
+    return Found(*toy2d.draw(variant or "ring", n, seed=STREAMS[split]))
 
 
-def _faces(variant, split, num_examples, size):
+def _faces(variant, split, options):
     _check_split("faces", split, STREAMS)
     renderings = tuple(variant.split("2")) if "2" in variant else None
     if renderings and not (len(renderings) == 2 and set(renderings) <= set(faces.RENDERINGS)):
@@ -51,17 +52,20 @@ def _faces(variant, split, num_examples, size):
         )
     if variant and not renderings and variant not in faces.FACTORS:
         raise ValueError(f"Unknown factor {variant!r} of faces; known are {list(faces.FACTORS)}.")
-    height, width = size or (64, 64)
+    height, width = options.size or (64, 64)
     if height != width:
-        raise ValueError(f"Faces are squares: image_size must be one number; got {size}.")
-    n = _drawn(num_examples, 3 * height * width * (2 if renderings else 1) + 200)
+        raise ValueError(f"Faces are squares: image_size must be one number; got {options.size}.")
+    n = _drawn(options.limit, 500)  # their factors: pixels are drawn when they are asked for
     factors = faces.sample_factors(n, seed=STREAMS[split])
+    drawn = [faces.Drawn(factors, height, rendering) for rendering in renderings or ("photo",)]
+    if options.channels not in (None, 3):
+        drawn = [Converted(images, options.channels) for images in drawn]
+    images, *second = kept(drawn, options.memory)
     if renderings:
-        a, b = (faces.draw(factors, height, rendering) for rendering in renderings)
-        return a, None, None, b, True, renderings
+        return Found(images, second=second[0], domain_names=renderings)
     names = faces.FACTORS[variant] if variant else (None,)
     named = isinstance(names[0], str)
-    return faces.draw(factors, height), factors.get(variant), list(names) if named else None
+    return Found(images, factors.get(variant), list(names) if named else None)
 
 
 def _drawn(num_examples, nbytes):
@@ -71,7 +75,7 @@ def _drawn(num_examples, nbytes):
     if needed > free:
         raise ValueError(
             f"num_examples={n} drawn examples take {needed / 2**30:,.1f} GiB of memory, of which "
-            f"{free / 2**30:,.1f} are free: ask for fewer, or for smaller ones by image_size=."
+            f"{free / 2**30:,.1f} are free: ask for fewer."
         )
     return n
 

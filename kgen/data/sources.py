@@ -9,7 +9,7 @@ from kgen.arguments import positive
 from kgen.data.augmentation import check_augmentation
 from kgen.data.dataset import ImageDataset
 from kgen.data.embedded import EMBEDDED
-from kgen.data.folders import Found, Options, from_path, own_splits
+from kgen.data.folders import Options, from_path, own_splits
 from kgen.data.layout import split_of
 from kgen.data.pairs import ImagePairs
 from kgen.data.pixels import colour, suffixes, with_channels
@@ -40,7 +40,8 @@ def load(
             - `"digits"`: embedded, scikit-learn's 1,797 real handwritten digits, 8x8;
             - `"toy2d"` with a shape: points, `"toy2d/ring"`, `"toy2d/grid"`, `"toy2d/moons"`,
               `"toy2d/swiss_roll"`;
-            - `"faces"`: portraits drawn at the size asked for, 64 pixels by default;
+            - `"faces"`: portraits drawn when they are needed, at the size asked for, 64 pixels by
+              default;
               `"faces/glasses"` and the like have that factor of `kgen.data.faces.FACTORS` as
               label, `"faces/edges2photo"` and the like are pairs of two renderings;
             - a path: a folder with a folder of images for each class (they take turns); of images;
@@ -100,7 +101,7 @@ def load(
     background = colour(background)
     options = Options(size, channels, memory, bool(skip_broken), num_examples, background)
     with _naming(name):
-        found = _find(name, split, size, data_dir, num_examples, kind, options)
+        found = _find(name, split, data_dir, kind, options)
     if len(found.images) == 0:
         raise ValueError(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
@@ -162,7 +163,7 @@ def _converted(images, channels, background):
     return with_channels(images, channels, background)
 
 
-def _find(name, split, size, data_dir, num_examples, kind, options):
+def _find(name, split, data_dir, kind, options):
     """Look among embedded sets, then paths that exist, then TensorFlow Datasets."""
     if _is_embedded(name):
         embedded, _, variant = name.partition("/")
@@ -171,7 +172,7 @@ def _find(name, split, size, data_dir, num_examples, kind, options):
         if os.path.exists(name):
             print(f"{name}: the embedded set; the folder of that name is ./{name}")
         split = "train" if split is None else split_of(str(split)) or split
-        found = Found(*EMBEDDED[embedded].find(variant, split, num_examples, size))
+        found = EMBEDDED[embedded].find(variant, split, options)
         return found._replace(own=("train", "test"))
     if _is_path(name):
         return from_path(name, split, kind, options)

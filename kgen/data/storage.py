@@ -419,6 +419,13 @@ def into_memory(storage, memory=None, what="Reading images"):
     return images
 
 
+def kept(storages, memory=None):
+    """Storages that keep in memory what was once read of each, as many images as it holds."""
+    memory = spare_memory() if memory is None else memory
+    whole = sum(storage.nbytes for storage in storages)
+    return [Kept(storage, memory * storage.nbytes // whole) for storage in storages]
+
+
 def both_into_memory(storages, memory=None):
     """`into_memory` of several storages, which share the memory by their sizes."""
     memory = int(spare_memory() if memory is None else memory)
@@ -447,8 +454,12 @@ def in_order(function, items):
 
 
 def progress(items, total, what):
-    """A progress bar over items, shown if it takes longer than two seconds."""
-    return tqdm(items, what, total, delay=2, leave=False, disable=None)  # not in log files
+    """A progress bar over items, shown if it takes longer than two seconds.
+
+    Not in log files, nor where another thread works ahead of the one that users wait for.
+    """
+    ahead = threading.current_thread() is not threading.main_thread()
+    return tqdm(items, what, total, delay=2, leave=False, disable=ahead or None)
 
 
 def shapes_of(items, skip_broken=False, source=None, name=str):

@@ -9,6 +9,8 @@ from sklearn.datasets import load_digits
 
 import kgen
 from kgen.data import ImageDataset, ImagePairs, Storage, faces, load, tfds_images
+from kgen.data.faces import drawing
+from kgen.data.pixels import with_channels
 from kgen.data.tfds_images import _write
 
 
@@ -69,6 +71,85 @@ def test_faces():
         load("faces/nose")
     with pytest.raises(ValueError, match="squares"):
         load("faces", image_size=(32, 64))
+
+
+def test_faces_are_drawn_when_they_are_needed(monkeypatch):
+    drawn, draw = [], drawing._on_host
+
+    def counted(factors, size, *args):
+        drawn.append((len(factors["detail"]), size))
+        return draw(factors, size, *args)
+
+    monkeypatch.setattr(drawing, "_on_host", counted)
+    data = load("faces", image_size=1024, batch_size=2, shuffle=False)
+    assert data.num_examples == 10_000 and data.image_shape == (1024, 1024, 3)
+    assert sum(n for n, _ in drawn) <= 1
+    data.set_position(0, 3)
+    (images,) = data.batch(0, 3)
+    factors = faces.sample_factors(2, seed=0, start=6)
+    np.testing.assert_array_equal(images, draw(factors, 1024, "photo", 1, (3,)))
+    assert sum(n for n, _ in drawn) <= 3
+
+
+@pytest.mark.parametrize("memory", [None, 0, 5 * 16 * 16 * 3])
+def test_faces_in_batches_are_those_that_are_drawn_at_once(memory):
+    factors = faces.sample_factors(20, seed=0)
+    whole = faces.draw(factors, 16)
+    options = {"num_examples": 20, "image_size": 16, "batch_size": 6, "seed": 3, "memory": memory}
+    data = load("faces/hair", **options)
+    again = ImageDataset(whole, factors["hair"], batch_size=6, seed=3)
+    for epoch in (0, 1, 2):
+        data.set_position(epoch), again.set_position(epoch)
+        for one, other in zip(list(data), list(again), strict=True):
+            np.testing.assert_array_equal(one[0], other[0])
+            np.testing.assert_array_equal(one[1], other[1])
+    grey = load("faces", **options, channels=1)
+    np.testing.assert_array_equal(grey.fetch(np.arange(20)), with_channels(whole, 1))
+    pairs = load("faces/segmentation2sketch", **options)
+    for images, rendering in zip(pairs.domains, pairs.domain_names, strict=True):
+        np.testing.assert_array_equal(images[:], faces.draw(factors, 16, rendering))
+
+
+def test_faces_are_drawn_once_where_they_fit(monkeypatch):
+    drawn, draw = [], drawing._on_host
+    monkeypatch.setattr(drawing, "_on_host", lambda *args: drawn.append(args) or draw(*args))
+    data = load("faces", num_examples=20, image_size=16, batch_size=6)
+    for _ in range(3):
+        list(data)
+    assert sum(len(factors["detail"]) for factors, *_ in drawn) == 20
+
+
+def test_fingerprints_of_faces():
+    options = {"num_examples": 20, "image_size": 16}
+    base = load("faces", **options)
+    same = [load("faces", **options, memory=0), base.take(20), load("faces", "train", **options)]
+    assert {data.fingerprint for data in same} == {base.fingerprint}
+    others = [
+        load("faces", "test", shuffle=True, **options),
+        load("faces", num_examples=20, image_size=17),
+        load("faces", num_examples=21, image_size=16),
+        load("faces", **options, channels=1),
+        load("faces/sketch2photo", **options),
+        load("faces/edges2photo", **options),
+        base.at_resolution(8),
+        ImageDataset(faces.Drawn(faces.sample_factors(20, smile=1.0), 16)),
+    ]
+    assert len({data.fingerprint for data in [base, *others]}) == 1 + len(others)
+    factors = faces.sample_factors(30, seed=0)
+    assert ImageDataset(faces.Drawn(factors, 16)).take(20).fingerprint == base.fingerprint
+
+
+def test_faces_of_ones_own_factors():
+    factors = faces.sample_factors(9, hair="curly")
+    drawn = faces.Drawn(factors, 16, "edges")
+    np.testing.assert_array_equal(drawn[2:7:2], faces.draw(factors, 16, "edges")[2:7:2])
+    assert drawn[[]].shape == (0, 16, 16, 3)
+    with pytest.raises(ValueError, match="size must be an integer from 8"):
+        faces.Drawn(factors, 7)
+    with pytest.raises(ValueError, match="rendering must be"):
+        faces.Drawn(factors, 8, "oil")
+    with pytest.raises(ValueError, match="factors has no"):
+        faces.Drawn({}, 8)
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):

@@ -2,6 +2,7 @@
 
 import numbers
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,12 +12,14 @@ from kgen.data.faces import portrait, scenery
 from kgen.data.faces.canvas import SEGMENTS, Canvas
 from kgen.data.faces.factors import FACTORS, check_factors
 from kgen.data.faces.measures import measures
-from kgen.data.storage import progress
+from kgen.data.storage import Storage, digest_of, progress
 
 RENDERINGS = ("photo", "sketch", "edges", "segmentation")
 
 PIXELS = 65536  # drawn at once on the host: an array of so many fits a core's cache
+FEW = 2**22  # pixels of a batch that one thread draws, where other threads draw the next ones
 LAYERS = scenery.LAYERS + portrait.LAYERS
+VERSION = 1  # raised whenever the same factors give other pixels
 
 
 def draw(factors, size, rendering="photo", threads=None):
@@ -37,10 +40,46 @@ def draw(factors, size, rendering="photo", threads=None):
     """
     _check(size, rendering)
     check_factors(factors)
-    if rendering == "segmentation":
-        colours = np.array(list(SEGMENTS.values()), "uint8")
-        return colours[segments(factors, size, threads)]
-    return _on_host(factors, size, rendering, threads, (3,))
+    return _pixels(factors, size, rendering, threads)
+
+
+class Drawn(Storage):
+    """Faces that are drawn when they are asked for, whatever their number and size.
+
+    Args:
+        factors, size, rendering: as for `draw`.
+
+    Raises:
+        ValueError: if they are not as there.
+
+    Example:
+
+    ```python
+    factors = kgen.data.faces.sample_factors(100_000, hair="curly")
+    data = kgen.data.ImageDataset(kgen.data.faces.Drawn(factors, 256))
+    ```
+    """
+
+    def __init__(self, factors, size, rendering="photo"):
+        _check(size, rendering)
+        check_factors(factors)
+        self.factors = {name: np.asarray(factors[name]) for name in (*FACTORS, "detail")}
+        self.rendering = rendering
+        self.shape = (len(self.factors["detail"]), size, size, 3)
+
+    def read(self, indices):
+        """Draw these."""
+        size, waited_for = self.shape[1], threading.current_thread() is threading.main_thread()
+        few = not waited_for and len(indices) * size**2 <= FEW
+        return _pixels(self._of(indices), size, self.rendering, 1 if few else None)
+
+    def identity_of(self, indices):
+        """The factors: what is drawn follows from them."""
+        factors = [digest_of(value) for value in self._of(indices).values()]
+        return repr((VERSION, self.shape[1], self.rendering, factors))
+
+    def _of(self, indices):
+        return {name: value[indices] for name, value in self.factors.items()}
 
 
 def segments(factors, size, threads=None):
@@ -79,6 +118,13 @@ def _check(size, rendering):
         raise ValueError(f"size must be an integer from 8 to 1024; got {size!r}.")
     if rendering not in RENDERINGS:
         raise ValueError(f"rendering must be one of {RENDERINGS}; got {rendering!r}.")
+
+
+def _pixels(factors, size, rendering, threads):
+    if rendering == "segmentation":
+        colours = np.array(list(SEGMENTS.values()), "uint8")
+        return colours[_on_host(factors, size, rendering, threads, ())]
+    return _on_host(factors, size, rendering, threads, (3,))
 
 
 def _on_host(factors, size, rendering, threads, channels):
