@@ -132,7 +132,9 @@ class _OfTheGradient:
     Args:
         weight: factor of the penalty.
         every: the penalty is computed at every `every`-th update only, with `every` times its
-            weight (Karras et al., 2020, section 3.1, "lazy regularization").
+            weight: after the "lazy regularization" of Karras et al. (2020, section 3.1), who give
+            it a step of its own and correct Adam for the further steps; here it is added to the
+            loss of that update, and the optimizer is left as it is.
 
     Raises:
         ValueError: unless the weight is a number of at least 0 and `every` a positive integer.

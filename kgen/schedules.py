@@ -15,8 +15,8 @@ __all__ = ["LinearWarmup", "get", "value"]
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     """Rise linearly from `start` to `end` over `steps` steps, then stay.
 
-    For the weight of a VAE's KL term this is the warm-up of Bowman et al. (2016), section 3.1,
-    and of Sonderby et al. (2016), section 2.4.
+    For the weight of a VAE's KL term this is the warm-up of Sonderby et al. (2016); Bowman et al.
+    (2016), section 3.1, anneal it along a sigmoid.
 
     Args:
         end: the value from step `steps` on.

@@ -59,7 +59,9 @@ class GenerativeModel(backend.Steps, keras.Model):
         image_shape: `(H, W)` for one channel, `(H, W, C)`, or `(D,)` for points. None: that of
             the first network's input.
         seed: integer, from which the noise of training, of evaluation and the order of arrays
-            derive.
+            derive. Not the weights: networks are made by Keras, so `keras.utils.set_random_seed`,
+            called before, seeds them. With both, a run is equal bit for bit on the same backend and
+            device (on torch, with the same number of threads).
         check_range: False takes floats that do not look like [-1, 1].
         name, dtype: as in Keras; the dtype policy must be that of the networks.
         **networks: the networks that `players` names, unless the subclass makes them itself.
@@ -430,7 +432,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         """Choose optimizers and how steps are run.
 
         Args:
-            optimizer: None for the paper's; a Keras optimizer or its name (one player); or a
+            optimizer: None for the default ones; a Keras optimizer or its name (one player); or a
                 dictionary from player to optimizer.
             loss, metrics: not here; the error says where.
             run_eagerly, steps_per_execution, jit_compile: as in Keras. On torch, steps run

@@ -1,6 +1,6 @@
 """What a denoising autoencoder learns to undo: noise that destroys a part of each image.
 
-The three of Vincent et al., "Stacked denoising autoencoders" (JMLR 2010), section 3.2, on images in
+The three of Vincent et al., "Stacked denoising autoencoders" (JMLR 2010), section 3.3, on images in
 [-1, 1], where -1 is black.
 """
 

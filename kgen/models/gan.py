@@ -48,7 +48,8 @@ class Variant:
 
 
 VARIANTS = {
-    # Goodfellow et al. (2014); the optimizer is Radford's, later and steadier than their momentum.
+    # Goodfellow et al. (2014); the optimizer is Radford's, as in all rows that name none: later and
+    # steadier than their momentum.
     "gan": Variant("mlp", "non_saturating"),
     # Radford et al. (2016).
     "dcgan": Variant("dcgan", "non_saturating", normalization="batch"),
@@ -65,7 +66,8 @@ VARIANTS = {
     ),
     # Mao et al. (2017), equation 9.
     "lsgan": Variant("dcgan", "least_squares", normalization="batch"),
-    # Miyato et al. (2018): spectral normalization, hinge loss (equations 16 and 17).
+    # Miyato et al. (2018): spectral normalization, hinge loss (equations 16 and 17). With residual
+    # networks they take 5 steps and Adam 2e-4, 0, 0.9.
     "sngan": Variant("dcgan", "hinge", normalization="spectral"),
     # Mescheder et al. (2018): the penalty makes training converge.
     "r1": Variant("dcgan", "non_saturating", "r1"),
@@ -98,10 +100,13 @@ class GAN(LatentModel):
     | `"r1"` (Mescheder et al., 2018) | `non_saturating` | R1, 10 | 1 | | Adam 2e-4, 0.5 |
     | `"points"`, kgen's own | `non_saturating` | R1, 0.02 | 1 | | Adam 2e-3, 0.5 |
 
-    Losses, penalties and k are the papers'. Networks of images are those of the DCGAN for all but
-    `"gan"`, so that variants can be compared; the papers' own differ and, in the rows with Adam
-    2e-4, so do their optimizers. The numbers of an optimizer are its rate and Adam's first beta;
-    the second is 0.9 for `"wgan_gp"` and `"points"`, else Keras's. Points have MLPs in every row.
+    Losses, penalties and k are the papers', optimizers those of `"dcgan"`, `"wgan"` and `"wgan_gp"`
+    alone: the other papers' differ, and these rows have the DCGAN's. Networks of images are those
+    of the DCGAN, too, for all but `"gan"`, so that variants can be compared. For the residual
+    networks of `"sngan"`, `network="resnet"`, Miyato et al. take k = 5 and Adam 2e-4, 0, 0.9:
+    `discriminator_steps=5`, and these to `compile`. The numbers of an optimizer are its rate and
+    Adam's first beta; the second is 0.9 for `"wgan_gp"` and `"points"`, else Keras's. Points have
+    MLPs in every row.
 
     Args:
         image_shape: `(H, W)`, `(H, W, C)`, or `(D,)` for points.

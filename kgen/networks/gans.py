@@ -130,12 +130,14 @@ def _widths(hidden, default):
 
 
 def dcgan_generator(image_shape, latent_dim, *, num_classes=None, filters=64, dtype=None):
-    """Generator of DCGAN (Radford et al., 2016): transposed convolutions, from 4 to 7 pixels up.
+    """Generator after DCGAN (Radford et al., 2016): transposed convolutions, from 4 to 7 pixels up.
 
     A linear layer, then transposed 4x4 convolutions of stride 2, each followed by batch
     normalization and ReLU, but for the last one, which ends in tanh. All kernels start from
     N(0, 0.02). The mirror of `dcgan_discriminator`. Where a stride halved an odd side upwards,
-    doubling it is one pixel too many: it is cropped.
+    doubling it is one pixel too many: it is cropped. Radford et al. have 5x5 kernels, 128 filters,
+    latents uniform on [-1, 1] where kgen's come from N(0, I), no biases, and scales of batch
+    normalization that start from N(1, 0.02), not 1.
 
     Args:
         image_shape: `(H, W, C)`; sides of any size from 8, also odd ones.
@@ -187,12 +189,12 @@ def dcgan_discriminator(
     filters=64,
     dtype=None,
 ):
-    """Discriminator of DCGAN (Radford et al., 2016): strided convolutions down to 4 to 7 pixels.
+    """Discriminator after DCGAN (Radford et al., 2016): strided convolutions to 4 to 7 pixels.
 
     4x4 convolutions of stride 2 and leaky ReLUs of slope 0.2, with normalization after every
     convolution but the first; then a linear layer. All kernels start from N(0, 0.02). A layer has
-    biases where no normalization follows. The layer `"features"` holds what the score is computed
-    from, float32 `(N, F)`.
+    biases where no normalization follows. It differs from theirs as `dcgan_generator` does. The
+    layer `"features"` holds what the score is computed from, float32 `(N, F)`.
 
     Args:
         image_shape: `(H, W, C)`; sides of any size from 8, also odd ones.
