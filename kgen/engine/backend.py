@@ -2,7 +2,7 @@
 
 `Steps` (a mixin: `train_step`, `test_step`), `batches`, `value_and_grad`, `input_gradient`,
 `apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `keeping_values`,
-`synchronize`, `random_state`, `set_random_state` and `accelerators`.
+`synchronize`, `seed_step`, `unseed_step` and `accelerators`.
 """
 
 import keras
@@ -19,9 +19,9 @@ match keras.backend.backend():
             input_gradient,
             keeping_values,
             move_averages,
-            random_state,
-            set_random_state,
+            seed_step,
             synchronize,
+            unseed_step,
             value_and_grad,
         )
     case "jax":
@@ -35,9 +35,9 @@ match keras.backend.backend():
             input_gradient,
             keeping_values,
             move_averages,
-            random_state,
-            set_random_state,
+            seed_step,
             synchronize,
+            unseed_step,
             value_and_grad,
         )
     case "torch":
@@ -51,9 +51,9 @@ match keras.backend.backend():
             input_gradient,
             keeping_values,
             move_averages,
-            random_state,
-            set_random_state,
+            seed_step,
             synchronize,
+            unseed_step,
             value_and_grad,
         )
     case other:
@@ -72,8 +72,8 @@ __all__ = [
     "input_gradient",
     "keeping_values",
     "move_averages",
-    "random_state",
-    "set_random_state",
+    "seed_step",
     "synchronize",
+    "unseed_step",
     "value_and_grad",
 ]

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import warnings
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ from kgen.engine.optimizers import (
     finalized_once,
     serialize_optimizer,
 )
-from kgen.engine.random import SeedGenerator, host_generator
+from kgen.engine.random import SeedGenerator, host_generator, seed_states
 from kgen.engine.run import Run
 
 KEPT = 32  # compiled functions of `infer`: those that were used last
@@ -669,6 +670,12 @@ class GenerativeModel(backend.Steps, keras.Model):
     ):
         """Train, as `keras.Model.fit`.
 
+        A run goes on where the model stands: noise, schedules and the order of arrays and kgen's
+        datasets follow the updates behind it, so that `fit(epochs=2)` and `fit(epochs=1)` after it,
+        with a file or a copy in between or without, are `fit(epochs=3)`, bit for bit on a CPU.
+        (`use_ema` apart, which overwrites weights when a run ends.) An epoch that was cut short is
+        not repeated: the next `fit` begins with the order after it.
+
         Args:
             x: images, uint8 in [0, 255] or floats in [-1, 1], shape `(N, H, W, C)` or, for one
                 channel, `(N, H, W)`; an `ImageDataset`; a `tf.data.Dataset`, a `PyDataset` or a
@@ -717,6 +724,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         data = source if ours else source.data
         run = Run(self, data, checkpoint, callbacks, verbose, epochs, batches)
         self.first_non_finite_step.assign(np.full(len(self.players), -1, "int32"))
+        self._initial_epoch = None  # Keras keeps what BackupAndRestore set in an earlier run
         if checkpoint is not None:
             initial_epoch = checkpoint.begin(run, initial_epoch)
 
@@ -802,6 +810,32 @@ class GenerativeModel(backend.Steps, keras.Model):
                 for key, value in config.items()
             }
         )
+
+    def save_own_variables(self, store):
+        """Write the variables of the model itself and, in every format, the seeds' states.
+
+        Keras writes no seed generator's: noise would begin again in a model that was loaded.
+        """
+        super().save_own_variables(store)
+        states = [ops.convert_to_numpy(state) for state in seed_states(self)]
+        store["seeds"] = np.stack(states).astype("int64")
+
+    def load_own_variables(self, store):
+        """Read what `save_own_variables` wrote; files without seeds load, too."""
+        super().load_own_variables({n: store[n] for n in store.keys() if n != "seeds"})  # noqa: SIM118
+        if "seeds" not in store.keys():  # noqa: SIM118 (a store is no dictionary)
+            return
+        saved, states = np.asarray(store["seeds"]), seed_states(self)
+        if saved.shape != (len(states), 2):
+            warnings.warn(
+                f"The file holds the states of {len(saved)} seed generators (of noise, of dropout) "
+                f"but this {type(self).__name__} has {len(states)}: its layers are others. The "
+                "noise of training begins again; weights are loaded.",
+                stacklevel=2,
+            )
+            return
+        for state, value in zip(states, saved, strict=True):
+            state.assign(value.astype(keras.backend.standardize_dtype(state.dtype)))
 
     def get_build_config(self):
         """Nothing: networks come built."""

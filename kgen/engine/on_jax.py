@@ -168,13 +168,12 @@ def keeping_values(model):
         raise
 
 
-def random_state():
-    """State of the generators outside the model's variables: none on JAX."""
-    return {}
+def seed_step(*words):
+    """No generator of JAX stands outside the model's variables."""
 
 
-def set_random_state(state):
-    """Restore what `random_state` returned."""
+def unseed_step(before):
+    """There is nothing to put back."""
 
 
 def accelerators():

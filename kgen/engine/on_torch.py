@@ -103,22 +103,24 @@ def keeping_values(model):
     return contextlib.nullcontext()
 
 
-def random_state():
-    """States of torch's global generators: an unseeded `Dropout` draws from them."""
-    state = {"cpu": torch.get_rng_state().numpy()}
-    for index in range(torch.cuda.device_count()):
-        state[f"cuda:{index}"] = torch.cuda.get_rng_state(index).numpy()
-    return state
+def seed_step(*words):
+    """Seed torch's global generators for one step: an unseeded `Dropout` draws from them.
+
+    Returns:
+        What they were before, for `unseed_step`.
+    """
+    generators = [torch.default_generator, *torch.cuda.default_generators]
+    before = [(generator, generator.get_state()) for generator in generators]
+    seed = int(np.random.SeedSequence(words).generate_state(1, "uint64")[0])
+    for generator in generators:
+        generator.manual_seed(seed)
+    return before
 
 
-def set_random_state(state):
-    """Restore what `random_state` returned."""
-    for device, values in state.items():
-        values = torch.from_numpy(np.array(values, "uint8"))
-        if device == "cpu":
-            torch.set_rng_state(values)
-        else:
-            torch.cuda.set_rng_state(values, device)
+def unseed_step(before):
+    """Give torch's global generators back what `seed_step` returned."""
+    for generator, state in before:
+        generator.set_state(state)
 
 
 def accelerators():

@@ -33,6 +33,17 @@ class SeedGenerator(keras.random.SeedGenerator):
         self.state.assign(np.array([self._initial_seed, 0]))
 
 
+def seed_states(model):
+    """States of the seed generators in a model and its layers, each once.
+
+    Those of the networks come first, by the order of the players, so that a model that was made
+    from another one's configuration has them in the same order.
+    """
+    weights = {id(v) for v in model.weights}
+    parts = [*(getattr(model, name) for name in model.network_names), model]
+    return list({id(v): v for p in parts for v in p.variables if id(v) not in weights}.values())
+
+
 def host_generator(seed=None):
     """NumPy generator for draws on the host; `None` takes fresh entropy.
 

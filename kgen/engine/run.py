@@ -50,8 +50,8 @@ class Run(keras.callbacks.CallbackList):
         self.source, self.checkpoint, self.steps = source, checkpoint, steps
         self.epoch = self.batch = 0
         self._first_batch = 0
-        self._random = backend.random_state()
-        self._begun = False
+        self._begun, self._passes = False, None
+        self._outside = ()
         self._signal = None
 
     @property
@@ -61,7 +61,6 @@ class Run(keras.callbacks.CallbackList):
 
     def resume(self, epoch, batch):
         """Start at this position, everything else being restored."""
-        self._random = backend.random_state()
         self.epoch, self.batch, self._first_batch = epoch, batch, batch
 
     # Keras calls these.
@@ -76,10 +75,12 @@ class Run(keras.callbacks.CallbackList):
             self.checkpoint.callbacks_begun(self)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Set the position of the data: it depends on nothing but the epoch and the batch."""
+        """Set the position of the data: it depends on nothing but updates and the batch."""
         self.epoch, self.batch = epoch, self._first_batch
+        if self._passes is None:
+            self._find_place()
         if self.knows_position:
-            self.source.set_position(epoch, self._first_batch)
+            self.source.set_position(epoch + self._passes, self._first_batch)
         super().on_epoch_begin(epoch, logs)
         if self._first_batch:  # what callbacks do at an epoch's beginning was done before the cut
             self.checkpoint.restore(self)
@@ -87,20 +88,18 @@ class Run(keras.callbacks.CallbackList):
     def on_train_batch_begin(self, batch, logs=None):
         """Count batches from the epoch's beginning, not from where it was resumed.
 
-        What draws from global generators between two epochs (Keras's torch data loader, callbacks)
-        does not move training.
+        Generators outside the model are seeded for the step, by the number of its update.
         """
-        if batch == 0:
-            backend.set_random_state(self._random)
         super().on_train_batch_begin(batch + self._first_batch, logs)
+        self._outside = backend.seed_step(self.model.seed, 2, self._update)
 
     def on_train_batch_end(self, batch, logs=None):
         """Pass on; then look at the losses now and then, and save if a checkpoint is due."""
+        backend.unseed_step(self._outside)
         before, self.batch = self.batch, batch + self._first_batch + 1
+        self._update += self.batch - before
         super().on_train_batch_end(self.batch - 1, logs)
         last = not self.knows_position or self.batch >= self.source.batches_per_epoch
-        if last:  # before validation draws
-            self._random = backend.random_state()
         if self.batch // self.look_every != before // self.look_every:
             self._look_at(logs)
         if not self.knows_position:
@@ -117,7 +116,6 @@ class Run(keras.callbacks.CallbackList):
         self._first_batch = 0
         self.refuse_non_finite()
         super().on_epoch_end(epoch, logs)
-        backend.set_random_state(self._random)
         self.save(epoch + 1, 0)
         self._obey_signal()
 
@@ -131,6 +129,17 @@ class Run(keras.callbacks.CallbackList):
             self.on_train_begin()
         super().on_train_end(getattr(self, "_logs", None))
         self._obey_signal()
+
+    def _find_place(self):
+        """How many updates the model has behind it, and whole passes over data such as this.
+
+        So a run goes on where the one before it stopped, or the file that was loaded. An epoch that
+        was cut short counts: its order is not repeated, unless it is resumed in its midst.
+        """
+        backend.synchronize(self.model)
+        self._update = int(ops.convert_to_numpy(self.model.step))
+        batches = self.source.batches_per_epoch if self.knows_position else 1
+        self._passes = -((self.batch - self._update) // batches) - self.epoch
 
     # The engine calls these.
 

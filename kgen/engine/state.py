@@ -8,29 +8,24 @@ from keras import ops
 
 from kgen.engine import backend
 
-RANDOM = "random/"
-
 
 def capture(model):
     """Every array that training moves, by name.
 
     Weights, batch statistics, seeds, step, averages, histories; the optimizers' variables; the
-    running means; generators outside the model's variables.
+    running means.
     """
     backend.synchronize(model)
-    arrays = {name: _to_numpy(v) for name, v in _variables(model).items()}
-    arrays |= {RANDOM + name: value for name, value in backend.random_state().items()}
-    return arrays
+    return {name: _to_numpy(v) for name, v in _variables(model).items()}
 
 
-def restore(model, arrays):
+def restore(model, saved):
     """Put back what `capture` returned.
 
     Raises:
         ValueError: if the arrays are not those of this model; names the first differences.
     """
     variables = _variables(model)
-    saved = {name: a for name, a in arrays.items() if not name.startswith(RANDOM)}
     problems = [f"{name} is missing" for name in variables.keys() - saved.keys()]
     problems += [f"{name} is unknown" for name in saved.keys() - variables.keys()]
     problems += [
@@ -47,9 +42,6 @@ def restore(model, arrays):
         raise ValueError(
             "This state belongs to another model: " + "; ".join(sorted(problems)[:5]) + "."
         )
-    backend.set_random_state(  # first: what it may refuse is not looked at above
-        {n.removeprefix(RANDOM): a for n, a in arrays.items() if n.startswith(RANDOM)}
-    )
     for name, variable in variables.items():
         variable.assign(saved[name])
 

@@ -826,6 +826,34 @@ def test_steps_per_epoch_goes_through_the_data_without_a_gap():
     assert history.history["loss"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_order_goes_on_where_training_stopped():
+    x = np.random.default_rng(1).normal(size=(9, 1)).astype("float32")
+    order = kgen.data.ImageDataset(x).order
+    of_pass = lambda number, end=8: x[order(number)[:end]].mean()  # noqa: E731
+
+    class StopAt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    model = MeanOf(network=one_weight())
+    model.compile("sgd")
+    fit = lambda **o: model.fit(x, batch_size=2, verbose=0, **o).history["loss"]  # noqa: E731
+    close = lambda *passes: pytest.approx(passes, abs=1e-6)  # noqa: E731
+    assert fit(epochs=2) == close(of_pass(0), of_pass(1))
+    assert fit() == close(of_pass(2))
+    assert fit(epochs=12, initial_epoch=10) == close(of_pass(3), of_pass(4))
+    assert fit(epochs=2, callbacks=[StopAt()]) == close(of_pass(5, end=4))
+    assert fit(epochs=2) == close(of_pass(6), of_pass(7))  # 5 is not repeated
+    model.step.assign(4)
+    data = kgen.data.ImageDataset(x, batch_size=2)
+    for number in (1, 2):  # the same dataset, left as it is
+        loss = model.fit(data, verbose=0).history["loss"]
+        assert loss == close(of_pass(number))
+    model.step.assign(3)
+    assert fit(steps_per_epoch=1) == close(x[order(0)[6:8]].mean())  # without a gap
+    assert fit(steps_per_epoch=1) == close(x[order(1)[:2]].mean())
+
+
 def test_steps_per_epoch_of_a_dataset_are_for_training():
     x = np.arange(8, dtype="float32")[:, None]
     data = kgen.data.ImageDataset(x, batch_size=2, shuffle=False).with_options(steps_per_epoch=3)

@@ -1,8 +1,11 @@
 """Files: what goes in, what comes out, and what is refused."""
 
+import copy
 import json
+import pickle
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from keras import layers, ops
 from toy import ToyGAN, points
 
 import kgen
+from kgen.engine import state
 
 
 class Unregistered(layers.Layer):
@@ -171,6 +175,148 @@ def test_an_average_is_saved_with_the_model_and_weights_stay_apart(tmp_path):
     assert not {id(v) for v in loaded.generator_average.model.weights} & {
         id(v) for v in loaded.trainable_variables
     }
+
+
+# Training that goes on.
+
+
+def noisy():
+    """A VAE with every kind of generator: its own, and seeded and unseeded ones in layers."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(3)
+    encoder = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            kgen.layers.DifferentiableAugmentation("translation"),
+            layers.Flatten(),
+            layers.GaussianNoise(0.1),
+            layers.Dense(16, "relu"),
+            layers.Dropout(0.2),
+            layers.Dense(4),
+        ]
+    )
+    extra = layers.Dropout(0.2, seed=1)
+    model = vae(extra, encoder=encoder, kl_weight=kgen.schedules.LinearWarmup(1.0, 8))
+    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 3, 0.9)
+    eagerly = keras.backend.backend() == "tensorflow"  # tracing takes longer than all the steps
+    model.compile(keras.optimizers.Adam(rate), run_eagerly=eagerly)
+    return model
+
+
+def images():
+    x = np.random.default_rng(0).integers(0, 256, (70, 8, 8), "uint8")
+    return kgen.data.ImageDataset(x, batch_size=16, augment={"flip": True})
+
+
+def whole_file(model, folder):
+    model.save(folder / "model.keras")
+    return keras.saving.load_model(folder / "model.keras")
+
+
+def a_folder(model, folder):
+    keras.saving.save_model(model, folder / "model", zipped=False)
+    return keras.saving.load_model(folder / "model")
+
+
+def weights(model, folder):
+    model.save_weights(folder / "model.weights.h5")
+    other = noisy()
+    other.load_weights(folder / "model.weights.h5")
+    return other
+
+
+def shards(model, folder):
+    model.save_weights(folder / "model.weights.json", max_shard_size=2e-5)
+    assert len(list(folder.iterdir())) > 2
+    other = noisy()
+    other.load_weights(folder / "model.weights.json")
+    return other
+
+
+WAYS = {
+    "whole_file": whole_file,
+    "a_folder": a_folder,
+    "weights": weights,
+    "shards": shards,
+    "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),
+    "deepcopy": lambda model, folder: copy.deepcopy(model),
+    "nothing": lambda model, folder: model,
+}
+
+
+def trained(model, epochs, **options):
+    model.fit(images(), epochs=epochs, verbose=0, **options)
+    return model
+
+
+@pytest.fixture(scope="module")
+def two_epochs():
+    """A model that has seen two epochs; the last test that uses it may train it."""
+    return trained(noisy(), 2)
+
+
+@pytest.fixture(scope="module")
+def three_epochs():
+    """Everything that a model holds after three epochs in one run."""
+    return state.capture(trained(noisy(), 3))
+
+
+def assert_same(a, b):
+    a = state.capture(a)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_epochs_and_one_are_three(way, two_epochs, three_epochs, tmp_path):
+    model = WAYS[way](two_epochs, tmp_path)
+    keras.random.normal((3,))  # what others draw does not matter
+    assert_same(trained(model, 1), three_epochs)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
+def test_a_model_checkpoint_goes_on(name, three_epochs, tmp_path):
+    path = tmp_path / name
+    saving = keras.callbacks.ModelCheckpoint(path, save_weights_only=name != "model.keras")
+    trained(noisy(), 2, callbacks=[saving])
+    if name == "model.keras":
+        model = keras.saving.load_model(path)
+    else:
+        model = noisy()
+        model.load_weights(path)
+    assert_same(trained(model, 3, initial_epoch=2), three_epochs)
+
+
+def test_backup_and_restore_goes_on_and_ends(three_epochs, tmp_path):
+    class Break(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise RuntimeError("power")
+
+    backup = lambda: keras.callbacks.BackupAndRestore(tmp_path / "backup")  # noqa: E731
+    with pytest.raises(RuntimeError, match="power"):
+        trained(noisy(), 3, callbacks=[backup(), Break()])
+    model = trained(noisy(), 3, callbacks=[backup()])
+    assert_same(model, three_epochs)
+    before = int(model.step)
+    trained(model, 1)  # and not from epoch 2 on, where the backup was
+    assert int(model.step) == before + 4
+
+
+def test_files_without_seeds_or_with_others(tmp_path, recwarn):
+    path = tmp_path / "model.weights.h5"
+    trained(noisy(), 1).save_weights(path)
+    other = vae(kl_weight=kgen.schedules.LinearWarmup(1.0, 8), encoder=noisy().encoder)
+    with pytest.warns(UserWarning, match=r"states of 7 seed generators[\s\S]*has 6: its layers"):
+        other.load_weights(path)
+    assert int(other.step) == 4
+    recwarn.clear()
+    with h5py.File(path, "a") as file:
+        del file["vars/seeds"]
+    model = noisy()
+    model.load_weights(path)
+    assert not recwarn.list and int(model.step) == 4
 
 
 # Files that are not what they seem.
