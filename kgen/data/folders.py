@@ -26,6 +26,7 @@ from kgen.data.layout import (
     kind_of,
     layout,
     some,
+    spelled,
 )
 from kgen.data.pixels import WHITE, suffixes
 from kgen.data.storage import (
@@ -88,7 +89,7 @@ def from_path(path, split, kind, options):
     own, wanted = [name for name in folders if name], [None]
     if own:
         alone = f" {folders[own[0]]} by itself has 'train' and 'test'." if len(own) == 1 else ""
-        wanted = own if split == "all" else [chosen(split, own, path, alone)]
+        wanted = own if spelled(split) == "all" else [chosen(split, own, path, alone)]
         split = "all"
     names = _class_names(folders.values())
     folders = [folders[name] for name in wanted]
@@ -293,7 +294,7 @@ def _from_domains(folder, split, options, left_out):
     names, own = folders_in(folder), domains(folder)
     sides = [[name] for name in names]
     if own:
-        wanted = list(own) if split == "all" else [chosen(split, own, folder)]
+        wanted = list(own) if spelled(split) == "all" else [chosen(split, own, folder)]
         sides, split = list(zip(*(own[name] for name in wanted), strict=True)), "all"
     elif len(names) != 2:
         raise ValueError(
@@ -336,20 +337,21 @@ def _from_lmdb(folder, split, options):
 
 def _part(examples, split, path, labels=None):
     """Those of the examples (a list, an array, a storage) that belong to a split."""
-    if examples is None or split in (None, "all"):
+    part = spelled(split)
+    if examples is None or part in (None, "all"):
         return examples
-    if split not in ("train", "test"):
+    if part not in ("train", "test"):
         raise ValueError(
             f"{path} has no splits of its own, so split must be 'train' (four fifths), 'test' or "
             f"'all'; got {split!r}."
         )
     test = fifths(labels, len(examples))
-    if split == "test" and not test.any():
+    if part == "test" and not test.any():
         raise ValueError(
             f'{path} holds too few images ({len(examples)}) for split="test": it is every fifth of '
             "each class."
         )
-    own = np.flatnonzero(test if split == "test" else ~test)
+    own = np.flatnonzero(test if part == "test" else ~test)
     if isinstance(examples, Storage):
         return examples.at(own)
     return examples[own] if isinstance(examples, np.ndarray) else [examples[i] for i in own]
@@ -396,7 +398,7 @@ def _from_npz(path, split):
     """Arrays under the names that are in use: `x_train` and the like, `images` and `labels`."""
     names = _from_archive(path)
     if own := arrays_by_split(names):
-        wanted = list(own) if split == "all" else [chosen(split, own, path)]
+        wanted = list(own) if spelled(split) == "all" else [chosen(split, own, path)]
         images, labels = zip(*(_pair_from_archive(path, own[name]) for name in wanted), strict=True)
         labels = None if any(some is None for some in labels) else np.concatenate(labels)
         return Found(np.concatenate(images), labels, own=list(own))
@@ -442,7 +444,7 @@ def _from_idx(folder, split):
             f"{folder} holds no IDX files: expected train-images-idx3-ubyte and the like, gzipped "
             "or not, each with its labels (train-labels-idx1-ubyte) beside it."
         )
-    if split == "all":
+    if spelled(split) == "all":
         images, labels = zip(*map(_idx_pair, splits.values()), strict=True)
         missing = any(own is None for own in labels)
         labels = None if missing else np.concatenate(labels)

@@ -48,13 +48,23 @@ def layout(path, kind=None):
     splits = _splits(root, kind)
     if not splits:
         return Layout(root, {None: root})
-    return Layout(root, _unwrapped(splits, kind))
+    folders = _unwrapped(splits, kind)
+    if kind is None:  # a class has one name in all splits
+        _refuse_names_alike(root, {name for f in folders.values() for name in folders_in(f)})
+    return Layout(root, folders)
 
 
 def split_of(name):
     """`"train"`, `"test"` or `"validation"`, if a name says so in one spelling or another."""
     split, rest = _split_and_rest(name)
     return None if rest else split
+
+
+def spelled(split):
+    """A split as this package spells it: `"train"` for `"Train"`, `"validation"` for `"val"`."""
+    if not isinstance(split, str):
+        return split
+    return "all" if split.lower() == "all" else split_of(split) or split
 
 
 def chosen(split, own, what, hint=""):
@@ -67,7 +77,7 @@ def chosen(split, own, what, hint=""):
     if split is None and ("train" in own or len(own) == 1):
         return "train" if "train" in own else own[0]
     for name in own:
-        if split is not None and (split == name or split_of(str(split)) == name):
+        if split is not None and name in (split, spelled(split)):
             return name
     raise ValueError(
         f"{what} has the splits {own}; "
@@ -287,26 +297,29 @@ def _kind_of_names(folder):
 
 def _refuse_unlikely_classes(folder, names):
     """Raise where folders are probably something else than one for each class."""
-    lower = {}
+    _refuse_names_alike(folder, names)
     for name in names:
-        if len(name) > 1 and lower.setdefault(name.lower(), name) != name:
-            reason = f"{lower[name.lower()]} and {name} differ in case only"
-            break
-        splits = {split_of(inner) for inner in folders_in(folder / name)} - {None}
-        if len(splits) > 1:
-            reason = f"{folder / name} holds folders named by splits again"
-            break
+        if len({split_of(inner) for inner in folders_in(folder / name)} - {None}) > 1:
+            raise _unlikely(folder, names, f"{folder / name} holds folders named by splits again")
         if len(names) > 1 and _is_generic(name):
-            reason = f"{name} is no name of a class"
-            break
-    else:
-        if list(map(str.lower, names)) != ["a", "b"]:
-            return
-        reason = "A and B may be two domains"
-    raise ValueError(
+            raise _unlikely(folder, names, f"{name} is no name of a class")
+    if list(map(str.lower, names)) == ["a", "b"]:
+        raise _unlikely(folder, names, 'A and B may be two domains (kind="domains")')
+
+
+def _refuse_names_alike(folder, names):
+    known = {}
+    for name in sorted(names):
+        if len(name) > 1 and known.setdefault(name.lower(), name) != name:
+            alike = f"{known[name.lower()]} and {name} differ in case only"
+            raise _unlikely(folder, sorted(names), alike)
+
+
+def _unlikely(folder, names, reason):
+    return ValueError(
         f"Are the folders of {folder} ({some(names)}) classes? {reason}. If so, pass "
-        'kind="classes"; otherwise load one of them, give each split a folder that holds those of '
-        'the classes (train/cats), or pass kind="domains" for two domains.'
+        'kind="classes"; otherwise load one of them, or give each split a folder that holds those '
+        "of the classes (train/cats)."
     )
 
 

@@ -10,7 +10,7 @@ from kgen.data.augmentation import check_augmentation
 from kgen.data.dataset import ImageDataset
 from kgen.data.embedded import EMBEDDED
 from kgen.data.folders import Options, from_path, own_splits
-from kgen.data.layout import split_of
+from kgen.data.layout import spelled
 from kgen.data.pairs import ImagePairs
 from kgen.data.pixels import colour, suffixes, with_channels
 from kgen.data.storage import Converted, Storage
@@ -171,7 +171,7 @@ def _find(name, split, data_dir, kind, options):
             raise ValueError(f"kind={kind!r} is for folders; {name!r} is embedded.")
         if os.path.exists(name):
             print(f"{name}: the embedded set; the folder of that name is ./{name}")
-        split = "train" if split is None else split_of(str(split)) or split
+        split = "train" if split is None else spelled(split)
         found = EMBEDDED[embedded].find(variant, split, options)
         return found._replace(own=("train", "test"))
     if _is_path(name):

@@ -10,7 +10,7 @@ import urllib.parse
 import numpy as np
 
 from kgen.data.folders import Found
-from kgen.data.layout import chosen, split_of
+from kgen.data.layout import chosen, spelled
 from kgen.data.originals import prepared_builder
 from kgen.data.pixels import BrokenImage, chunk_size, decode
 from kgen.data.storage import ArrayFile, Published, in_order, progress, spare_memory
@@ -24,7 +24,7 @@ def from_tfds(name, split, data_dir, options):
     """
     builder = prepared_builder(name, data_dir)
     splits = list(builder.info.splits)
-    split = split if split in splits else split_of(str(split)) or split
+    split = split if split in splits else spelled(split)
     domains = [s[:-1] for s in splits if s.endswith("A") and f"{s[:-1]}B" in splits]
     if domains and (split or "train") in domains:
         both = [f"{split or 'train'}{side}" for side in "AB"]

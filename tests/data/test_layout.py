@@ -178,8 +178,9 @@ def test_linked_folders_are_followed_without_looping(tmp_path):
         (("cats_train", "cats_test", "dogs_train"), r'speak of splits.*kind="classes"'),
         (classes("cats", "dogs", below=("train", "test")), r"cats holds folders named by splits"),
         (("images", "masks"), r'images is no name of a class. If so, pass kind="classes"'),
+        (("train/Cat", "test/cat", "test/dog"), r"Cat and cat differ in case only"),
         (("Cat", "cat"), r'Cat and cat differ in case only. If so, pass kind="classes"'),
-        (("A", "B"), r'may be two domains. If so, pass kind="classes".*kind="domains"'),
+        (("A", "B"), r'two domains \(kind="domains"\). If so, pass kind="classes"'),
         (("trainA", "trainB", "cats"), r'two domains.*\(cats\).*kind="domains".*kind="classes"'),
         (("train/train", "train/test"), r"train has the splits \['train', 'test'\] again"),
     ],
@@ -226,9 +227,10 @@ def test_sets_without_splits_are_taken_whole_or_by_fifths(tmp_path, capsys):
         assert capsys.readouterr().out == f"{path}: all 10 images. {line}"
         load(path, num_examples=7)
         assert capsys.readouterr().out == f"{path}: the first 7 images. {line}"
-        assert [load(path, split).num_examples for split in ("train", "test")] == [8, 2]
+        counts_ = [load(path, split).num_examples for split in ("train", "test", "Test", "ALL")]
+        assert counts_ == [8, 2, 2, 10]
         assert capsys.readouterr().out == ""
-    load("digits"), load("toy2d/ring", num_examples=9)  # with splits of their own
+    load("digits", "Train"), load("toy2d/ring", num_examples=9)  # with splits of their own
     assert capsys.readouterr().out == "" and splits("digits") == ["train", "test"]
     with pytest.raises(ValueError, match=r'too few images \(3\) for split="test"'):
         load(make(tmp_path / "few", "", n=3), "test")
