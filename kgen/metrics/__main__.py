@@ -75,12 +75,7 @@ def generator(run):
     if not callable(getattr(model, "generate", None)):
         raise ValueError(f"{run.fake} is a {type(model).__name__}, which does not generate.")
     shape = getattr(model, "image_shape", None) or model.generate(1, seed=run.seed).shape[1:]
-    needed, free = 9 * run.n * math.prod(shape), psutil.virtual_memory().available
-    if needed > free:
-        raise ValueError(
-            f"num_examples={run.n} generated images of {shape} take {needed / 2**30:,.1f} GiB of "
-            f"memory, of which {free / 2**30:,.1f} are free: ask for fewer."
-        )
+    _check_room(run.n, shape, 9)  # floats, their copy in the model's range, pixels
     size = shape[:2] if run.image_size is None else (run.image_size, run.image_size)
     return model, (*size, run.channels or shape[2])
 
@@ -131,7 +126,17 @@ def _kind(run, name):
 def _pixels(images):
     if isinstance(images, data.ImagePairs) or len(images.image_shape) != 3:
         raise ValueError(f"{images!r} has pairs or points; images are measured here.")
+    _check_room(images.num_examples, images.image_shape, 1)
     return images.fetch(np.arange(images.num_examples))
+
+
+def _check_room(n, shape, nbytes):
+    needed, free = n * math.prod(shape) * nbytes, psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"--n {n} images of {shape} take {needed / 2**30:,.1f} GiB of memory, of which "
+            f"{free / 2**30:,.1f} are free: measure fewer, or smaller ones (--image-size)."
+        )
 
 
 def _resized(images, size):
