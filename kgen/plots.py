@@ -29,7 +29,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from kgen.arguments import positive
+from kgen.arguments import check_regular, positive
 from kgen.data.dataset import resize
 from kgen.data.ranges import refuse_channels_first, to_uint8
 
@@ -469,7 +469,7 @@ def computation_graph(nodes, *edges, labels=None, title=None, path=None):
     return _finish(figure, path)
 
 
-def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0):
+def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0, max_bytes=None):
     """Write an animated GIF that runs for ever.
 
     Args:
@@ -479,6 +479,10 @@ def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0):
         path: the file to write.
         seconds_per_frame: how long each is shown, a multiple of 0.01.
         last: seconds for which the last one is shown, if longer.
+        max_bytes: None, or about how large the file may be. If all frames take more, they are shown
+            in 64 colours, and down to half as wide, so that 24 of them fit, and as many as fit are
+            chosen, evenly spaced; at least 8, however large. They take as long as all of them
+            would, but at most half a second each.
 
     Returns:
         The path, a `pathlib.Path`.
@@ -493,16 +497,52 @@ def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0):
     if not items:
         raise ValueError("An animation needs frames; there are none.")
     # Sizes first, so that never more than one frame is in memory with all its colours.
-    width, height = np.max([_size(item) for item in items], axis=0).tolist()
-    frames = [_centred(_frame(item), (width, height)).quantize(256) for item in items]
-    milliseconds = [round(1000 * seconds_per_frame)] * len(frames)
-    milliseconds[-1] = max(milliseconds[-1], round(1000 * last))
+    size = tuple(np.max([_size(item) for item in items], axis=0).tolist())
+    count, form = len(items), _FORMS[0]
+    if max_bytes is not None:
+        count, form = _as_fits(items, size, max_bytes)
+    while True:
+        frames = _frames(items, size, count, form)
+        seconds = min(seconds_per_frame * len(items) / count, max(0.5, seconds_per_frame))
+        milliseconds = [round(1000 * seconds)] * count
+        milliseconds[-1] = max(milliseconds[-1], round(1000 * last))
+        content = _gif(frames, duration=milliseconds, loop=0)
+        if max_bytes is None or len(content) <= max_bytes or count <= _FEWEST:
+            break
+        count = max(_FEWEST, min(count - 1, count * max_bytes // len(content)))
+    return _write(path, lambda target: target.write_bytes(content))
 
-    def write(target):
-        options = {"append_images": frames[1:], "duration": milliseconds, "loop": 0}
-        frames[0].save(target, "GIF", save_all=True, **options)
 
-    return _write(path, write)
+_FORMS = ((1.0, 256), (1.0, 64), (0.7, 64), (0.5, 64))  # of frames: their scale, their colours
+_SMOOTH, _FEWEST = 24, 8  # frames of an animation that has to be small
+
+
+def _as_fits(items, size, max_bytes):
+    """How many frames fit, and in which form: the best in which so many do as look smooth."""
+    for form in _FORMS:
+        some = _frames(items, size, min(len(items), 3), form)
+        count = max_bytes * len(some) // sum(len(_gif([frame])) for frame in some)
+        if count >= min(len(items), _SMOOTH):
+            break
+    return min(len(items), max(count, _FEWEST)), form
+
+
+def _frames(items, size, count, form):
+    """So many of the frames, evenly spaced, with their colours chosen."""
+    scale, colours = form
+    smaller = tuple(round(side * scale) for side in size)
+    chosen = np.linspace(0, len(items) - 1, count).round().astype(int) if count > 1 else [-1]
+    pages = (_centred(_frame(items[i]), size) for i in chosen)
+    return [
+        (page if scale == 1 else page.resize(smaller, Image.Resampling.BOX)).quantize(colours)
+        for page in pages
+    ]
+
+
+def _gif(frames, **options):
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], **options)
+    return file.getvalue()
 
 
 def chart(width, height, rows=1, columns=1, xlabels=None):
@@ -936,6 +976,7 @@ def _frame(item):
 
 def _size(item):
     if isinstance(item, (str, os.PathLike)):
+        check_regular(item)
         with Image.open(item) as image:
             return image.size
     return _frame(item).size

@@ -754,6 +754,40 @@ def test_animation_of_files_of_two_sizes(tmp_path):
     assert tuple(frames[0][0][30, 5]) == tuple(frames[1][0][5, 30]) == (255, 255, 255)
 
 
+def test_an_animation_that_has_to_be_small(tmp_path):
+    """Fewer frames, fewer colours, smaller, and only as far as needed; the last one is the last."""
+    paths = []
+    for i, image in enumerate(noise(60, 96, 96, 3)):
+        image[:8] = 4 * i  # says which
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(image).save(paths[-1])
+
+    def small(paths, max_bytes):
+        path = plots.animation(paths, tmp_path / "a.gif", 0.1, last=1, max_bytes=max_bytes)
+        with Image.open(path) as gif:
+            known = []
+            for i in range(gif.n_frames):
+                gif.seek(i)
+                grey = (
+                    gif.convert("RGB").resize((96, 96), Image.Resampling.NEAREST).crop((0, 0, 9, 5))
+                )
+                known.append(int(np.median(np.asarray(grey))) / 4)
+            return path.stat().st_size, gif.size, known, gif.info["duration"]
+
+    whole, size, shown, _ = small(paths, 2**20)
+    assert size == (96, 96) and len(shown) == 60
+    for limit, least in ((whole // 2, 24), (whole // 4, 24), (whole // 8, 10), (whole // 20, 8)):
+        found, (width, height), shown, _ = small(paths, limit)
+        assert found <= limit and width == height >= 48 and len(shown) >= least
+        np.testing.assert_allclose(shown, np.linspace(0, 59, len(shown)), atol=3)
+    found, size, shown, last = small(paths, 1)
+    assert size == (48, 48) and len(shown) == 8 and last == 1000
+    assert small(paths[:5], 1)[2] == pytest.approx([0, 1, 2, 3, 4], abs=3)
+    with pytest.raises(OSError, match="a pipe"):
+        os.mkfifo(tmp_path / "pipe.png")
+        plots.animation([tmp_path / "pipe.png"], tmp_path / "a.gif")
+
+
 def test_bad_animation(tmp_path):
     with pytest.raises(ValueError, match="needs frames; there are none"):
         plots.animation([], tmp_path / "a.gif")

@@ -18,7 +18,9 @@ class SampleGrid(keras.callbacks.Callback):
     After an epoch it writes `generate(n, seed=seed)` of the model as `epoch-0001.png`, ...
     (numbered from 1), and when training ends all of them as `samples.gif`. A run that is resumed
     goes on in the same folder: the animation starts with the epochs before it. Pictures that a
-    former, longer run left there are not part of it.
+    former, longer run left there are not part of it. The animation takes at most about 1 MiB: of
+    many or large pictures, some evenly spaced ones, if need be smaller and in fewer colours (see
+    `kgen.plots.animation`, which makes a larger one of the same files).
 
     Training is left alone: no random state is drawn from, and once training runs, a picture that
     cannot be written is a warning.
@@ -86,7 +88,8 @@ class SampleGrid(keras.callbacks.Callback):
         # Slow enough for a short run to be seen, fast enough for a long one to be watched.
         seconds = min(0.5, max(0.05, 20 / len(self._pictures)))
         try:
-            plots.animation(self._pictures, self.folder / "samples.gif", seconds)
+            path = self.folder / "samples.gif"
+            plots.animation(self._pictures, path, seconds, max_bytes=2**20)
         except OSError as error:
             warnings.warn(f"SampleGrid: {error}", stacklevel=2)
 
@@ -116,6 +119,7 @@ def _pictures_before(folder, number):
     """The pictures of the epochs before this one, in their order."""
     found = {}
     for path in folder.glob("epoch-*.png"):
-        if match := re.fullmatch(r"epoch-(\d{4,})\.png", path.name):
+        match = re.fullmatch(r"epoch-(\d{4,})\.png", path.name)
+        if match and path.is_file():
             found[int(match[1])] = path
     return [found[i] for i in sorted(found) if i < number]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kgen import plots
 from kgen.callbacks import SampleGrid
 
 
@@ -117,6 +118,29 @@ def test_epochs_are_ordered_by_number_and_strangers_ignored(tmp_path):
     assert greys_of_gif(tmp_path / "samples.gif") == [level(1), level(2), level(3)]
 
 
+def test_a_long_run_has_a_small_animation_and_all_its_pictures(tmp_path, monkeypatch):
+    sizes = []
+    animation = plots.animation
+
+    def noted(paths, path, seconds, max_bytes):
+        sizes.append((len(paths), max_bytes))
+        return animation(paths, path, seconds, max_bytes=20_000)  # as if they were larger
+
+    monkeypatch.setattr(plots, "animation", noted)
+    random = np.random.default_rng(0)
+
+    class Noisy(Painter):
+        def generate(self, n, seed=None):
+            return random.uniform(-1, 1, (n, 8, 8, 3)).astype("float32")
+
+    (tmp_path / "epoch-0000.png").mkdir()  # no picture
+    fit(SampleGrid(tmp_path, n=1), epochs=12, model=Noisy())
+    assert sizes == [(12, 2**20)] and len(list(tmp_path.glob("epoch-*.png"))) == 13
+    with Image.open(tmp_path / "samples.gif") as gif:
+        assert 8 <= gif.n_frames <= 12
+    assert (tmp_path / "samples.gif").stat().st_size < 60_000
+
+
 def test_no_animation_without_being_asked(tmp_path):
     fit(SampleGrid(tmp_path, n=1, gif=False), epochs=1)
     assert names(tmp_path) == ["epoch-0001.png"]
@@ -165,6 +189,7 @@ def test_image_summaries(tmp_path):
 
 def test_summaries_leave_the_devices_alone(tmp_path):
     code = f"""
+from kgen import plots
 from kgen.callbacks import SampleGrid
 from kgen import plots
 import numpy as np, sys
