@@ -1,5 +1,10 @@
 """kgen: deep generative models of images in Keras 3."""
 
+import sys
+
+if {"kgen.data", "kgen.metrics"} & {*sys.orig_argv}:  # as commands, python -m kgen.data
+    from kgen import quiet  # noqa: F401
+
 from kgen import (
     callbacks,
     data,
