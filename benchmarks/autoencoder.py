@@ -23,6 +23,7 @@ import time
 
 import numpy as np
 
+from benchmarks import harness
 from benchmarks.harness import ROOT
 from benchmarks.vae_elbo import export
 
@@ -74,8 +75,8 @@ def main(argv=None):
     add = parser.add_argument
     add("--python-peers", required=True, help="Python with torch")
     add("--kind", choices=list(KINDS), nargs="*", default=list(KINDS))
-    add("--seeds", type=int, default=3)
-    add("--epochs", type=int, default=10)
+    add("--seeds", type=harness.positive, default=3)
+    add("--epochs", type=harness.positive, default=10)
     add(
         "--output", type=pathlib.Path, help="folder that keeps results; what is there is not redone"
     )
@@ -132,4 +133,4 @@ def compare(kind, folder, run):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

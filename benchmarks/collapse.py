@@ -56,7 +56,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=harness.positive, default=10)
     parser.add_argument("--data", type=pathlib.Path, help="file of the images, where there is one")
     parser.add_argument("--output", type=pathlib.Path, help="folder of results")
     run = parser.parse_args(argv)
@@ -92,4 +92,4 @@ def report(found):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

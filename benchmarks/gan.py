@@ -25,7 +25,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import pathlib
 import platform
 import re
 import shutil
@@ -268,12 +267,16 @@ def main(argv=None):
     add("--backend", choices=list(BACKENDS), nargs="*", default=list(BACKENDS))
     add("--precision", nargs="*", help="float32 and mixed_bfloat16; mixed_float16 on GPUs")
     add("--names", default="", help="of speed, regular expression: contenders whose name it finds")
-    add("--image-size", type=int, default=28)
-    add("--channels", type=int, default=1)
-    add("--batch-size", type=int, default=128)
-    add("--rounds", type=int, default=5)
-    add("--steps", type=int, help="updates of a round; by default about 1.2 TFLOP, on GPUs 24")
-    add("--output", type=pathlib.Path, help="JSON file that takes all numbers")
+    add("--image-size", type=harness.positive, default=28)
+    add("--channels", type=harness.positive, default=1)
+    add("--batch-size", type=harness.positive, default=128)
+    add("--rounds", type=harness.positive, default=5)
+    add(
+        "--steps",
+        type=harness.positive,
+        help="updates of a round; by default about 1.2 TFLOP, on GPUs 24",
+    )
+    add("--output", type=harness.file, help="JSON file that takes all numbers")
     add("--log", type=argparse.FileType("w"), help="file that takes what the contenders print")
     add("--serve", type=json.loads, help=argparse.SUPPRESS)
     run = parser.parse_args(argv)
@@ -291,4 +294,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

@@ -28,6 +28,7 @@ import time
 
 import numpy as np
 
+from benchmarks import harness
 from benchmarks.harness import ROOT, keep
 from benchmarks.vae_elbo import export
 
@@ -143,14 +144,14 @@ def main(argv=None):
     add = parser.add_argument
     add("--python-peers", help="Python with torch; without it, no torch")
     add("--contenders", choices=CONTENDERS, nargs="*", default=list(CONTENDERS))
-    add("--seeds", type=int, default=3)
-    add("--epochs", type=int, default=20)
-    add("--batch-size", type=int, default=128, help="of kgen and torch")
+    add("--seeds", type=harness.positive, default=3)
+    add("--epochs", type=harness.positive, default=20)
+    add("--batch-size", type=harness.positive, default=128, help="of kgen and torch")
     add("--learning-rate", type=float, help="Adam's, of kgen and torch; default: 2e-4")
     add("--arguments", type=json.loads, help="of kgen.GAN, a JSON object; for kgen alone")
     add("--precision", default="float32", help="of kgen and torch: mixed_bfloat16, mixed_float16")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of torch")
-    add("--at-once", type=int, default=1, help="trainings that run beside each other")
+    add("--at-once", type=harness.positive, default=1, help="trainings that run beside each other")
     add("--data", type=pathlib.Path, help="file of the images, where there is one already")
     add("--output", type=pathlib.Path, help="folder of results; what is there is not redone")
     add("--train", type=json.loads, help=argparse.SUPPRESS)
@@ -226,4 +227,4 @@ def _said(values):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

@@ -9,6 +9,7 @@ input. Contenders of other Python environments, such as the peers', import this 
 needs nothing but the standard library.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -123,6 +124,39 @@ def keep(path, text):
     """Write a file beside and rename it, so that a cut leaves the one before."""
     (written := path.with_suffix(".new")).write_text(text)
     written.replace(path)
+
+
+def command(main):
+    """Run `main()` as a command: mistakes and Ctrl-C end in one line, with exit codes 2 and 130.
+
+    Processes that a benchmark starts show theirs whole, since that goes to a log.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, TypeError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        if {"--serve", "--train", "--measure", "--only-draw"} & {*sys.argv}:
+            raise
+        name = sys.modules["__main__"].__spec__.name
+        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def positive(text):
+    """A whole number above 0, of a command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0; got {text!r}")
+    return int(text)
+
+
+def file(text):
+    """A file to be written in the end, of a command line: that it can be is found out now."""
+    path = pathlib.Path(text)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot be written: {text!r}")
+    return path
 
 
 def timed(fn):

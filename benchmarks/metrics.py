@@ -422,8 +422,8 @@ def main(argv=None):
     add = parser.add_argument
     add("--python-peers", help="Python with torch-fidelity and prdc; sense needs none")
     add("--only", choices=PARTS, nargs="+", default=PARTS)
-    add("--n", type=int, default=10_000, help="images of each side")
-    add("--rounds", type=int, default=5)
+    add("--n", type=harness.positive, default=10_000, help="images of each side")
+    add("--rounds", type=harness.positive, default=5)
     add(
         "--output", type=pathlib.Path, help="folder that keeps results; what is there is not redone"
     )
@@ -439,4 +439,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 import kgen
+from benchmarks import harness
 
 
 def bare_steps(model, images, steps):
@@ -82,8 +83,10 @@ def measure(name, network, latent_dim, steps, rounds):
 def main(argv=None):
     """Measure both models."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=400, help="of the MLP; half for the other")
+    parser.add_argument("--rounds", type=harness.positive, default=5)
+    parser.add_argument(
+        "--steps", type=harness.positive, default=400, help="of the MLP; half for the other"
+    )
     arguments = parser.parse_args(argv)
     print(f"{platform.machine()}, Python {platform.python_version()}, Keras {keras.__version__}")
     measure("MLP VAE 784-512-10", "dense", 10, arguments.steps, arguments.rounds)
@@ -91,4 +94,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

@@ -20,6 +20,7 @@ import time
 import keras
 
 import kgen
+from benchmarks import harness
 from benchmarks.step_share import bare_steps
 
 SIZE, BATCH, PART = 64, 128, 2_000
@@ -46,10 +47,12 @@ def main(argv=None):
     """Draw, train, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--count", type=int, default=200_000)
-    parser.add_argument("--memory", type=int, default=256, help="MiB of decoded images")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--count", type=harness.positive, default=200_000)
+    parser.add_argument(
+        "--memory", type=harness.positive, default=256, help="MiB of decoded images"
+    )
+    parser.add_argument("--rounds", type=harness.positive, default=5)
+    parser.add_argument("--steps", type=harness.positive, default=150)
     parser.add_argument("--epochs", type=int, default=1, help="whole ones; 0: only the share")
     parser.add_argument("--only-draw", action="store_true", help=argparse.SUPPRESS)
     run = parser.parse_args(argv)
@@ -87,4 +90,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

@@ -17,7 +17,6 @@ environment does not have.
 import argparse
 import itertools
 import json
-import pathlib
 import platform
 import re
 import shutil
@@ -173,9 +172,9 @@ def main(argv=None):
     add("--model", choices=list(LAYERS), nargs="*", default=list(LAYERS))
     add("--precision", nargs="*", help="float32 and mixed_bfloat16; mixed_float16 on GPUs")
     add("--only", default="", help="regular expression: contenders whose name it finds")
-    add("--rounds", type=int, default=5)
-    add("--steps", type=int, help="of a round; 468 (an epoch of MNIST) or 200")
-    add("--output", type=pathlib.Path, help="JSON file that takes all numbers")
+    add("--rounds", type=harness.positive, default=5)
+    add("--steps", type=harness.positive, help="of a round; 468 (an epoch of MNIST) or 200")
+    add("--output", type=harness.file, help="JSON file that takes all numbers")
     add("--log", type=argparse.FileType("w"), help="file that takes what the contenders print")
     add("--serve", type=json.loads, help=argparse.SUPPRESS)
     run = parser.parse_args(argv)
@@ -203,4 +202,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

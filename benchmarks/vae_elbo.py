@@ -19,6 +19,7 @@ import tempfile
 
 import numpy as np
 
+from benchmarks import harness
 from benchmarks.harness import ROOT
 
 LATENT, BATCH = 10, 100
@@ -101,8 +102,8 @@ def main(argv=None):
     """Train both for every seed and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python-peers", required=True, help="Python with pythae")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", type=harness.positive, default=3)
+    parser.add_argument("--epochs", type=harness.positive, default=20)
     parser.add_argument("--output", type=pathlib.Path, help="folder that keeps weights and results")
     parser.add_argument("--train", type=json.loads, help=argparse.SUPPRESS)
     run = parser.parse_args(argv)
@@ -149,4 +150,4 @@ def compare(folder, run):
 
 
 if __name__ == "__main__":
-    main()
+    harness.command(main)

@@ -1,7 +1,9 @@
+import importlib
 import json
 import pathlib
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -188,3 +190,40 @@ def test_the_peers_need_nothing_of_kgen():
     source = (harness.ROOT / "benchmarks" / "torch_vae.py").read_text()
     assert "import kgen" not in source and "import keras" not in source
     assert pathlib.Path(harness.__file__).read_text().count("import numpy") == 0
+
+
+def test_a_command_ends_in_one_line(monkeypatch, capsys):
+    main = SimpleNamespace(__spec__=SimpleNamespace(name="benchmarks.vae"))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(sys, "argv", ["vae.py"])
+    ends = {
+        ValueError("No\n  such."): (2, "benchmarks.vae: error: No such.\n"),
+        harness.Failed("ended with status 1"): (2, "benchmarks.vae: error: ended with status 1\n"),
+        KeyboardInterrupt(): (130, "Interrupted.\n"),
+    }
+
+    def failing(error):
+        raise error
+
+    for error, (code, line) in ends.items():
+        with pytest.raises(SystemExit) as ended:
+            harness.command(lambda error=error: failing(error))
+        assert (ended.value.code, capsys.readouterr().err) == (code, line)
+    monkeypatch.setattr(sys, "argv", ["vae.py", "--serve", "{}"])  # whose log has all of it
+    with pytest.raises(ValueError, match="No"):
+        harness.command(lambda: failing(ValueError("No")))
+
+
+@pytest.mark.parametrize(
+    ("module", "argv", "said"),
+    [
+        ("vae", ["--rounds", "0"], "whole number above 0; got '0'"),
+        ("gan", ["--image-size", "-3"], "whole number above 0; got '-3'"),
+        ("vae", ["--output", "nowhere/out.json"], "cannot be written: 'nowhere/out.json'"),
+        ("gan", ["--output", "."], "cannot be written: '.'"),
+    ],
+)
+def test_bad_values_are_refused_before_anything_is_measured(module, argv, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"benchmarks.{module}").main(argv)
+    assert ended.value.code == 2 and said in capsys.readouterr().err
