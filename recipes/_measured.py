@@ -2,22 +2,31 @@
 
 import json
 
+FREE = {"output", "overwrite", "resume", "publish", "debug", "memory", "data_dir"}
+
 
 class Measured:
     """Results by part, kept in a file, so that a resumed run computes only what is missing."""
 
-    def __init__(self, run, free=()):
-        """Read what is there; `free` names flags that may change from run to run."""
+    def __init__(self, run, images=None, free=()):
+        """Read what is there; `free` names flags that may change from run to run.
+
+        Raises:
+            ValueError: if what is there is of other flags, or of other images.
+        """
         self.path = run.output / "run" / "parts.json"
-        free = {"output", "resume", "publish", "started", *free}
-        began = {name: value for name, value in sorted(vars(run).items()) if name not in free}
+        began = {name: vars(run)[name] for name in sorted(run.offered - FREE - {*free})}
+        began |= {"images": images.fingerprint} if images is not None else {}
         exists = self.path.exists()
         self.kept = json.loads(self.path.read_text()) if exists else {"began": began, "parts": {}}
-        other = [f"--{n} {v}" for n, v in self.kept["began"].items() if began.get(n) != v]
-        if other or self.kept["began"].keys() != began.keys():
-            raise SystemExit(
-                f"{self.path} is of a run with other flags: resume it with {' '.join(other)}, or "
-                f"delete {self.path.parent} to begin anew."
+        kept = self.kept["began"]
+        other = {n: kept.get(n) for n in began | kept if kept.get(n) != began.get(n)}
+        if other:
+            images = other.pop("images", None) and "other images; "
+            flags = [f"--{name.replace('_', '-')} {value}" for name, value in other.items()]
+            raise ValueError(
+                f"{self.path.parent} holds a run of {images or ''}{' '.join(flags)}: resume it "
+                "with the same, or replace it by --overwrite."
             )
 
     def part(self, name, measure, *args):

@@ -1,109 +1,222 @@
-"""What the recipes share: flags, data, the fastest settings, and where the results are."""
+"""What the recipes share: how they begin and end, data, settings, and where the results are."""
 
 import functools
 import json
+import re
 import shutil
+import signal
+import sys
+import tempfile
 import time
 import timeit
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import keras
 
 import kgen
+import recipes
+from kgen.engine import backend
+from recipes._flags import IMAGES, PRECISIONS, Parser
 
-PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
-FLAGS = {
-    "dataset": {"default": "digits", "help": "an embedded set or any TensorFlow Datasets name"},
-    "image_size": {"type": int, "help": "side of the images; their own by default"},
-    "epochs": {"type": int},
-    "batch_size": {"type": int, "default": 128},
-    "seed": {"type": int, "default": 0},
-    "precision": {
-        "choices": ["auto", *PRECISIONS],
-        "default": "auto",
-        "help": "auto: the fastest",
-    },
-    "jit": {
-        "choices": ["auto", "on", "off"],
-        "default": "auto",
-        "help": "XLA; auto: the fastest",
-    },
-    "output": {"type": Path, "help": "folder of figures, model and checkpoints"},
-    "resume": {"action": "store_true", "help": "continue the run in the output folder"},
-    "limit": {"type": int, "help": "use the first images only"},
-    "publish": {
-        "type": Path("saved_models").joinpath,
-        "help": "name in saved_models/, or full path",
-    },
-}
+XLA = {"on": True, "off": False, "auto": "auto"}  # what `compile` takes
+ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, kgen.NonFiniteLoss)
+FEWEST = 20  # images
+TERMINATED = 128 + signal.SIGTERM
 
 
-def parse(description, argv=None, without=(), **defaults):
-    """Read the flags, seed everything, make the output folder; returns a namespace.
+def recipe(description, without=(), **own):
+    """Make `main(run)` a command, `main(argv=None)`, with the flags that `Parser` describes.
 
-    `without` names common flags that a recipe does not offer.
+    At the command line errors and interruptions end in one line: exit code 2 for what the user can
+    mend, 130 for Ctrl-C, 143 for SIGTERM.
     """
-    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
-    parser.set_defaults(**{name: options.get("default") for name, options in FLAGS.items()})
-    for name in [name for name in FLAGS if name not in without]:
-        parser.add_argument("--" + name.replace("_", "-"), **FLAGS[name])
-    for name in sorted(defaults.keys() - vars(parser.parse_args([]))):  # those of the recipe
-        options = {"type": type(defaults[name]), "help": "%(default)s by default"}
-        parser.add_argument("--" + name.replace("_", "-"), **options)
-    parser.set_defaults(**defaults)
+
+    def decorate(main):
+        name = f"recipes.{Path(main.__code__.co_filename).stem}"
+
+        def flags(argv=None):
+            return parse(Parser(name, description, without, **own), argv)
+
+        @functools.wraps(main)
+        def command(argv=None):
+            run = flags(argv)
+            return main(run) if argv is not None else _to_the_end(main, run, name)
+
+        command.flags = flags
+        return command
+
+    return decorate
+
+
+def _to_the_end(main, run, name):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    if signal.getsignal(signal.SIGINT) is recipes.interrupted_before_the_run:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return main(run)
+    except ERRORS as error:
+        if run.debug:
+            raise
+        said, code = f"{name}: error: {_in_one_line(str(error) or repr(error), run.offered)}", 2
+    except KeyboardInterrupt:
+        said, code = _what_is_kept(run), 130
+    except SystemExit as end:
+        if end.code != TERMINATED:
+            raise
+        said, code = _what_is_kept(run), TERMINATED
+    print(said, file=sys.stderr)
+    sys.exit(code)
+
+
+def _in_one_line(message, flags):
+    """A message, with flags in the place of the arguments that it names."""
+
+    def flag(argument):
+        return f"--{argument[1].replace('_', '-')}{' ' * bool(argument[2])}"
+
+    message = re.sub(rf"\b({'|'.join(sorted(flags))})=(?:True|(?=([\w\"'(\[])?))", flag, message)
+    return " ".join(message.split())
+
+
+def _what_is_kept(run):
+    if not run.begun:
+        return "Interrupted before the run began; nothing has changed."
+    if _finished(run.output):
+        return f"Interrupted; the results are in {run.output}."
+    if "resume" not in run.offered:
+        return "Interrupted; this recipe saves nothing on the way, and begins anew next time."
+    if not _unfinished(run.output):
+        return "Interrupted before anything was saved; the same command begins anew."
+    how = "" if run.resume else " with --resume"
+    how += " in the place of --overwrite" if run.overwrite else ""
+    return f"Interrupted; saved in {run.output / 'run'}; the same command{how} goes on."
+
+
+def _finished(output):
+    """Whether a folder holds results, or models of a recipe that saves nothing else."""
+    found = (output / "results.json").exists()
+    return found or (any(output.glob("*.keras")) and not _unfinished(output))
+
+
+def _unfinished(output):
+    """Whether a folder holds something that can be resumed."""
+    return any((output / "run").rglob("*.*")) and not (output / "results.json").exists()
+
+
+def parse(parser, argv=None):
+    """Read the flags, refuse what would be lost or cannot be written, seed everything.
+
+    Returns a namespace: the flags; `offered`, their names; `begun`, whether the run has begun.
+    """
     run = parser.parse_args(argv)
-    if run.publish:
-        kgen.zoo.check_name(run.publish.name)
-    results, settings, saved = map(run.output.joinpath, ("results.json", "settings.json", "run"))
-    if not run.resume and any(saved.rglob("*.*")) and not results.exists():
-        parser.error(f"{run.output} holds an unfinished run: --resume it, or delete {saved}.")
-    began = settings.read_text() if run.resume and settings.exists() else "{}"
-    for name, value in json.loads(began).items():  # a run keeps what was chosen when it began
-        if getattr(run, name) not in ("auto", value):
+    run.offered, run.begun, run.started = parser.offered, False, time.monotonic()
+    if run.resume and run.overwrite:
+        parser.error("--resume continues a run, --overwrite replaces it: one of both.")
+    if not run.resume and not run.overwrite:
+        if _finished(run.output):
+            ways = "--overwrite replaces it, another --output keeps it."
+            parser.error(f"{run.output} holds a finished run: {ways}")
+        if _unfinished(run.output):
+            ways = "--resume continues it, " * ("resume" in run.offered)
+            ways += "--overwrite replaces it, another --output keeps it."
+            parser.error(f"{run.output} holds an unfinished run: {ways}")
+    settings = run.output / "settings.json"
+    began = json.loads(settings.read_text()) if run.resume and settings.exists() else {}
+    for name, value in began.items():  # a run keeps what was chosen when it began
+        if getattr(run, name) not in ("auto", "fastest", value):
             parser.error(f"this run began with --{name} {value}: resume it with the same.")
         setattr(run, name, value)
+    if run.precision == "auto":
+        low = backend.accelerators() and "precision" in run.offered
+        run.precision = "mixed_bfloat16" if low else "float32"
     try:
         run.output.mkdir(parents=True, exist_ok=True)
-        results.unlink(missing_ok=True)
+        tempfile.TemporaryFile(dir=run.output).close()
     except OSError as error:
         parser.error(f"--output cannot be written: {error}")
-    for leftover in () if run.resume else (saved, run.output / "samples"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    run.started = time.monotonic()
+    if run.publish:
+        try:
+            kgen.zoo.check_name(run.publish.name)
+            run.publish.parent.mkdir(parents=True, exist_ok=True)
+        except (ValueError, OSError) as error:
+            parser.error(f"--publish: {error}")
     keras.utils.set_random_seed(run.seed)
     return run
 
 
-def load(run):
-    """Training and test images of the run's dataset."""
-    options = {"image_size": run.image_size, "seed": run.seed, "batch_size": run.batch_size}
-    sets = [kgen.data.load(run.dataset, split, **options) for split in ("train", "test")]
-    return [data.take(run.limit) for data in sets] if run.limit else sets
+def begin(run):
+    """Begin: from here on, what the output folder held is replaced, unless it is resumed."""
+    if run.resume and _finished(run.output):
+        print(f"{run.output} holds a finished run: only what goes beyond it is trained.")
+    for leftover in () if run.resume else ("run", "samples"):
+        shutil.rmtree(run.output / leftover, ignore_errors=True)
+    (run.output / "results.json").unlink(missing_ok=True)
+    if "resume" in run.offered:
+        _keep_settings(run)
+    run.begun = True
 
 
-def choose_fastest(run, model, arguments, data):
-    """Replace `auto` in `run.precision` and `run.jit` by what trains fastest on this device.
+def _keep_settings(run):
+    settings = {name: vars(run)[name] for name in ("precision", "jit")}
+    (run.output / "settings.json").write_text(json.dumps(settings))
 
-    float32 without XLA, unless something is a fifth faster; kept beside the run for its resumption.
+
+def load(run, others="test", labelled=False, **training):
+    """Training images of the run's dataset, and those of another split; then the run begins.
+
+    `training` has further arguments of `kgen.data.load` for training images.
+
+    Raises:
+        ValueError: for images that no recipe can use, or that have no classes and are to be
+            `labelled`; nothing is lost.
     """
-    precisions = PRECISIONS[:2] if run.precision == "auto" else [run.precision]
-    jits = {"jax": ["on"], "torch": ["off"]}.get(keras.backend.backend(), ["off", "on"])
+    options = {name: vars(run)[name] for name in (*IMAGES, "seed", "batch_size")}
+    images = kgen.data.load(run.dataset, "train", **options, **training)
+    if isinstance(images, kgen.data.ImagePairs):
+        raise ValueError(f"--dataset {run.dataset} holds pairs; recipes learn from single images.")
+    if labelled and images.num_classes is None:
+        raise ValueError(f"{run.dataset} has no classes, which this recipe needs.")
+    sets = [images, kgen.data.load(run.dataset, others, **options)]
+    sets = [data.take(min(run.limit, data.num_examples)) for data in sets] if run.limit else sets
+    if (fewest := min(data.num_examples for data in sets)) < FEWEST:
+        raise ValueError(
+            f"{fewest} images are too few: figures need {FEWEST} of them in training and in test."
+        )
+    begin(run)
+    return sets
+
+
+def settle(run, model, arguments, data):
+    """Say what is trained how; with `--precision fastest`, try that out, and keep it."""
+    if run.precision == "fastest":
+        vars(run).update(_fastest(run, model, arguments, data))
+        _keep_settings(run)
+    if "data" not in run:
+        run.data, device = repr(data)[1:-1], ", ".join(backend.accelerators()) or "CPU"
+        print(f"{run.data}; {keras.backend.backend()}, {device}, {run.precision}, XLA {run.jit}")
+
+
+def _fastest(run, model, arguments, data):
+    """What trains fastest on this device, now.
+
+    float32 without XLA, unless something is a fifth faster.
+    """
+    jits = ["off", "on"] if keras.backend.backend() == "tensorflow" else ["auto"]
     jits = jits if run.jit == "auto" else [run.jit]
-    candidates = [{"precision": p, "jit": j} for p in precisions for j in jits]
+    candidates = [{"precision": p, "jit": j} for p in PRECISIONS[:2] for j in jits]
     at_once = run.batch_size * max(1, arguments.get("discriminator_steps", 1))
-    best, best_time, few = candidates[0], float("inf"), data.take(8 * at_once)
-    for choice in candidates if len(candidates) > 1 else []:
+    few = data.take(min(8 * at_once, data.num_examples))
+    best, best_time = None, float("inf")
+    print(f"--precision fastest: {len(few)} batches with each of {len(candidates)} settings")
+    for choice in candidates:
         trial = model(**arguments, dtype=choice["precision"])
-        trial.compile(jit_compile=choice["jit"] == "on")
+        trial.compile(jit_compile=XLA[choice["jit"]])
         epoch = functools.partial(trial.fit, few, verbose=0)
         seconds = min(timeit.repeat(epoch, number=1, repeat=3))  # the first one compiles
+        print(f"  {choice['precision']}, XLA {choice['jit']}: {seconds:.3f} s", flush=True)
         if seconds < best_time / 1.2:
             best, best_time = choice, seconds
-    vars(run).update(best, data=repr(data)[1:-1])
-    (run.output / "settings.json").write_text(json.dumps(best))
-    keras.utils.set_random_seed(run.seed)
-    print(f"{run.data}, {keras.backend.backend()}, {run.precision}, XLA {run.jit}")
+    return best
 
 
 def train(run, model, arguments, images, test, name, callbacks=(), optimizers=None):
@@ -112,13 +225,13 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     The flag for the learning rate is for models with one player; without it, and without optimizers
     by player, the model's own serve.
     """
-    run.output.mkdir(parents=True, exist_ok=True)
     arguments = {"image_shape": images.image_shape, "seed": run.seed, **arguments}
-    choose_fastest(run, model, arguments, images)
+    settle(run, model, arguments, images)
+    keras.utils.set_random_seed(run.seed)
     made = model(**arguments, dtype=run.precision)
     rate = vars(run).get("learning_rate") if len(made.players) == 1 else None
     optimizers = optimizers or (rate and keras.optimizers.Adam(rate))
-    made.compile(optimizers, jit_compile=run.jit == "on")
+    made.compile(optimizers, jit_compile=XLA[run.jit])
     checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")
     callbacks = [checkpoint, *callbacks]
     settings = {"epochs": run.epochs, "verbose": 2, "callbacks": callbacks}
@@ -135,8 +248,9 @@ def report(run, model, what, results, samples=None):
         print(f"  {name:<{max(map(len, shown))}}  {value:.5g}")
     print(f"In {run.output}: " + ", ".join(sorted(p.name for p in run.output.iterdir())))
     if run.publish:
+        jit = {True: "on", False: "off"}.get(model.jit_compile) if run.jit == "auto" else run.jit
         card = dict(what=what, data=run.data, seed=run.seed, samples=samples)
         card["seconds"] = shown["seconds"]
-        card["device"] = f"{kgen.zoo.this_device()}, {run.precision}, XLA {run.jit}"
+        card["device"] = f"{kgen.zoo.this_device()}, {run.precision}, XLA {jit}"
         path = kgen.zoo.save(model, run.publish.name, run.publish.parent, metrics=results, **card)
         print(f"Published: {path}")

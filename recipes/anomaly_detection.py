@@ -24,15 +24,19 @@ from recipes import _run
 
 DEFAULTS = {
     "output": Path("outputs/anomaly_detection"),
-    "left_out": "3",
+    "left_out": {
+        "default": "3",
+        "metavar": "CLASS",
+        "help": "class that is kept out of training, by its name or number",
+    },
     "image_size": 28,
     "epochs": 55,  # about where the loss of normal test images is least
     "batch_size": 64,
     "latent_dim": 16,
     "reconstruction": "gaussian",  # a learned sigma: the VAE's bound is one on log p(x)
     "network": "convolutional",
-    "components": 32,  # principal axes of the Gaussian
-    "trees": 200,
+    "components": 32,
+    "trees": {"default": 200, "help": "trees of the isolation forest"},
     "learning_rate": 2e-3,
 }
 
@@ -43,8 +47,6 @@ def index_of(left_out, data):
     Raises:
         ValueError: if there is none; the message lists the classes.
     """
-    if data.num_classes is None:
-        raise ValueError(f"{data.name} has no classes, of which one could be left out.")
     names = [str(name) for name in data.class_names or range(data.num_classes)]
     if left_out in names:
         return names.index(left_out)
@@ -73,11 +75,11 @@ def fit(run, images, normal):
     """Fit everything to images of the kept classes: each model, and each score's function."""
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "network")}
     models, histories = {}, {}
-    for name, model in (("autoencoder", kgen.Autoencoder), ("vae", kgen.VAE)):
-        models[name], histories[name] = _run.train(run, model, arguments, images, normal, name)
     models["gaussian"] = kgen.Gaussian(images.image_shape, run.components, seed=run.seed)
     models["gaussian"].fit(images, verbose=0)
     models["gaussian"].save(run.output / "gaussian.keras")
+    for name, model in (("autoencoder", kgen.Autoencoder), ("vae", kgen.VAE)):
+        models[name], histories[name] = _run.train(run, model, arguments, images, normal, name)
     forest = IsolationForest(n_estimators=run.trees, random_state=run.seed)
     forest.fit(images.images().reshape(images.num_examples, -1))
     scores = {
@@ -118,10 +120,10 @@ def draw_extremes(vae, images, scores, anomalous, left_out, path):
     plots.grid(np.concatenate(rows), n, labels, title=title, path=path)
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, score, draw; returns the VAE."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
-    images, test = _run.load(run)
+    images, test = _run.load(run, labelled=True)
     index = index_of(run.left_out, images)
     left_out = str(images.class_names[index] if images.class_names else index)
     name = f"{run.dataset}: all but {left_out}"

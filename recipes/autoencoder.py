@@ -48,9 +48,9 @@ def draw(model, history, test, folder):
     plots.losses(history, title="Training and validation", path=folder / "losses.png")
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, draw, measure; returns the model."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
     names = ("latent_dim", "reconstruction", "network")
     arguments = {name: vars(run)[name] for name in names}

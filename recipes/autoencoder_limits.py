@@ -27,7 +27,7 @@ DEFAULTS = {
     "epochs": 60,
     "batch_size": 64,
     "seeds": 5,
-    "samples": 1000,  # of each prior
+    "samples": {"default": 1000, "help": "samples of each prior that are measured"},
     "reconstruction": "mse",
     "network": "dense",
     "kl_weight": 3.0,  # of 1, 3, 5 and 10 the best over both widths
@@ -48,7 +48,7 @@ def load(run):
     name = kgen.metrics.judge_for(run.dataset)
     if name is None:
         sets = list(kgen.metrics.judges.SETS)
-        raise SystemExit(f"--dataset must be one of {sets}; got {run.dataset!r}.")
+        raise ValueError(f"--dataset must be one of {sets}; got {run.dataset!r}.")
     judge, (images, test) = kgen.metrics.judge(name), _run.load(run)
     real = images.images(), test.images()
     return images, test, latent.AcceptedBy(judge, *real, seed=run.seed)
@@ -58,7 +58,7 @@ def fit(run, model, images, seed, **arguments):
     """Train a model; returns it."""
     settings = {"reconstruction": run.reconstruction, "network": run.network, "seed": seed}
     made = model(images.image_shape, **settings, **arguments, dtype=run.precision)
-    made.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=run.jit == "on")
+    made.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=_run.XLA[run.jit])
     made.fit(images.with_options(seed=seed), epochs=run.epochs, verbose=0)
     return made
 
@@ -125,13 +125,13 @@ def draw_measures(found, real, path):
     plots.save(figure, path)
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, measure, draw; returns the widest VAE of the first seed."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test, judged = load(run)
     arguments = {"image_shape": images.image_shape, "network": run.network}
-    _run.choose_fastest(run, kgen.VAE, arguments, images)
-    measured, found = Measured(run, {"seeds"}), {width: [] for width in WIDTHS}
+    _run.settle(run, kgen.VAE, arguments, images)
+    measured, found = Measured(run, images, {"seeds"}), {width: [] for width in WIDTHS}
     for seed in range(run.seed, run.seed + run.seeds):
         for width, parts in found.items():
             name, args = f"{width} latents, seed {seed}", (run, images, test, judged, width, seed)

@@ -48,11 +48,12 @@ def weights(model):
     return model.encoder.count_params() + model.decoder.count_params()
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train both, draw, measure; returns the convolutional model."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction")}
+    kgen.Autoencoder(images.image_shape, network="convolutional")  # refuses small ones now
     models, histories, results = {}, {}, {}
     for network in ("dense", "convolutional"):
         kind, name = {**arguments, "network": network}, f"{network}_autoencoder"

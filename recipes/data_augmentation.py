@@ -8,8 +8,8 @@ For each seed a few labelled images are chosen; a conditional GAN with different
 had. The same small classifier is then trained, for as many steps each time, on the images alone, on
 images shifted at random, on images and generated ones, and on all of these (the GAN's discriminator
 sees shifted images in every case). Writes test accuracies and what generated images add to them
-with each choice of images, a figure, and the GAN's images beside those it has learned from. The
-same command goes on where it was interrupted.
+with each choice of images, a figure, and the GAN's images beside those it has learned from. With
+`--resume` the same command goes on where it was interrupted.
 """
 
 from pathlib import Path
@@ -26,14 +26,13 @@ from recipes._measured import Measured
 DEFAULTS = {
     "output": Path("outputs/data_augmentation"),
     "image_size": 16,
-    "labels": 200,
-    "generated": 2000,
-    "epochs": 300,  # of the GAN
-    "steps": 600,  # of each classifier
+    "labels": {"default": 200, "help": "labelled images to learn from"},
+    "generated": {"default": 2000, "help": "images that the GAN adds to them"},
+    "epochs": {"default": 300, "help": "passes of the GAN over its images"},
+    "steps": {"default": 600, "help": "of each classifier"},
     "batch_size": 64,
-    "augment": "translation",  # what the GAN's discriminator sees
-    "seeds": 5,
-    "resume": True,
+    "augment": "translation",
+    "seeds": {"default": 5, "help": "how many choices of images, one a seed, from --seed on"},
 }
 
 
@@ -79,7 +78,7 @@ def shifted(images, random, most=2):
 def batches(run, sets, shift, seed):
     """Batches for the classifier, as many from each set of images and labels."""
     random = np.random.default_rng(seed)
-    share = run.batch_size // len(sets)
+    share = max(1, run.batch_size // len(sets))
     while True:
         drawn = [(x[at], y[at]) for x, y in sets for at in [random.integers(len(x), size=share)]]
         x, y = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
@@ -154,12 +153,12 @@ def draw(found, run, path):
     plots.save(figure, path)
 
 
-def main(argv=None):
+@_run.recipe(__doc__, ("publish",), **DEFAULTS)
+def main(run):
     """Measure with each seed, draw; returns accuracies by way and seed."""
-    run = _run.parse(__doc__, argv, ("publish",), **DEFAULTS)
-    images, test = _run.load(run)
-    _run.choose_fastest(run, kgen.GAN, {"image_shape": images.image_shape}, images)
-    measured, seeds = Measured(run, free=("seeds",)), range(run.seed, run.seed + run.seeds)
+    images, test = _run.load(run, labelled=True)
+    _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
+    measured, seeds = Measured(run, images, {"seeds"}), range(run.seed, run.seed + run.seeds)
     found = [measured.part(f"seed {s}", measure, run, images, test, s) for s in seeds]
     draw(found, run, run.output / "data_augmentation.png")
     results = {

@@ -29,13 +29,16 @@ DEFAULTS = {
     "output": Path("outputs/dcgan"),
     "dataset": "faces",
     "image_size": 32,
-    "drawn": 10_000,  # faces; in long runs, more: the discriminator learns few of them by heart
+    "drawn": {  # in long runs, more: the discriminator learns few of them by heart
+        "default": 10_000,
+        "help": "faces that are drawn to learn from; long runs need more",
+    },
     "epochs": 15,
     "batch_size": 64,
-    "filters": 32,  # of the largest layer
+    "filters": {"default": 32, "help": "filters of the largest layer; the paper has 128"},
     "latent_dim": 100,
     "learning_rate": 5e-4,
-    "samples": 2000,  # that are measured
+    "samples": 2000,
 }
 REAL = 20_000  # training images that samples are compared with, at most
 KINDS = {"both": ("full", True), "beard": ("full", False), "neither": ("none", False)}
@@ -46,12 +49,9 @@ TRIALS = 200
 
 def load(run):
     """Training images and others: of LSUN those are called validation; faces are drawn."""
-    options = {"image_size": run.image_size, "seed": run.seed, "batch_size": run.batch_size}
     drawn = {"num_examples": min(run.drawn, run.limit or run.drawn)} if of_faces(run) else {}
-    images = kgen.data.load(run.dataset, "train", **options, **drawn)
     others = "validation" if run.dataset.startswith("lsun") else "test"
-    test = kgen.data.load(run.dataset, others, **options)
-    return [data.take(run.limit) for data in (images, test)] if run.limit else [images, test]
+    return _run.load(run, others, **drawn)
 
 
 def of_faces(run):
@@ -123,9 +123,9 @@ def draw_arithmetic(model, kinds, path, seed, examples=2):
     plots.strips(rows, names, steps, title=title, path=path)
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, draw, measure; returns the model."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = load(run)
     arguments = {"variant": "dcgan", "latent_dim": run.latent_dim, "filters": run.filters}
     every, optimizer = max(1, run.epochs // 20), gan.OPTIMIZERS["adam"]

@@ -18,6 +18,7 @@ import kgen
 from kgen import plots
 from kgen.layers import corruptions
 from recipes import _run
+from recipes._flags import from_zero
 from recipes.autoencoder import one_of_each
 
 DEFAULTS = {
@@ -26,8 +27,12 @@ DEFAULTS = {
     "epochs": 60,
     "batch_size": 64,
     "latent_dim": 32,
-    "corruption": "masking",
-    "amount": 0.5,
+    "corruption": {
+        "default": "masking",
+        "choices": list(corruptions.CORRUPTIONS),
+        "help": "how images are destroyed",
+    },
+    "amount": {"default": 0.5, "type": from_zero, "help": "of the corruption: a share, or sigma"},
     "reconstruction": "mse",
     "network": "convolutional",
     "learning_rate": 2e-3,
@@ -66,13 +71,13 @@ def draw(model, history, test, run):
     plots.losses(history, title="Training and validation", path=run.output / "losses.png")
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, draw, measure; returns the model."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
-    corruption = corruptions.CORRUPTIONS[corruptions.get(run.corruption) and run.corruption]
+    corruption = corruptions.CORRUPTIONS[run.corruption](run.amount)
     images, test = _run.load(run)
     names = ("latent_dim", "reconstruction", "network")
-    arguments = {name: vars(run)[name] for name in names} | {"corruption": corruption(run.amount)}
+    arguments = {name: vars(run)[name] for name in names} | {"corruption": corruption}
     name = "denoising_autoencoder"
     model, history = _run.train(run, kgen.Autoencoder, arguments, images, test, name)
     draw(model, history, test, run)

@@ -21,9 +21,13 @@ from recipes import _run
 DEFAULTS = {
     "output": Path("outputs/discriminative_generative"),
     "image_size": 28,
-    "components": 10,  # principal axes of each class
-    "penalty": 1.0,  # of logistic regression, on half its squared weights
+    "components": {"default": 10, "help": "principal axes of each class"},
+    "penalty": {
+        "default": 1.0,
+        "help": "of logistic regression, on half its squared weights",
+    },
 }
+WITHOUT = ("epochs", "batch_size", "precision", "jit", "resume", "publish")
 CLOUDS = [((-0.8, -0.4), 0.08), ((0.8, 0.4), -0.08)]  # per class: mean, covariance of x1 and x2
 STRANGE = np.float32([[1.9, 1.9]])  # a point far from all of them
 
@@ -174,12 +178,10 @@ def measure(said):
     return results
 
 
-def main(argv=None):
+@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+def main(run):
     """Fit, draw, measure; returns both models of the images."""
-    run = _run.parse(__doc__, argv, ("publish",), **DEFAULTS)
-    train, test = _run.load(run)
-    if train.num_classes is None:
-        raise ValueError(f"{run.dataset} has no classes, which this recipe needs.")
+    train, test = _run.load(run, labelled=True)
     (points, classes), fresh = clouds(150, run.seed), clouds(5000, run.seed + 1)
     plane = Discriminative(points, classes, run.penalty), Generative(points, classes, 2)
     draw_points(*plane, points, classes, run.output / "points.png")

@@ -36,19 +36,21 @@ from kgen.data import faces
 from kgen.data.dataset import resize
 from kgen.metrics.judges import CLASS_NAMES, Judge
 from recipes import _run
+from recipes._flags import folder, from_zero
 
-DEFAULTS = {
-    "dataset": "fashion_mnist",
-    "output": Path("outputs/feature_net"),
-    "learning_rate": 3e-3,
-    "weight_decay": 0.05,
-    "install": "",  # a folder
-}
 JUDGES = {
     "fashion_mnist": {"name": "fashion", "image_size": 28, "epochs": 14, "dropout": 0.2},
     "digits": {"name": "digits", "image_size": 28, "epochs": 40, "dropout": 0.2},
     "faces": {"name": "faces", "image_size": 32, "epochs": 12, "dropout": 0.0},
 }
+DEFAULTS = {
+    "dataset": {"default": "fashion_mnist", "choices": list(JUDGES), "help": "what it judges"},
+    "output": Path("outputs/feature_net"),
+    "learning_rate": {"default": 3e-3, "help": "highest learning rate of AdamW"},
+    "weight_decay": {"default": 0.05, "type": from_zero, "help": "of AdamW"},
+    "install": {"type": folder, "metavar": "FOLDER", "help": "also write the classifier here"},
+}
+WITHOUT = ("channels", "kind", "precision", "resume", "publish")
 AUGMENT = {"fashion_mnist": {"flip": True, "shift": 2}, "digits": {"crop": 0.85, "shift": 2}}
 SMOOTHING = 0.1  # of the labels of real images; those of faces are exact
 FEATURES = 64
@@ -97,8 +99,7 @@ def fit(run, model, data, **settings):
     )
     averaged = {"use_ema": True, "ema_momentum": 0.99}
     optimizer = keras.optimizers.AdamW(rate, weight_decay=run.weight_decay, **averaged)
-    compiled = run.jit == "on" or (run.jit == "auto" and keras.backend.backend() == "jax")
-    model.compile(optimizer, jit_compile=compiled, **settings)
+    model.compile(optimizer, jit_compile=_run.XLA[run.jit], **settings)
     model.fit(data, epochs=run.epochs, shuffle=False, verbose=2)  # data has its own order
 
 
@@ -184,6 +185,7 @@ class NewFaces(keras.utils.PyDataset):
 
 def train_factors(run):
     """Fit a classifier of all factors; returns it, and test faces with their factors by size."""
+    _run.begin(run)
     data, classes = NewFaces(run), CLASS_NAMES["faces"]
     outputs = {name: len(classes.get(name, [0])) for name in faces.FACTORS}
     losses, weights = {}, {}
@@ -222,11 +224,11 @@ def draw_factors(run, judge, tests):
     return {f"{name}, {size} pixels": value for (name, size), value in results.items()}
 
 
-def main(argv=None):
+@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+def main(run):
     """Train, measure, draw, save; returns the judge."""
-    run = _run.parse(__doc__, argv, ("precision", "resume", "publish"), **DEFAULTS)
-    if run.dataset not in JUDGES:
-        raise SystemExit(f"--dataset must be one of {list(JUDGES)}; got {run.dataset!r}.")
+    if run.install:
+        run.install.mkdir(parents=True, exist_ok=True)
     settings = JUDGES[run.dataset]
     run.epochs = run.epochs or settings["epochs"]
     run.image_size = run.image_size or settings["image_size"]
@@ -239,8 +241,7 @@ def main(argv=None):
     results = draw_factors(run, judge, test) if of_faces else draw_classes(run, judge, test)
     results |= {"parameters": loaded.count_params(), "kB": path.stat().st_size / 1000}
     if run.install:
-        target = Path(run.install) / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = run.install / path.name
         shutil.copy(path, target.with_suffix(".new"))  # a full disk leaves the judge that is there
         target.with_suffix(".new").replace(target)
     _run.report(run, loaded, "", results)

@@ -19,21 +19,25 @@ import kgen
 from kgen import plots
 from recipes import _run
 
+OPTIMIZERS = {
+    "adam": partial(keras.optimizers.Adam, beta_1=0.5),
+    "momentum": partial(keras.optimizers.SGD, momentum=0.5),  # as the authors' code begins
+}
 DEFAULTS = {
     "output": Path("outputs/gan"),
     "image_size": 28,
     "epochs": 200,
     "batch_size": 64,
-    "loss": "non_saturating",  # minimax: as printed
-    "discriminator_steps": 1,  # k
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "augment": "translation",  # what the discriminator sees: 1,442 images are few; "" for none
-    "samples": 2000,  # that are measured
-}
-OPTIMIZERS = {
-    "adam": partial(keras.optimizers.Adam, beta_1=0.5),
-    "momentum": partial(keras.optimizers.SGD, momentum=0.5),  # as the authors' code begins
+    "loss": "non_saturating",
+    "discriminator_steps": 1,
+    "optimizer": {
+        "default": "adam",
+        "choices": list(OPTIMIZERS),
+        "help": "of both players; momentum: as the authors' code begins",
+    },
+    "learning_rate": {"default": 1e-3, "help": "of both players"},
+    "augment": "translation",  # 1,442 images are few
+    "samples": 2000,
 }
 EQUILIBRIUM = {  # discriminator's and generator's loss where D(x) = 1/2 everywhere
     "minimax": (np.log(4), -np.log(2)),
@@ -121,11 +125,9 @@ def measure(gan, images, test, near, run):
     return results
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, draw, measure; returns the model."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
-    if run.optimizer not in OPTIMIZERS:
-        raise SystemExit(f"--optimizer must be one of {[*OPTIMIZERS]}; got {run.optimizer!r}.")
     images, test = _run.load(run)
     arguments = {"variant": "gan", "loss": run.loss, "augment": run.augment or None}
     arguments["discriminator_steps"] = run.discriminator_steps

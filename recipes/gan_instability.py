@@ -30,10 +30,10 @@ DEFAULTS = {
     "output": Path("outputs/gan_instability"),
     "image_size": 28,
     "batch_size": 64,
-    "epochs": 30,  # of the GAN whose generator is kept
+    "epochs": {"default": 30, "help": "of the GAN of images, whose generator is kept"},
     "seeds": 3,
-    "updates": 600,  # of the GANs of points
-    "discriminator_steps": 5,  # of the GANs of points
+    "updates": {"default": 600, "help": "updates of the generators of the GANs of points"},
+    "discriminator_steps": 5,
 }
 STEPS = 2 ** np.arange(10)  # of a discriminator that learns alone, when it is looked at
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -83,7 +83,7 @@ def begun(run, fresh, optimizer, compiled, name):
 
     Later models of a name give the first one their state instead: weights, seeds, optimizers.
     """
-    fresh.compile(optimizer, jit_compile={"on": True, "off": False}.get(run.jit, "auto"))
+    fresh.compile(optimizer, jit_compile=_run.XLA[run.jit])
     model = compiled.setdefault(name, fresh)
     if model is not fresh:
         state.restore(model, state.capture(fresh))
@@ -95,7 +95,7 @@ def briefly_trained(run, images):
     path = run.output / "run" / "gan.keras"
     if not path.exists():
         gan = kgen.GAN(images.image_shape, 64, variant="gan", seed=run.seed)
-        gan.compile()
+        gan.compile(jit_compile=_run.XLA[run.jit])
         gan.fit(images, epochs=run.epochs, verbose=0)
         gan.save(path)
     return keras.saving.load_model(path).generator
@@ -193,10 +193,11 @@ def by_accuracy(panel, gradients):
     panel.set_yscale("log")
 
 
-def main(argv=None):
+@_run.recipe(__doc__, ("precision", "publish"), **DEFAULTS)
+def main(run):
     """Train, measure, draw; returns what was measured, by loss and seed."""
-    run = _run.parse(__doc__, argv, ("precision", "publish"), **DEFAULTS)
-    measured, (images, _) = Measured(run, {"seeds"}), _run.load(run)
+    images, _ = _run.load(run)
+    measured = Measured(run, images, {"seeds"})
     generator, compiled = briefly_trained(run, images), {}
     seeds, gradients, rates = range(run.seed, run.seed + run.seeds), {}, {}
     for name in OF_IMAGES:

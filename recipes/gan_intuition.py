@@ -22,17 +22,25 @@ from kgen import plots
 from kgen.losses import R1
 from kgen.networks.gans import mlp_generator
 from recipes import _run
+from recipes._flags import from_zero
 
 DEFAULTS = {
     "output": Path("outputs/gan_intuition"),
-    "dataset": "toy2d/moons",
+    "dataset": {
+        "default": "toy2d/moons",
+        "help": "points in a plane: toy2d/ring, grid, moons or swiss_roll, or a file of points",
+    },
     "batch_size": 256,
-    "epochs": 50,  # each ends in a picture
+    "epochs": {"default": 50, "help": "parts of the training; each ends in a picture"},
     "updates": 2000,
     "discriminator_steps": 3,
     "loss": "non_saturating",
-    "penalty_weight": 0.05,  # of R1, which keeps both players from circling
-    "learning_rate": 2e-3,
+    "penalty_weight": {
+        "default": 0.05,
+        "type": from_zero,
+        "help": "of R1, which keeps both players from circling",
+    },
+    "learning_rate": {"default": 2e-3, "help": "of the discriminator; the generator's is 1/4"},
 }
 WITHOUT = ("image_size", "precision", "resume", "publish")
 MOMENTS = (0, 0.02, 0.08, 1)  # of the figure: shares of the epochs
@@ -94,7 +102,7 @@ def train(run, points, take):
 
     both = {"discriminator": optimizer(run.learning_rate, run.updates * k)}
     both["generator"] = optimizer(run.learning_rate / 4, run.updates)
-    gan.compile(both, jit_compile={"on": True, "off": False}.get(run.jit, "auto"))
+    gan.compile(both, jit_compile=_run.XLA[run.jit])
     snapshots = Snapshots(take)
     options = {"batch_size": run.batch_size, "epochs": run.epochs, "verbose": 0}
     steps = max(run.updates // run.epochs, 1)
@@ -202,12 +210,12 @@ def total_variation(p, q):
     return float(0.5 * np.trapezoid(np.abs(p - q), LINE))
 
 
-def main(argv=None):
+@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+def main(run):
     """Train, draw, measure; returns both models."""
-    run = _run.parse(__doc__, argv, WITHOUT, **DEFAULTS)
     points, hills = _run.load(run)[0].images(), two_hills(20_000, run.seed)
     if points.shape[1:] != (2,):
-        raise SystemExit(f"--dataset must hold points in a plane; {run.dataset!r} does not.")
+        raise ValueError(f"--dataset must hold points in a plane; {run.dataset!r} does not.")
     real, results = density(hills[:, 0], LINE), {}
     line, on_line = train(run, hills, take_line)
     plane, on_plane = train(run, points, take_plane)

@@ -22,8 +22,9 @@ DEFAULTS = {
     "dataset": "faces",
     "image_size": 64,
     "components": 80,
-    "clusters": 10,
+    "clusters": {"default": 10, "help": "Gaussians of the mixture"},
 }
+WITHOUT = ("epochs", "batch_size", "precision", "jit", "resume")
 
 
 def fit(run, images, test):
@@ -70,11 +71,11 @@ def draw(models, test, folder, seed):
     plots.save(figure, folder / "spectrum.png")
 
 
-def main(argv=None):
+@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+def main(run):
     """Fit, draw, measure; returns the Gaussian."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
-    run.data, run.precision, run.jit = repr(images)[1:-1], "float32", "off"
+    run.data, run.jit = repr(images)[1:-1], "off"
     models = fit(run, images, test)
     draw(models, test, run.output, run.seed)
     results, judge = {}, kgen.metrics.judge_for(run.dataset)

@@ -11,9 +11,10 @@ change, for BiGAN test images beside their reconstructions, for the semi-supervi
 beside those of the same classifier after as many steps on the labelled images alone, augmented in
 the same way, and all kinds in one figure. Networks are fully connected but for two kinds, which
 gain much from convolutions; variants, rates and epochs that are not given are those that served the
-kind best (`BEST`, `OWN`). The same command goes on where it was interrupted.
+kind best (`BEST`, `OWN`). With `--resume` the same command goes on where it was interrupted.
 """
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import keras
@@ -23,21 +24,41 @@ from sklearn.metrics import normalized_mutual_info_score
 
 import kgen
 from kgen import plots
+from kgen.models.gan import VARIANTS
 from recipes import _run
+from recipes._flags import above_zero
 from recipes._measured import Measured
+
+
+def kinds_in(text):
+    """Names of kinds, with commas between them."""
+    if unknown := sorted(set(text.split(",")) - set(KINDS)):
+        raise ArgumentTypeError(f"must be of {', '.join(KINDS)}; got {', '.join(unknown)!r}")
+    return text.split(",")
+
 
 DEFAULTS = {
     "output": Path("outputs/kinds_of_gan"),
     "image_size": 16,
-    "epochs": 0,  # 0 and auto: what serves the kind best
+    "epochs": {"help": "passes over the images; what serves the kind best if not given"},
     "batch_size": 64,
-    "variant": "auto",
-    "learning_rate": 0.0,
-    "augment": "translation",  # what the discriminator sees: 1,442 images are few; "" for none
-    "kinds": "conditional,ac_gan,infogan,bigan,semi_supervised",
+    "variant": {
+        "choices": list(VARIANTS),
+        "help": "setting after a paper; what serves the kind best if not given",
+    },
+    "learning_rate": {
+        "type": above_zero,
+        "help": "of all players; what serves the kind best if not given",
+    },
+    "augment": "translation",  # 1,442 images are few
+    "kinds": {
+        "default": "conditional,ac_gan,infogan,bigan,semi_supervised",
+        "type": kinds_in,
+        "metavar": "NAMES",
+        "help": "what to train, with commas between",
+    },
     "seeds": 1,
-    "labels": 100,  # of the semi-supervised GAN
-    "resume": True,
+    "labels": {"default": 100, "help": "labelled images of the semi-supervised GAN"},
 }
 INFORMATION = 3.0  # lambda of InfoGAN; the paper's 1 does as well within the spread of seeds
 BEST = {"variant": "gan", "learning_rate": 5e-4, "epochs": 200}  # fully connected
@@ -50,7 +71,7 @@ OWN = {  # of kinds that learn better so
 
 def settings_for(run, kind):
     """The flags for a kind: those that are given, and the best for it in the place of others."""
-    given = {name: value for name, value in vars(run).items() if value != DEFAULTS.get(name)}
+    given = {name: vars(run)[name] for name in BEST if vars(run)[name] is not None}
     own = OWN.get(kind, {}) if "variant" not in given else {}  # they belong to its variant
     return type(run)(**{**vars(run), **BEST, **own, **given})
 
@@ -247,16 +268,13 @@ def draw_errors(found, path):
     plots.save(figure, path)
 
 
-def main(argv=None):
+@_run.recipe(__doc__, ("publish",), **DEFAULTS)
+def main(run):
     """Train each kind with each seed, measure, draw; returns what was found."""
-    run = _run.parse(__doc__, argv, ("publish",), **DEFAULTS)
-    kinds = run.kinds.split(",")
-    if unknown := sorted(set(kinds) - set(KINDS)):
-        raise SystemExit(f"Unknown kinds {unknown}; known are {list(KINDS)}.")
-    images, test = _run.load(run)
-    _run.choose_fastest(run, kgen.GAN, {"image_shape": images.image_shape}, images)
-    measured, results = Measured(run, free=("kinds", "seeds")), {}
-    for kind in kinds:
+    images, test = _run.load(run, labelled=True)
+    _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
+    measured, results = Measured(run, images, {"kinds", "seeds"}), {}
+    for kind in run.kinds:
         seeds = range(run.seed, run.seed + run.seeds)
         given = settings_for(run, kind), images, test
         parts = [measured.part(f"{kind}-{s}", KINDS[kind], *given, s) for s in seeds]
@@ -266,7 +284,7 @@ def main(argv=None):
         if kind == "semi_supervised":
             errors = {name: [part[name] for part in parts] for name in parts[0]}
             draw_errors(errors, run.output / "semi_supervised.png")
-    if set(kinds) == set(KINDS):
+    if set(run.kinds) == set(KINDS):
         draw_kinds(run, images, test, run.output / "kinds_of_gan.png")
     _run.report(run, None, "", results)
     return results

@@ -23,7 +23,11 @@ from recipes import _run
 DEFAULTS = {
     "output": Path("outputs/latent_space"),
     "dataset": "faces/glasses",
-    "attribute": "round",  # a class of that factor, against its first class
+    "attribute": {
+        "default": "round",
+        "metavar": "CLASS",
+        "help": "class of the dataset that is added, against the dataset's first one",
+    },
     "image_size": 32,
     "epochs": 40,
     "batch_size": 64,
@@ -36,11 +40,6 @@ DEFAULTS = {
 
 def directions(model, data, attribute):
     """Latents of images, the attribute's vector, and who has it and who has the first class."""
-    if not data.class_names or attribute not in data.class_names[1:]:
-        raise ValueError(
-            f"--attribute must be a class of a labelled set, but not its first; {data.name!r} has "
-            f"{data.class_names}; got {attribute!r}."
-        )
     z, labels = model.encode(data.images()), data.labels
     has, lacks = labels == data.class_names.index(attribute), labels == 0
     chosen = has | lacks
@@ -99,10 +98,19 @@ def measure(model, test, vector, factor, attribute):
     return results
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, draw, measure; returns the model."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
+    if run.attribute not in (images.class_names or [])[1:]:
+        raise ValueError(
+            "--attribute must be a class of a labelled set, but not its first; "
+            f"{images.name!r} has {images.class_names}; got {run.attribute!r}."
+        )
+    first = test.class_names[0]
+    for name, least in ((first, 18), (run.attribute, 6)):  # that the figures show
+        if (found := int(np.sum(test.labels == test.class_names.index(name)))) < least:
+            raise ValueError(f"{found} test images of {name!r} are too few; {least} are needed.")
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "network")}
     model, history = _run.train(run, kgen.Autoencoder, arguments, images, test, "latent_space")
     _, vector, _, _ = directions(model, images, run.attribute)

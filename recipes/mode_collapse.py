@@ -30,10 +30,11 @@ from recipes._measured import Measured
 
 DEFAULTS = {
     "output": Path("outputs/mode_collapse"),
-    "only": "",  # ring or grid
+    "only": {"choices": ["ring", "grid"], "help": "the points; both if not given"},
     "seeds": 1,
-    "limit": 20_000,  # training points
-    "batch_size": 256,
+    "limit": {"default": 20_000, "help": "training points"},
+    "epochs": {"help": "parts of 100 updates; 20 for the ring, 35 for the grid if not given"},
+    "batch_size": {"default": 256, "help": "points in a batch"},
 }
 EVERY = 100  # updates from one look to the next: an epoch
 
@@ -95,10 +96,9 @@ def measure(run, shape, name, seed):
     keras.utils.set_random_seed(seed)
     points, _ = kgen.data.toy2d.draw(shape, run.limit, seed=seed)
     cure, watch, began = CURES[name], Watch(seed), time.monotonic()
-    dtype = None if run.precision == "auto" else run.precision
-    model = kgen.GAN((2,), **cure.arguments, seed=seed, dtype=dtype)
-    jit = {"on": True, "off": False}.get(run.jit, "auto")
-    model.compile({player: cure.optimizer() for player in model.players}, jit_compile=jit)
+    model = kgen.GAN((2,), **cure.arguments, seed=seed, dtype=run.precision)
+    optimizers = {player: cure.optimizer() for player in model.players}
+    model.compile(optimizers, jit_compile=_run.XLA[run.jit])
     epochs = run.epochs or SHAPES[shape].epochs
     options = {"epochs": epochs, "steps_per_epoch": EVERY, "verbose": 0, "callbacks": [watch]}
     model.fit(points, batch_size=run.batch_size, **options)
@@ -216,14 +216,15 @@ def table(found):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def main(argv=None):
+@_run.recipe(__doc__, ("dataset", "image_size", "publish"), **DEFAULTS)
+def main(run):
     """Train what is missing, draw; returns what was found by shape and cure."""
-    run = _run.parse(__doc__, argv, ("dataset", "image_size", "publish"), **DEFAULTS)
-    if run.only and run.only not in SHAPES:
-        raise SystemExit(f"--only must be one of {[*SHAPES]}; got {run.only!r}.")
+    _run.begin(run)
+    points = kgen.data.load("toy2d/ring", num_examples=run.limit, batch_size=run.batch_size)
+    _run.settle(run, kgen.GAN, {"image_shape": (2,)}, points)
     shapes = [run.only] if run.only else [*SHAPES]
     seeds = range(run.seed, run.seed + run.seeds)
-    measured, found = Measured(run, {"seeds", "only"}), {}
+    measured, found = Measured(run, free={"seeds", "only"}), {}
     for shape, name in itertools.product(shapes, CURES):
         parts = [(f"{shape}, {name}, seed {s}", measure, run, shape, name, s) for s in seeds]
         found[shape, name] = [measured.part(*part) for part in parts]

@@ -6,7 +6,7 @@ r"""All families side by side, after the lecture's closing slide: the same data,
 Trains one model of each family on the same images, for as many epochs where it learns by steps, and
 measures what it generates: quality and diversity on the features of a judge, likelihood where there
 is one, seconds to train and to sample. Writes one figure, one table (`overview.md`), and the
-models. The same command goes on where it was interrupted, and measures only what is missing.
+models. With `--resume` the same command measures only what is missing.
 """
 
 import dataclasses
@@ -27,12 +27,11 @@ DEFAULTS = {
     "image_size": 28,
     "epochs": 60,
     "batch_size": 64,
-    "samples": 2000,
+    "samples": {"default": 2000, "help": "samples of each family that are measured"},
     "latent_dim": 16,
     "network": "convolutional",
-    "components": 64,  # principal axes of the Gaussians
+    "components": {"default": 64, "help": "principal axes of the Gaussians"},
     "learning_rate": 2e-3,
-    "resume": True,
 }
 METRICS = ["fid", "precision", "recall", "density", "coverage", "sliced_wasserstein"]
 
@@ -112,10 +111,15 @@ def path_of(run, name):
     return run.output / f"{name.lower().replace(' ', '_')}.keras"
 
 
+def arguments_of(run, family):
+    """What the model of a family is made with."""
+    return {flag: vars(run)[flag] for flag in family.flags} | family.arguments
+
+
 def fit(run, name, images, test):
     """Train the model of a family; returns it and the seconds that took."""
     family, path, clock = FAMILIES[name], path_of(run, name), Clock()
-    arguments = {flag: vars(run)[flag] for flag in family.flags} | family.arguments
+    arguments = arguments_of(run, family)
     if issubclass(family.model, kgen.Gaussian):  # takes no steps
         model = family.model(images.image_shape, **arguments, seed=run.seed)
         began = time.monotonic()
@@ -207,13 +211,15 @@ def table(found):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def main(argv=None):
+@_run.recipe(__doc__, ("publish",), **DEFAULTS)
+def main(run):
     """Train and measure what is missing, draw; returns what was found by family."""
-    run = _run.parse(__doc__, argv, ("publish",), **DEFAULTS)
     images, test = _run.load(run)
     arguments = {"image_shape": images.image_shape, "network": run.network}
-    _run.choose_fastest(run, kgen.VAE, arguments, images)
-    measured = Measured(run)
+    _run.settle(run, kgen.VAE, arguments, images)
+    for family in FAMILIES.values():  # what cannot be made is refused before any is trained
+        family.model(images.image_shape, **arguments_of(run, family))
+    measured = Measured(run, images)
     found = {name: measured.part(name, measure, run, name, images, test) for name in FAMILIES}
     draw(run, found, images, test, run.output / "overview.png")
     (run.output / "overview.md").write_text(table(found))

@@ -1,14 +1,21 @@
-"""The reparameterisation trick: why a gradient passes through z = mu + sigma * eps, and how well.
+r"""The reparameterisation trick: why a gradient passes through z = mu + sigma * eps, and how well.
+
+    python -m recipes.reparameterization
 
 Two figures: the computation graphs, and the spread of two unbiased estimators of the gradient of
 E[f(z)], z ~ N(mu, sigma^2), f(z) = |z - x|^2 in d dimensions, where the exact gradient is known.
 """
 
-import argparse
+from pathlib import Path
 
 import numpy as np
 
 from kgen import plots
+from recipes import _run
+
+DEFAULTS = {"output": Path("outputs/reparameterization")}
+WITHOUT = ("dataset", "image_size", "limit", "epochs", "batch_size", "precision", "jit", "resume")
+WITHOUT += ("publish",)
 
 SIZES, DIMS = 2 ** np.arange(11), 4 ** np.arange(5)  # samples per estimate; dimensions of z
 NAMES, PARAMETERS = ("score function", "reparameterized"), (r"\mu_1", r"\log \sigma_1")
@@ -70,15 +77,14 @@ def compare(path, rng):
     plots.save(figure, path)
 
 
-def main(argv=None):
+@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+def main(run):
     """Write both figures and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="outputs/reparameterization")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args(argv)
-    plots.computation_graph(NODES, DRAWN, COMPUTED, labels=LABELS, path=f"{args.output}/graphs.png")
-    compare(f"{args.output}/variance.png", np.random.default_rng(args.seed))
-    print(f"Figures: {args.output}/graphs.png, {args.output}/variance.png")
+    _run.begin(run)
+    path = run.output / "graphs.png"
+    plots.computation_graph(NODES, DRAWN, COMPUTED, labels=LABELS, path=path)
+    compare(run.output / "variance.png", np.random.default_rng(run.seed))
+    _run.report(run, None, "", {})
 
 
 if __name__ == "__main__":

@@ -46,9 +46,9 @@ def draw(vae, history, test, folder, seed):
     plots.losses(history, title="Training and validation", path=folder / "losses.png")
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, draw, measure; returns the model."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test = _run.load(run)
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "kl_weight")}
     samples = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 30))

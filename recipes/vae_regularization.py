@@ -65,7 +65,8 @@ def draw_clouds(models, test, path):
     """Write where the means of the test images lie, and for some q(z|x) at 2 sigma."""
     from matplotlib.patches import Circle, Ellipse
 
-    labels, style = np.asarray(test.labels), {"lw": 1.5, "alpha": 0.9, "zorder": 3}
+    labels = test.labels if test.num_classes else np.zeros(test.num_examples, int)
+    labels, style = np.asarray(labels), {"lw": 1.5, "alpha": 0.9, "zorder": 3}
     some = np.concatenate([np.flatnonzero(labels == c)[:3] for c in np.unique(labels)])
     figure, axes = plots.chart(16, 9.4)
     axes.remove()  # a panel has scales of its own
@@ -87,6 +88,7 @@ def draw_clouds(models, test, path):
         panel.set_axis_off()
     for c in np.unique(labels):
         name = test.class_names[c] if test.class_names else c
+        name = name if test.num_classes else "test images"
         last.plot([], [], "o", color=f"C{c}", ms=8, label=name)
     last.plot([], [], color=plots.DARK, lw=1.5, label="$q(z|x)$ at 2 sigma")
     last.plot([], [], "--", color=plots.DARK, lw=2.5, label="$N(0, I)$ at 2 sigma")
@@ -120,13 +122,13 @@ def draw_curves(found, real, path):
     plots.save(figure, path)
 
 
-def main(argv=None):
+@_run.recipe(__doc__, **DEFAULTS)
+def main(run):
     """Train, measure, draw; returns the first seed's models by weight."""
-    run = _run.parse(__doc__, argv, **DEFAULTS)
     images, test, judged = load(run)
     arguments = {"image_shape": images.image_shape, "network": run.network}
-    _run.choose_fastest(run, kgen.VAE, arguments, images)
-    measured, found = Measured(run, {"seeds"}), {weight: [] for weight in WEIGHTS}
+    _run.settle(run, kgen.VAE, arguments, images)
+    measured, found = Measured(run, images, {"seeds"}), {weight: [] for weight in WEIGHTS}
     for seed in range(run.seed, run.seed + run.seeds):
         for weight, parts in found.items():
             name, args = f"KL weight {weight:g}", (run, images, test, judged, weight, seed)

@@ -28,9 +28,9 @@ from recipes._measured import Measured
 DEFAULTS = {
     "output": Path("outputs/wgan"),
     "batch_size": 256,
-    "updates": 800,
-    "points": 10_000,
-    "sigma": 0.5,  # of the Gaussians
+    "updates": {"default": 800, "help": "updates of each critic"},
+    "points": {"default": 10_000, "help": "real points, and generated ones"},
+    "sigma": {"default": 0.5, "help": "standard deviation of the Gaussians"},
     "learning_rate": 1e-3,
 }
 WITHOUT = ("dataset", "image_size", "epochs", "precision", "limit", "publish")
@@ -91,8 +91,7 @@ def make(penalty, scale, shift, seed):
 def fit(run, critic, real):
     """Train a critic until its learning rate has come down to zero."""
     rate = keras.optimizers.schedules.CosineDecay(run.learning_rate, run.updates)
-    jit = {"on": True, "off": False}.get(run.jit, "auto")
-    critic.compile(keras.optimizers.Adam(rate, 0.5, 0.9), jit_compile=jit)
+    critic.compile(keras.optimizers.Adam(rate, 0.5, 0.9), jit_compile=_run.XLA[run.jit])
     critic.fit(real, batch_size=run.batch_size, steps_per_epoch=run.updates, verbose=0)
     return critic
 
@@ -209,9 +208,10 @@ def scale(exact, estimate):
     return float(exact @ estimate / (exact @ exact))
 
 
-def main(argv=None):
+@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+def main(run):
     """Train, measure, draw; returns exact distances and estimates by penalty."""
-    run = _run.parse(__doc__, argv, WITHOUT, **DEFAULTS)
+    _run.begin(run)
     measured, found, results = Measured(run), {}, {}
     for name, penalty in PENALTIES.items():
         parts = [measured.part(f"{name}, {w:g} apart", measure, run, penalty, w) for w in SHIFTS]

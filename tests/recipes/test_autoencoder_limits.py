@@ -51,10 +51,10 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
     assert not trained and {**again, "seconds": 0} == {**results, "seconds": 0}
     autoencoder_limits.main([*command, "--seeds", "2", "--resume"])
     assert trained == [(1, 2), (1, 2), (1, 16), (1, 16)]
-    with pytest.raises(SystemExit, match="--epochs 1, or delete"):
+    with pytest.raises(ValueError, match="of --epochs 1: resume it with the same"):
         autoencoder_limits.main([*command, "--epochs", "2", "--resume"])
 
 
 def test_a_dataset_without_a_judge(tmp_path):
-    with pytest.raises(SystemExit, match="fashion_mnist"):
+    with pytest.raises(ValueError, match="fashion_mnist"):
         autoencoder_limits.main([*SHORT, "--dataset", "toy2d/ring", "--output", str(tmp_path)])

@@ -1,7 +1,6 @@
 """The DCGAN: figures, files, and arithmetic whose answer is known."""
 
 import json
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -110,7 +109,7 @@ def test_bedrooms_are_tested_on_validation_images(tmp_path, monkeypatch):
     monkeypatch.setattr(kgen.data, "load", load)
     flags = ["--dataset", "lsun/bedroom", "--image-size", "64", "--limit", "20"]
     argv = [*flags, "--output", str(tmp_path)]
-    images, test = dcgan.load(dcgan._run.parse("", argv, **dcgan.DEFAULTS))
+    images, test = dcgan.load(dcgan.main.flags(argv))
     assert asked == [("lsun/bedroom", "train", 64), ("lsun/bedroom", "validation", 64)]
     assert images.num_examples == test.num_examples == 20
 
@@ -124,9 +123,9 @@ def test_too_few_samples_of_a_kind(tmp_path, monkeypatch, capsys):
     assert "fid, faces" in results and not any("glasses" in name for name in results)
 
 
-def test_as_many_faces_are_drawn_as_asked_for():
-    run = {"dataset": "faces", "image_size": 8, "seed": 0, "batch_size": 4, "drawn": 30}
-    images, _ = dcgan.load(SimpleNamespace(**run, limit=None))
+def test_as_many_faces_are_drawn_as_asked_for(tmp_path):
+    argv = ["--image-size", "8", "--drawn", "30", "--output", str(tmp_path)]
+    images, _ = dcgan.load(dcgan.main.flags(argv))
     assert images.num_examples == 30
-    images, test = dcgan.load(SimpleNamespace(**run, limit=20))
+    images, test = dcgan.load(dcgan.main.flags([*argv, "--limit", "20"]))
     assert images.num_examples == test.num_examples == 20

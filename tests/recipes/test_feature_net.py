@@ -4,7 +4,6 @@ import json
 
 import keras
 import numpy as np
-import pytest
 from PIL import Image
 
 import kgen
@@ -47,16 +46,3 @@ def test_from_faces_to_a_bar_for_each_factor(tmp_path):
     assert {f"{name}, {size} pixels" for name in faces.FACTORS for size in (16, 32, 64)} <= {
         *results
     }
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--dataset", "cats"], "digits.*'cats'"),
-        (["--publish", "judge"], "2"),  # argparse says why
-        (["--precision", "mixed_bfloat16"], "2"),
-    ],
-)
-def test_flags_that_do_not_apply_are_refused(argv, message, tmp_path):
-    with pytest.raises(SystemExit, match=message):
-        main([*argv, "--output", str(tmp_path)])

@@ -88,8 +88,3 @@ def test_each_cure_changes_what_it_says():
     makers = [cure.optimizer().get_config() for cure in mode_collapse.CURES.values()]
     usual = kgen.GAN((2,)).default_optimizers()["generator"].get_config()
     assert all(maker == usual | {"name": maker["name"]} for maker in makers[2:])
-
-
-def test_an_unknown_shape(tmp_path):
-    with pytest.raises(SystemExit, match="'moons'"):
-        mode_collapse.main(["--only", "moons", "--output", str(tmp_path)])

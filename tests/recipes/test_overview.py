@@ -30,7 +30,7 @@ def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatc
         return measure(run, name, images, test)
 
     monkeypatch.setattr(overview, "measure", counted)
-    found = overview.main(command)
+    found = overview.main([*command, "--resume"])
     assert measured == ["autoencoder", "VAE", "GAN"] and list(found) == list(overview.FAMILIES)
     pixels = np.asarray(Image.open(tmp_path / "overview.png").convert("RGB"))
     assert min(pixels.shape[:2]) > 400 and pixels.std() > 5
@@ -44,5 +44,5 @@ def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatc
         assert values["seconds of training"] > 0 and values["seconds for 1,000 samples"] > 0
         for name, value in values.items():
             assert results[f"{name}, {family}"] == value and f"{name}, {family}" in printed
-    overview.main(command)
+    overview.main([*command, "--resume"])
     assert measured == ["autoencoder", "VAE", "GAN"]
