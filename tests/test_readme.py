@@ -161,6 +161,7 @@ def imports(path):
 def test_imports_run_one_way():
     room = {
         "arguments": [],
+        "command_line": ["data"],
         "data": ["data"],
         "schedules": ["schedules"],
         "losses": ["losses", "engine"],

@@ -40,6 +40,11 @@ class CallbackState:
         self._callbacks = dict(_keyed(callbacks))
         self._start = {key: _attributes(callback) for key, callback in self._callbacks.items()}
         self._restored, self._told = set(), set()
+        self._csv_files = {  # just opened: where the process goes then is another matter
+            key: pathlib.Path(callback.filename).absolute()
+            for key, callback in self._callbacks.items()
+            if isinstance(callback, keras.callbacks.CSVLogger)
+        }
 
     def capture(self):
         """Attributes that the run has changed: a JSON-like state per callback, and arrays.
@@ -60,9 +65,9 @@ class CallbackState:
                     continue
                 states[key][name], found = encoded
                 arrays |= {f"{key}/{name}/{i}": array for i, array in enumerate(found)}
-            if isinstance(callback, keras.callbacks.CSVLogger):
-                if (text := _csv_of(callback)) is None:
-                    what = f"{callback.filename} does not hold what a CSVLogger writes"
+            if path := self._csv_files.get(key):
+                if (text := _csv_of(callback, path)) is None:
+                    what = f"{path} does not hold what a CSVLogger writes"
                     self._tell(callback, "filename", f"is not kept in checkpoints: {what}")
                 else:
                     states[key][_CSV] = text
@@ -253,11 +258,11 @@ def _equal(a, b):
 # The file of a CSVLogger.
 
 
-def _csv_of(callback):
+def _csv_of(callback, path):
     """The text of its file; None if it is not what it writes, or there is none."""
     callback.csv_file.flush()
     try:
-        text = pathlib.Path(callback.filename).read_bytes().decode()
+        text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError):
         return None
     return text if _is_csv(callback, text) else None

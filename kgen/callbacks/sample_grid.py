@@ -48,10 +48,11 @@ class SampleGrid(keras.callbacks.Callback):
 
     def __init__(self, folder, n=36, every=1, seed=0, gif=True, tensorboard=None):
         super().__init__()
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self.n, self.every = positive(n, "n"), positive(every, "every")
         self.seed, self.gif = seed, gif
-        self.tensorboard = None if tensorboard is None else Path(tensorboard) / "samples"
+        logs = tensorboard
+        self.tensorboard = None if logs is None else Path(logs).absolute() / "samples"
         self._pictures, self._events = None, None
 
     def on_train_begin(self, logs=None):

@@ -129,7 +129,7 @@ def own_splits(path, kind=None):
 
 
 def _existing(path, kind):
-    path = pathlib.Path(path).expanduser()
+    path = pathlib.Path(path).expanduser().absolute()  # wherever the process goes
     if kind is not None and kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS} or None; got {kind!r}.")
     if not path.exists():

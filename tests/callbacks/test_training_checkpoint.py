@@ -552,9 +552,15 @@ def test_a_damaged_checkpoint_does_not_outlive_those_after_it(tmp_path):
 def test_the_working_directory_may_change(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    moves = Interrupt(6, lambda: os.chdir("elsewhere"))
-    fit(toy(), "run", moves, epochs=3)
+    moves = Interrupt(6, lambda: os.chdir(tmp_path / "elsewhere"))
+    np.save("points.npy", points(256))
+    for epochs in (2, 3):
+        os.chdir(tmp_path)
+        data = kgen.data.load("points.npy", memory=0, batch_size=32)  # read again in each epoch
+        fit(toy(), "run", keras.callbacks.CSVLogger("log.csv"), moves, x=data, epochs=epochs)
     assert len(saved(tmp_path / "run")) == 3 and not list((tmp_path / "elsewhere").iterdir())
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2"]
 
 
 def test_a_clock_before_1980(resuming, tmp_path, monkeypatch):
