@@ -129,7 +129,7 @@ def own_splits(path, kind=None):
 
 
 def _existing(path, kind):
-    path = pathlib.Path(path).expanduser().absolute()  # wherever the process goes
+    path = pathlib.Path(path).expanduser()
     if kind is not None and kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS} or None; got {kind!r}.")
     if not path.exists():
@@ -139,7 +139,7 @@ def _existing(path, kind):
             check_regular(path)
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error}.") from error
-    return path
+    return path.absolute()  # wherever the process goes then
 
 
 # Files of images
