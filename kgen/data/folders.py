@@ -88,7 +88,8 @@ def from_path(path, split, kind, options):
     root, folders = layout(path, kind)
     own, wanted = [name for name in folders if name], [None]
     if own:
-        alone = f" {folders[own[0]]} by itself has 'train' and 'test'." if len(own) == 1 else ""
+        alone = f" Each can be loaded by itself, such as {folders[own[0]]}"
+        alone += ", which has 'train' and 'test' then." if len(own) == 1 else "."
         wanted = own if spelled(split) == "all" else [chosen(split, own, path, alone)]
         split = "all"
     names = _class_names(folders.values())
@@ -120,7 +121,7 @@ def own_splits(path, kind=None):
     """Names of the splits that a folder or a file has of its own."""
     path = _existing(path, kind)
     if path.is_file():
-        return list(arrays_by_split(_from_archive(path))) if path.suffix == ".npz" else []
+        return list(arrays_by_split(_from_archive(path))) if path.suffix.lower() == ".npz" else []
     root, folders = layout(path, kind)
     if own := [name for name in folders if name]:
         return own
@@ -379,9 +380,9 @@ def fifths(labels, n):
 def _from_file(path, split, options):
     if IDX.match(path.name):
         return _parts(*_idx_pair(path), split, path)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return _from_npz(path, split)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         try:
             stored = ArrayFile(path)
         except Exception as error:  # what parses a header raises what it likes

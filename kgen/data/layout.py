@@ -81,7 +81,8 @@ def chosen(split, own, what, hint=""):
             return name
     raise ValueError(
         f"{what} has the splits {own}; "
-        + (f"got {split!r}.{hint}" if split is not None else "pass split=, one of them.")
+        + ("pass split=, one of them." if split is None else f"got {split!r}.")
+        + hint
     )
 
 

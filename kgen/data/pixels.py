@@ -262,4 +262,6 @@ def _with_channels(image, channels, background):
         image = Image.fromarray(grey)
     if transparent and channels != 4:
         image = Image.fromarray(_opaque(np.asarray(image.convert("RGBA")), background))
+    if image.mode == "LAB":  # of which Pillow makes RGB alone
+        image = image.convert("RGB")
     return image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])

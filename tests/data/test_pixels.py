@@ -43,6 +43,15 @@ def test_all_that_pillow_writes_is_read_again(tmp_path):
         assert probe(path, path.name)[:2] == decode(path, path.name).shape[:2]
 
 
+def test_modes_that_pillow_converts_to_colour_alone(tmp_path):
+    for mode in ("LAB", "CMYK", "YCbCr"):
+        image = Image.fromarray(RGB, "LAB") if mode == "LAB" else Image.fromarray(RGB).convert(mode)
+        image.save(tmp_path / "a.tif")
+        (colours,) = everything(load(tmp_path, channels=3))
+        (grey,) = everything(load(tmp_path, channels=1))
+        np.testing.assert_allclose(grey[..., 0], Image.fromarray(colours).convert("L"), atol=1)
+
+
 def test_what_another_package_teaches_pillow_is_read(tmp_path, monkeypatch):
     monkeypatch.setitem(Image.EXTENSION, ".heic", "PNG")
     Image.fromarray(RGB).save(tmp_path / "a.heic")
