@@ -57,8 +57,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         step: integer variable, the number of updates so far; schedules read it.
 
     Args:
-        image_shape: `(H, W)` for one channel, `(H, W, C)`, or `(D,)` for points. None: that of
-            the first network's input.
+        image_shape: `(H, W)` for one channel, `(H, W, C)`, or `(D,)` for points. None: the first
+            that a network takes, images before points, and what is made as well before what is not.
         seed: integer, from which the noise of training, of evaluation and the order of arrays
             derive. Not the weights: networks are made by Keras, so `keras.utils.set_random_seed`,
             called before, seeds them. With both, a run is equal bit for bit on the same backend and
@@ -105,8 +105,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         for network_name in expected:
             if networks.get(network_name) is not None:
                 setattr(self, network_name, networks[network_name])
-        if image_shape is None and expected and hasattr(self, expected[0]):
-            image_shape = getattr(self, expected[0]).input_shape[1:]
+        if image_shape is None and networks:
+            image_shape = self._image_shape_of_networks()
         self.image_shape = None if image_shape is None else normalize_image_shape(image_shape)
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise ValueError(f"seed must be an integer; got {seed!r}.")
@@ -118,6 +118,17 @@ class GenerativeModel(backend.Steps, keras.Model):
         self._means = [keras.metrics.Mean(name=name) for name in self.logs]
         # Out of Keras's sight: compiled functions, and the arguments of `compile`.
         self.__dict__.update(_inference={}, compiled_as={})
+
+    def _image_shape_of_networks(self):
+        networks = [getattr(self, name) for name in self.network_names if hasattr(self, name)]
+        taken = [shape for n in networks for shape in _shapes(n, "input") if None not in shape]
+        made = [shape for n in networks for shape in _shapes(n, "output")]
+        if not taken:
+            raise ValueError(
+                f"{type(self).__name__} needs image_shape=(height, width, channels): its networks "
+                f"{self.network_names} take no images of one shape."
+            )
+        return min(taken, key=lambda shape: (len(shape) != 3, shape not in made))
 
     def _counter(self, name, shape):
         return self.add_weight(
@@ -201,15 +212,29 @@ class GenerativeModel(backend.Steps, keras.Model):
     def call(self, inputs, training=False):
         """Apply the networks of the first player one after the other.
 
-        This is what `predict` returns and `export` exports.
+        This is what `predict` returns and `export` exports. Where they form no chain, write both
+        this and `input_signature`.
         """
         for name in next(iter(self.players.values())):
             inputs = getattr(self, name)(inputs, training=training)
         return inputs
 
     def input_signature(self):
-        """Shape and dtype of one input of `call`, without the batch axis; a list for several."""
-        return self.image_shape, "float32"
+        """Shape and dtype of one input of `call`, without the batch axis; a list for several.
+
+        By default what the first network takes.
+        """
+        inputs = getattr(getattr(self, self.network_names[0]), "inputs", None) or []
+        signature = [(self._filled(tuple(t.shape[1:])), t.dtype) for t in inputs]
+        return signature if len(signature) > 1 else (*signature, (self.image_shape, "float32"))[0]
+
+    def _filled(self, shape):
+        """A shape, its unknown sides those of an image."""
+        image = self.image_shape or ()
+        alike = len(shape) == len(image) and all(
+            a in (None, b) for a, b in zip(shape, image, strict=True)
+        )
+        return image if alike else shape
 
     def inference_networks(self):
         """The networks that a file of `kgen.zoo` keeps: those that make images, encode, decode.
@@ -551,8 +576,25 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def ensure_built(self):
         """Call the model once, symbolically: `save` and `export` need its input's shape."""
-        if not self.built:
+        if self.built:
+            return
+        try:
             self(self._symbolic_inputs())
+        except Exception as error:
+            first = self.network_names[0] if self.players else "network"
+            raise ValueError(
+                f"{type(self).__name__}.call does not take what input_signature() says: "
+                f"{self.input_signature()}. By default it applies the networks of the first "
+                "player one after the other. Write what predict and export shall compute, and "
+                "shape and dtype of what it takes, such as\n"
+                f"    def call(self, inputs, training=False): return self.{first}(inputs, "
+                "training=training)\n"
+                f"    def input_signature(self): return {self._input_of(first)}, 'float32'  # a "
+                f"list of these for several inputs\nKeras says: {error}"
+            ) from error
+
+    def _input_of(self, name):
+        return (*_shapes(getattr(self, name, None), "input"), self.image_shape)[0]
 
     def _symbolic_inputs(self):
         """One input of `call`, or a list of several."""
@@ -895,6 +937,16 @@ class GenerativeModel(backend.Steps, keras.Model):
         backend.synchronize(self)
         with _beside(path) as temporary:
             super().save(temporary, **kwargs)
+
+
+def _shapes(network, side):
+    """Shapes of a network's inputs or outputs, as far as it knows them."""
+    try:
+        shapes = getattr(network, f"{side}_shape")
+    except (AttributeError, ValueError):
+        return []
+    shapes = shapes if isinstance(shapes, list) else [shapes]
+    return [tuple(s[1:]) for s in shapes if isinstance(s, tuple) and 2 <= len(s) <= 4]
 
 
 def _exactly(value):

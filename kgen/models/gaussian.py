@@ -87,6 +87,12 @@ class Gaussian(EncodingModel):
         config = {"components": self.components, "min_variance": self.min_variance}
         return {**super().get_config(), **config}
 
+    def ensure_built(self):
+        """Build, once the number of axes is known."""
+        if self.components is None:
+            self._assert_fitted()
+        super().ensure_built()
+
     def build(self, input_shape):
         """Nothing to make, once the number of axes is known."""
         if self.components is None:

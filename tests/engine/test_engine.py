@@ -488,6 +488,77 @@ def test_an_author_is_told_what_is_missing():
         model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
 
 
+def generator():
+    return keras.Sequential(
+        [keras.Input((4,)), layers.Dense(64, "tanh"), layers.Reshape((8, 8, 1))]
+    )
+
+
+def discriminator():
+    return keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1)])
+
+
+class Still(kgen.GenerativeModel):
+    """Players who do not move."""
+
+    def update(self, batch):
+        return {"loss": ops.mean(batch)}
+
+
+def of_players(base=Still, **players):
+    return type("Author", (base,), {"players": players})
+
+
+@pytest.mark.parametrize("image_shape", [None, (8, 8)])
+def test_a_generator_may_be_the_first_player(image_shape, tmp_path):
+    author = of_players(generator=["generator"], discriminator=["discriminator"])
+    model = author(image_shape, generator=generator(), discriminator=discriminator())
+    assert model.image_shape == (8, 8, 1) and model.input_signature() == ((4,), "float32")
+    model.compile()
+    model.fit(np.zeros((8, 8, 8), "uint8"), batch_size=4, verbose=0)
+    z = np.ones((3, 4), "float32")
+    expected = ops.convert_to_numpy(model.generator(z))
+    np.testing.assert_allclose(model.predict(z, verbose=0), expected, rtol=1e-5)
+
+
+def test_a_network_may_have_two_inputs_or_take_images_of_any_size():
+    a, b = keras.Input((8, 8, 1)), keras.Input((3,))
+    network = keras.Model([a, b], layers.Dense(2)(layers.Concatenate()([layers.Flatten()(a), b])))
+    after = keras.Sequential([keras.Input((2,)), layers.Dense(5)])
+    model = of_players(net=["first", "after"])(first=network, after=after)
+    assert model.input_signature() == [((8, 8, 1), "float32"), ((3,), "float32")]
+    model.compile()
+    model.fit(np.zeros((8, 8, 8), "uint8"), batch_size=4, verbose=0)
+    inputs = [np.zeros((6, 8, 8, 1), "float32"), np.zeros((6, 3), "float32")]
+    assert model.predict(inputs, verbose=0).shape == (6, 5)
+
+    convolution = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(1, 3)])
+    with pytest.raises(ValueError, match="needs image_shape="):
+        of_players(net=["network"])(network=convolution)
+    model = of_players(net=["network"])((8, 8), network=convolution)
+    model.compile()
+    assert model.predict(np.zeros((2, 8, 8), "uint8"), verbose=0).shape == (2, 6, 6, 1)
+
+
+def test_networks_that_form_no_chain_need_the_authors_two_methods():
+    author = of_players(judges=["one", "two"], generator=["generator"])
+    networks = {"one": discriminator(), "two": discriminator(), "generator": generator()}
+    with pytest.raises(ValueError, match=r"Write what predict .*\n    def call.*\n    def input_s"):
+        author((8, 8), **networks).compile()
+
+    class Written(author):
+        def call(self, inputs, training=False):
+            return self.generator(inputs, training=training)
+
+        def input_signature(self):
+            return (4,), "float32"
+
+    model = Written((8, 8), **networks)
+    model.compile()
+    model.fit(np.zeros((8, 8, 8), "uint8"), batch_size=4, verbose=0)
+    assert model.predict(np.zeros((2, 4), "float32"), verbose=0).shape == (2, 8, 8, 1)
+
+
 @pytest.mark.parametrize(
     "returned, error, words",
     [
