@@ -37,8 +37,9 @@ class SampleGrid(keras.callbacks.Callback):
 
     Raises:
         ValueError: if `n` or `every` is not a positive integer.
-        TypeError: from `fit`, if the model has no `generate`.
-        OSError: from `fit` before training, if the folder cannot be made.
+        TypeError, ValueError: from `fit` before training, if the model has no `generate`, or what
+            it makes are no images.
+        OSError: from `fit` before training, if the folder cannot be written.
 
     Example:
     ```python
@@ -60,6 +61,13 @@ class SampleGrid(keras.callbacks.Callback):
         if not callable(getattr(self.model, "generate", None)):
             raise TypeError(f"SampleGrid needs a model with generate; got {self.model!r}.")
         self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            images = self.model.generate(self.n, seed=self.seed)
+        except NotImplementedError as error:
+            raise TypeError(f"SampleGrid needs a model with generate: {error}") from error
+        trial = self.folder / "trial.png"
+        plots.grid(images, path=trial)
+        trial.unlink()
         self._pictures = None
 
     def on_epoch_end(self, epoch, logs=None):

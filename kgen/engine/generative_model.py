@@ -198,12 +198,15 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def measure(self, batch):
         """What `evaluate` measures on a batch, by name; by default, the `objective`."""
-        if len(self.players) != 1:
+        self._assert_measures()
+        return _by_name(self.objective(batch, training=False))
+
+    def _assert_measures(self):
+        if type(self).measure is GenerativeModel.measure and len(self.players) != 1:
             raise NotImplementedError(
                 f"{type(self).__name__} has the players {list(self.players)}: define measure(self, "
                 "batch) to use evaluate and validation data."
             )
-        return _by_name(self.objective(batch, training=False))
 
     def default_optimizers(self):
         """Optimizers of `compile()` without argument: dictionary from player to optimizer."""
@@ -224,7 +227,8 @@ class GenerativeModel(backend.Steps, keras.Model):
 
         By default what the first network takes.
         """
-        inputs = getattr(getattr(self, self.network_names[0]), "inputs", None) or []
+        first = [getattr(self, name) for name in self.network_names[:1]]
+        inputs = (getattr(first[0], "inputs", None) if first else None) or []
         signature = [(self._filled(tuple(t.shape[1:])), t.dtype) for t in inputs]
         return signature if len(signature) > 1 else (*signature, (self.image_shape, "float32"))[0]
 
@@ -756,6 +760,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         else:
             batches = steps_per_epoch or getattr(source.data, "num_batches", None)
         if validation_data is not None:
+            self._assert_measures()
             validation_data = self._validation_source(validation_data, validation_batch_size)
 
         callbacks = list(getattr(callbacks, "callbacks", None) or tree.flatten(callbacks or []))
@@ -765,6 +770,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         checkpoint = checkpoints[0] if checkpoints else None
         data = source if ours else source.data
         run = Run(self, data, checkpoint, callbacks, verbose, epochs, batches)
+        run.validates = validation_data is not None
         self.first_non_finite_step.assign(np.full(len(self.players), -1, "int32"))
         self._initial_epoch = None  # Keras keeps what BackupAndRestore set in an earlier run
         if checkpoint is not None:
@@ -905,6 +911,11 @@ class GenerativeModel(backend.Steps, keras.Model):
             config["steps_per_execution"] = 1
         self.compile(**config)
 
+    def check_savable(self):
+        """Raise a `ValueError` if the model holds what a file could not be loaded with."""
+        refuse_unregistered(keras.saving.serialize_keras_object(self))
+        self._refuse_shared_layers()
+
     def _refuse_shared_layers(self):
         owners = {}
         for name in self.network_names:
@@ -931,8 +942,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise ValueError(f"A kgen model is saved to a .keras file; got {str(filepath)!r}.")
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
-        refuse_unregistered(keras.saving.serialize_keras_object(self))
-        self._refuse_shared_layers()
+        self.check_savable()
         self.ensure_built()
         backend.synchronize(self)
         with _beside(path) as temporary:

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kgen.engine import backend
+from kgen.engine.preflight import check_callbacks
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -51,7 +52,7 @@ class Run(keras.callbacks.CallbackList):
         self.epoch = self.batch = 0
         self._first_batch = 0
         self._begun, self._passes = False, None
-        self._outside = ()
+        self._outside, self.validates = (), False
         self._signal = None
 
     @property
@@ -71,6 +72,7 @@ class Run(keras.callbacks.CallbackList):
             return
         self._begun = True
         super().on_train_begin(logs)
+        check_callbacks(self, self.validates)
         if self.checkpoint is not None:
             self.checkpoint.callbacks_begun(self)
 

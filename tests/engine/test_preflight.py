@@ -1,0 +1,137 @@
+"""What would fail after the first epoch is refused before the first step."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import kgen
+
+X = np.random.default_rng(0).integers(0, 256, (16, 8, 8), "uint8")
+
+
+def autoencoder():
+    model = kgen.Autoencoder((8, 8), network="shallow")
+    model.compile()
+    return model
+
+
+def refused(model, error, words, **options):
+    with pytest.raises(error, match=words):
+        model.fit(X, batch_size=8, verbose=0, **options)
+    assert int(model.step) == 0
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (np.zeros((4, 8, 9), "uint8"), "size differs|expects"),
+        (np.zeros((4, 8, 8), "int64"), "astype"),
+        (np.full((4, 8, 8), np.nan, "float32"), "NaN"),
+        ((X, None, np.ones(16)), "sample weights"),
+        ("images", "x must be"),
+    ],
+    ids=["shape", "dtype", "NaN", "weights", "string"],
+)
+def test_validation_data(data, words):
+    refused(autoencoder(), (TypeError, ValueError), words, validation_data=data)
+
+
+def test_validation_data_without_labels_or_measure():
+    model = kgen.ConditionalGAN((8, 8), 3, 4, network="mlp")
+    model.compile()
+    with pytest.raises(ValueError, match="learns from labels"):
+        model.fit(X, np.arange(16) % 3, validation_data=X, verbose=0)
+
+    class Author(kgen.GenerativeModel):
+        players = {"one": ["a"], "two": ["b"]}
+
+        def update(self, batch):
+            return {"loss": ops.mean(batch)}
+
+    def network():
+        return keras.Sequential([keras.Input((8, 8, 1)), layers.Dense(1)])
+
+    model = Author(a=network(), b=network())
+    model.compile()
+    refused(model, NotImplementedError, "define measure", validation_data=X)
+    refused(
+        model,
+        TypeError,
+        "define generate",
+        callbacks=kgen.callbacks.CollapseMonitor(np.tile(X, (4, 1, 1)), n=60),
+    )
+    model.fit(X, batch_size=8, verbose=0)
+
+
+def test_a_sample_grid_of_what_makes_no_images(tmp_path):
+    grid = kgen.callbacks.SampleGrid(tmp_path / "samples", n=4)
+
+    class Author(kgen.Autoencoder):
+        def generate(self, n, labels=None, seed=None, batch_size=None):
+            return kgen.GenerativeModel.generate(self, n, labels, seed, batch_size)
+
+    model = Author((8, 8), network="shallow")
+    model.compile()
+    refused(model, TypeError, "SampleGrid needs .* define generate", callbacks=[grid])
+    points = kgen.GAN((2,))
+    points.compile()
+    with pytest.raises(ValueError, match="images must have shape"):
+        points.fit(np.random.default_rng(0).normal(size=(16, 2)), verbose=0, callbacks=[grid])
+    assert int(points.step) == 0
+    (tmp_path / "file").write_text("")
+    refused(
+        autoencoder(), OSError, "file", callbacks=[kgen.callbacks.SampleGrid(tmp_path / "file")]
+    )
+    autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[grid])
+    assert {path.name for path in grid.folder.iterdir()} == {"epoch-0001.png", "samples.gif"}
+
+
+def test_what_is_monitored_is_logged():
+    stop = keras.callbacks.EarlyStopping
+    refused(
+        autoencoder(),
+        ValueError,
+        r"'val_loss', which .* \['loss'\].* need validation_data",
+        callbacks=[stop()],
+    )
+    refused(autoencoder(), ValueError, "'los', which", callbacks=[stop("los", mode="min")])
+    refused(
+        autoencoder(), ValueError, "less or more", callbacks=[stop("val_fid")], validation_data=X
+    )
+    best = keras.callbacks.ModelCheckpoint("x.keras", "val_lss", mode="min", save_best_only=True)
+    refused(autoencoder(), ValueError, "'val_lss', which", callbacks=[best], validation_data=X)
+
+    class Logs(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["own"] = 1.0
+
+    evaluator = kgen.callbacks.Evaluator({"mine": lambda real, fake: 1.0}, X, n=4)
+    for callbacks, options in (
+        ([stop()], {"validation_data": X}),
+        ([Logs(), stop("own", mode="min")], {}),
+        ([evaluator, stop("val_mine", mode="min")], {}),
+        ([keras.callbacks.ReduceLROnPlateau("loss"), stop("learning_rate", mode="min")], {}),
+    ):
+        autoencoder().fit(X, batch_size=8, verbose=0, callbacks=callbacks, **options)
+
+
+def test_files_that_could_not_be_written_or_loaded(tmp_path):
+    (tmp_path / "file").write_text("")
+    save = keras.callbacks.ModelCheckpoint
+    refused(autoencoder(), OSError, "no folder", callbacks=[save(tmp_path / "file" / "m.keras")])
+    decoder = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(64), layers.Lambda(lambda x: x), layers.Reshape((8, 8, 1))]
+    )
+    model = kgen.Autoencoder((8, 8), network="shallow", decoder=decoder)
+    model.compile()
+    refused(model, ValueError, "lambda", callbacks=[save(tmp_path / "m.keras")])
+    model.fit(
+        X,
+        batch_size=8,
+        verbose=0,
+        callbacks=[save(tmp_path / "m.weights.h5", save_weights_only=True)],
+    )
+    path = tmp_path / "{epoch}" / "m.keras"
+    autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[save(path)])
+    assert (tmp_path / "1" / "m.keras").exists()
