@@ -27,6 +27,7 @@ from kgen.engine.random import SeedGenerator, host_generator, seed_states
 from kgen.engine.run import Run
 
 KEPT = 32  # compiled functions of `infer`: those that were used last
+FEW_UPDATES = 200  # fewer in a whole run get a hint
 # What Keras sets on a model whenever it runs it; no step reads it.
 BOOKKEEPING = {
     *("history", "stop_training", "stop_evaluating", "stop_predicting", "built", "training"),
@@ -53,7 +54,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         logs: names of the losses, in the order of the logs.
         minibatches_per_update: how many minibatches of `batch_size` images one update takes
             (`k` of Algorithm 1 of Goodfellow et al., 2014); `minibatches` hands them out.
-        takes_labels: whether batches are `(images, labels)`; otherwise labels are ignored.
+        takes_labels: whether batches are `(images, labels)`; otherwise labels are ignored. Labels
+            that are images (4 axes) reach the step as images do, uint8 as float32 in [-1, 1].
         step: integer variable, the number of updates so far; schedules read it.
 
     Args:
@@ -624,6 +626,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         if getattr(images.shape, "rank", 0) is None:  # TensorFlow's, after several kinds of data
             images = ops.reshape(images, (-1, *self.image_shape))
         images = to_model_range(with_channel(images, self.image_shape or ()))
+        if len(getattr(labels, "shape", ())) == 4 and "uint8" in str(labels.dtype):
+            labels = to_model_range(labels)  # images, too
         return (images, labels) if self.takes_labels else images
 
     def check_labels(self, labels):
@@ -775,6 +779,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         self._initial_epoch = None  # Keras keeps what BackupAndRestore set in an earlier run
         if checkpoint is not None:
             initial_epoch = checkpoint.begin(run, initial_epoch)
+        if verbose:
+            self._hint_at_few_updates(batches, epochs - initial_epoch)
 
         options = dict(
             verbose=verbose,
@@ -797,6 +803,15 @@ class GenerativeModel(backend.Steps, keras.Model):
                         break
             run.finish()
         return self.history
+
+    def _hint_at_few_updates(self, batches, epochs):
+        """Say once, before the first update, where a run will hardly have begun to learn."""
+        updates = (batches or 0) * epochs
+        if 0 < updates < FEW_UPDATES and not int(ops.convert_to_numpy(self.step)):
+            print(
+                f"{batches} updates an epoch x {epochs} epochs = {updates} updates, few to learn "
+                "from: smaller batches or more epochs make more."
+            )
 
     def _validation_source(self, data, batch_size):
         if isinstance(data, tuple):

@@ -7,7 +7,7 @@ from keras import layers, ops
 from toy import ToyGAN, points
 
 import kgen
-from kgen.engine import state
+from kgen.engine import generative_model, state
 from kgen.engine.context import TRAINING, running
 
 
@@ -300,6 +300,53 @@ def test_pairs_of_images_are_refused():
         with pytest.raises(TypeError, match="pairs"):
             fit(pairs)
     model.fit(pairs.domain(0), batch_size=12, verbose=0)
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_second_images_of_ones_own_model_are_in_its_range(eagerly):
+    x = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 1), "uint8")
+
+    class Distance(kgen.GenerativeModel):
+        players = {"network": ["network"]}
+        takes_labels = True
+
+        def check_labels(self, labels):
+            assert labels.ndim == 4
+
+        def objective(self, batch, training):
+            first, second = batch
+            apart = ops.mean(ops.square(ops.cast(second, "float32") - first))
+            return apart + 0 * ops.sum(self.network(first))
+
+    network = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Dense(1)])
+    model = Distance(network=network)
+    model.compile("sgd", run_eagerly=eagerly)
+    expected = np.square((255.0 - 2 * x.astype("float64")) / 127.5).mean()
+    for second in (255 - x, kgen.data.to_model_range(255 - x)):
+        for data in ((x, second), (kgen.data.ImageDataset(x, second, batch_size=4),)):
+            found = model.evaluate(*data, verbose=0)["loss"]
+            assert found == pytest.approx(expected, rel=1e-5)
+            found = model.fit(*data, batch_size=4, verbose=0).history["loss"]
+            assert found == pytest.approx([expected], rel=1e-5)
+
+
+def test_few_updates_are_said_once(capsys, monkeypatch):
+    assert generative_model.FEW_UPDATES == 200
+    monkeypatch.setattr(generative_model, "FEW_UPDATES", 6)
+    vae = kgen.VAE((8, 8), network="dense", latent_dim=2)
+    vae.compile()
+
+    def said(step, **options):
+        vae.step.assign(step)
+        vae.fit(np.zeros((40, 8, 8), "uint8"), batch_size=20, **options)
+        return capsys.readouterr().out
+
+    assert "2 updates an epoch x 2 epochs = 4 updates, few" in said(0, epochs=2, verbose=2)
+    assert "updates an epoch" not in said(4, epochs=2, verbose=2)  # not again
+    assert "updates an epoch" not in said(0, epochs=2, verbose=0)
+    assert "updates an epoch" not in said(0, epochs=3, verbose=2)  # enough
+    assert "2 updates an epoch x 1 epochs" in said(0, epochs=3, initial_epoch=2, verbose=2)
+    assert "updates an epoch" not in said(0, epochs=3, initial_epoch=3, verbose=2)
 
 
 def test_minibatches_partition_a_batch():
