@@ -86,7 +86,8 @@ def _is_model(name):
 
 def loaded(path):
     """The model of a file."""
-    if pathlib.Path(path).exists() and not zipfile.is_zipfile(path):  # Keras says: not found
+    whole = pathlib.Path(path).is_file() and zipfile.is_zipfile(path)
+    if pathlib.Path(path).exists() and not whole:  # Keras says: not found
         raise ValueError(f"{path} is no complete .keras file: was it cut off?.")
     return keras.saving.load_model(path)
 

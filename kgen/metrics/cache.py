@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kgen.arguments import check_regular
 from kgen.metrics.inputs import alike, content, watched_chunks
 
 LIMIT = 2**29
@@ -105,6 +106,7 @@ def _read(file, key):
     The key tells the version, too.
     """
     try:
+        check_regular(file)
         with np.load(file, allow_pickle=False) as arrays:
             found = dict(arrays)
         if found.pop("key").item() == key:

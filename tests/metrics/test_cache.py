@@ -1,5 +1,6 @@
 """What is kept of real images: found once for the same content, in memory and on disk."""
 
+import os
 import sys
 import zipfile
 
@@ -234,6 +235,16 @@ def test_a_folder_in_a_files_place_does_not_stop_the_measure(tmp_path):
     file.mkdir()
     cache._kept.clear()
     assert fid(pictures(), pictures(30, 1), extractor, cache=tmp_path) == first
+
+
+def test_a_pipe_in_a_files_place_is_replaced(tmp_path):
+    extractor = Counting()
+    first, file = written(tmp_path, extractor, pictures())
+    file.unlink()
+    os.mkfifo(file)
+    cache._kept.clear()
+    assert fid(pictures(), pictures(30, 1), extractor, cache=tmp_path) == first
+    assert file.is_file()
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, full_disk):
