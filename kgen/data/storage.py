@@ -438,14 +438,14 @@ def for_all(function, items, what):
     return list(progress(in_order(function, items), len(items), what))
 
 
-def in_order(function, items):
+def in_order(function, items, threads=WORKERS):
     """Yield `function` of each item in order, made on a few threads, a few items ahead."""
     coming = collections.deque()
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
                 coming.append(pool.submit(function, item))
-                if len(coming) > 2 * WORKERS:
+                if len(coming) > 2 * threads:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import kgen
-from kgen.data import ImageDataset, ImagePairs, Storage, faces, load, tfds_images
+from kgen.data import ImageDataset, ImagePairs, Storage, faces, load, storage, tfds_images
 from kgen.data.faces import drawing
 from kgen.data.pixels import with_channels
 from kgen.data.tfds_images import _write
@@ -81,13 +81,13 @@ def test_faces_are_drawn_when_they_are_needed(monkeypatch):
         return draw(factors, size, *args)
 
     monkeypatch.setattr(drawing, "_on_host", counted)
-    data = load("faces", image_size=1024, batch_size=2, shuffle=False)
-    assert data.num_examples == 10_000 and data.image_shape == (1024, 1024, 3)
+    data = load("faces", image_size=256, batch_size=2, shuffle=False)
+    assert data.num_examples == 10_000 and data.image_shape == (256, 256, 3)
     assert sum(n for n, _ in drawn) <= 1
     data.set_position(0, 3)
     (images,) = data.batch(0, 3)
     factors = faces.sample_factors(2, seed=0, start=6)
-    np.testing.assert_array_equal(images, draw(factors, 1024, "photo", 1, (3,)))
+    np.testing.assert_array_equal(images, draw(factors, 256, "photo", 1, (3,)))
     assert sum(n for n, _ in drawn) <= 3
 
 
@@ -251,6 +251,26 @@ def test_pixels_that_do_not_fit_into_memory_are_kept_in_the_store(tmp_path, monk
     assert pixels.stat().st_size == 128 + 8 * 6 * 6 * 3
     other = load("shapes", "train[3:5]", data_dir=tmp_path, memory=100, channels=1)
     assert other.image_shape == (6, 6, 1) and other.num_examples == 2
+
+
+@pytest.mark.parametrize("limit", [2**31, 300])
+def test_the_fingerprint_of_a_set_is_of_its_pixels(tmp_path, monkeypatch, limit):
+    """In memory and in the store, whole or of more than is read."""
+    monkeypatch.setattr(storage, "WHOLE", limit)
+    make = Shapes._generate_examples
+    found = []
+    for place, more in (("a", 0), ("b", 0), ("c", 1)):
+        monkeypatch.setattr(
+            Shapes,
+            "_generate_examples",
+            lambda self, n, more=more: (
+                (i, {**example, "picture": example["picture"] + np.uint8(more)})
+                for i, example in make(self, n)
+            ),
+        )
+        options = {"split": "train", "data_dir": tmp_path / place}
+        found += [load("shapes", memory=memory, **options).fingerprint for memory in (None, 0)]
+    assert len({*found[:4]}) == 1 and found[4] == found[5] != found[0]
 
 
 def test_pixels_without_their_labels_are_unfinished(tmp_path):

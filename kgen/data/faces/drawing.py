@@ -3,7 +3,6 @@
 import numbers
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from keras import ops
@@ -12,7 +11,7 @@ from kgen.data.faces import portrait, scenery
 from kgen.data.faces.canvas import SEGMENTS, Canvas
 from kgen.data.faces.factors import FACTORS, check_factors
 from kgen.data.faces.measures import measures
-from kgen.data.storage import Storage, digest_of, progress
+from kgen.data.storage import Storage, digest_of, in_order, progress
 
 RENDERINGS = ("photo", "sketch", "edges", "segmentation")
 
@@ -151,9 +150,9 @@ def _on_host(factors, size, rendering, threads, channels):
 
     jobs = [(first, top) for first in range(0, n, together) for top in range(0, size, rows)]
     threads = min(len(jobs), threads or min(8, os.cpu_count() or 1))
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        done = map(piece, jobs) if threads <= 1 else pool.map(piece, jobs)
-        list(progress(done, len(jobs), "Drawing faces"))
+    # In order, so that little is left to do when a process ends meanwhile.
+    done = map(piece, jobs) if threads <= 1 else in_order(piece, jobs, threads)
+    list(progress(done, len(jobs), "Drawing faces"))
     return images
 
 
