@@ -3,7 +3,9 @@
 import sys
 
 if {"kgen.data", "kgen.metrics"} & {*sys.orig_argv}:  # as commands, python -m kgen.data
-    from kgen import quiet  # noqa: F401
+    from kgen import quiet
+
+    quiet.end_on_interrupt(sys.argv[0] == "-m")
 
 from kgen import (
     callbacks,
@@ -34,6 +36,9 @@ from kgen.models import (
 )
 
 __version__ = "0.1.0"
+
+if "kgen.quiet" in sys.modules:
+    quiet.end_on_interrupt(False)
 
 __all__ = [
     "ACGAN",

@@ -1,6 +1,7 @@
 """What the commands of kgen share: flags that are refused at once, errors that end in one line."""
 
 import argparse
+import math
 import os
 import pathlib
 import re
@@ -8,9 +9,9 @@ import sys
 import tempfile
 
 from kgen.data import pixels
+from kgen.data.layout import KINDS
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError)
-IMAGES = ("image_size", "channels", "background", "kind", "skip_broken", "memory", "data_dir")
 ALIASES = {"num_examples": "n"}  # arguments of `kgen.data.load` whose flag has another name
 
 
@@ -22,53 +23,87 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """End with one line and exit code 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def number(kind, text, fits, expected):
+    """The number, of this kind, that a text holds.
+
+    Raises:
+        argparse.ArgumentTypeError: if there is none, or it does not fit; says what is expected.
+    """
+    try:
+        found = kind(text)
+    except ValueError:
+        found = None
+    if found is None or not fits(found):
+        raise argparse.ArgumentTypeError(f"must be {expected}; got {text!r}")
+    return found
+
+
+def positive(text):
+    """A whole number above 0."""
+    return number(int, text, lambda n: n > 0, "a whole number above 0")
+
+
+def seed(text):
+    """A whole number that seeds NumPy, too."""
+    return number(int, text, lambda n: 0 <= n < 2**32, "a whole number from 0 to 2**32 - 1")
+
+
+def from_zero(text):
+    """A finite number, 0 or more."""
+    return number(float, text, lambda x: 0 <= x < math.inf, "a number of 0 or more")
+
+
+def background(text):
+    """A colour as `kgen.data.load` takes it."""
+    value = int(text) if text.isdecimal() else text
+    try:
+        pixels.colour(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return value
+
+
+IMAGES = {  # how `kgen.data.load` reads them, under its names
+    "image_size": {
+        "type": positive,
+        "metavar": "PIXELS",
+        "help": "side that images are cropped and resized to; their own if not given",
+    },
+    "channels": {
+        "type": int,
+        "choices": [1, 3, 4],
+        "help": "convert images to grey (1), colour (3) or colour with transparency (4)",
+    },
+    "background": {
+        "type": background,
+        "default": "white",
+        "metavar": "COLOUR",
+        "help": "what transparent images are shown on: a name, or a grey from 0 to 255",
+    },
+    "kind": {"choices": KINDS, "help": "of a folder, where it cannot be seen from what it holds"},
+    "skip_broken": {"action": "store_true", "help": "leave out images that cannot be read"},
+    "memory": {
+        "type": from_zero,
+        "metavar": "BYTES",
+        "help": "pixels to keep in memory; the others are read again in each epoch",
+    },
+    "data_dir": {"metavar": "FOLDER", "help": "store of TensorFlow Datasets"},
+}
+DEBUG = {"action": "store_true", "help": "show the traceback of an error"}
 
 
 def add_image_flags(parser):
-    """Add the flags of how `kgen.data.load` reads images, under the names of its arguments."""
-    add = parser.add_argument
-    add("--image-size", type=count, metavar="PIXELS", help="side that images are resized to")
-    add("--channels", type=int, choices=[1, 3, 4], help="1: grey; 3: colour; 4: with transparency")
-    add("--background", type=_colour, default="white", help="of what is transparent; a name")
-    add("--kind", help="of a folder, where it cannot be seen from its entries")
-    add("--skip-broken", action="store_true", help="leave out images that cannot be read")
-    add("--memory", type=count, metavar="BYTES", help="pixels to keep in memory")
-    add("--data-dir", metavar="FOLDER", help="the store of TensorFlow Datasets")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    """Add the flags of how images are read, and `--debug`."""
+    for name, options in (IMAGES | {"debug": DEBUG}).items():
+        parser.add_argument("--" + name.replace("_", "-"), **options)
 
 
 def image_options(run):
     """What those flags say, as arguments of `kgen.data.load`."""
     return {name: getattr(run, name) for name in IMAGES}
-
-
-def _colour(text):
-    try:
-        return pixels.colour(int(text) if text.isdecimal() else text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def count(text):
-    """A whole number above 0."""
-    return _number(text, 1, "a whole number above 0")
-
-
-def seed(text):
-    """A whole number that seeds NumPy, too."""
-    return _number(text, 0, "a whole number from 0 to 4294967295", 2**32 - 1)
-
-
-def at_most(most):
-    """A type for `add_argument`: a whole number from 1 on."""
-    return lambda text: _number(text, 1, f"a whole number from 1 to {most:,}", most)
-
-
-def _number(text, least, expected, most=float("inf")):
-    if not re.fullmatch(r"\+?\d{1,30}", text, re.ASCII) or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"must be {expected}; got {text!r}")
-    return int(text)
 
 
 def file_to_write(text):
@@ -114,9 +149,9 @@ def to_the_end(command, run, name):
     except Exception as error:
         if run.debug:
             raise
-        said, code = in_flags(str(error), vars(run)), 2
-        if not said or not isinstance(error, EXPECTED):
-            said = f"{type(error).__name__}: {said} (--debug shows where)"
+        said, code = f"error: {in_flags(str(error) or repr(error), vars(run))}", 2
+        if not isinstance(error, EXPECTED):
+            said = f"error: {in_flags(repr(error), vars(run))} (--debug shows where)"
     else:
         return 0
     print(f"{name}: {said}", file=sys.stderr)

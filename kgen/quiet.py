@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
 
@@ -36,6 +37,19 @@ def _quietly(load, module):
         load(module)
     for name in ("tensorflow", "absl"):  # what their Python parts log
         logging.getLogger(name).setLevel("ERROR")
+
+
+def end_on_interrupt(importing):
+    """Let Ctrl-C end a command in one line while its imports go on, and as ever after them."""
+    usual = signal.default_int_handler
+    before, after = (usual, _interrupted) if importing else (_interrupted, usual)
+    if signal.getsignal(signal.SIGINT) is before:
+        signal.signal(signal.SIGINT, after)
+
+
+def _interrupted(*_):  # the standard error may be set aside
+    os.write(1, b"Interrupted before anything began.\n")
+    os._exit(128 + signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 """The flags of the recipes: what each takes, says and refuses."""
 
 import math
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError
 from pathlib import Path
 
-from kgen.data.pixels import colour
+from kgen import command_line
+from kgen.command_line import DEBUG, IMAGES, from_zero, number, positive, seed
 from kgen.layers.augmentation import POLICIES, DifferentiableAugmentation
 from kgen.layers.likelihoods import LIKELIHOODS
 from kgen.losses import ADVERSARIAL_LOSSES
@@ -13,29 +14,14 @@ from kgen.networks.autoencoders import NETWORKS
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def positive(text):
-    """A whole number above 0."""
-    return _number(int, text, lambda n: n > 0, "a whole number above 0")
-
-
 def samples(text):
     """How many samples are measured: as many as the measures need."""
-    return _number(int, text, lambda n: n >= 20, "a whole number, 20 or more")
-
-
-def seed(text):
-    """A whole number that seeds NumPy, too."""
-    return _number(int, text, lambda n: 0 <= n < 2**32, "a whole number from 0 to 2**32 - 1")
+    return number(int, text, lambda n: n >= 20, "a whole number, 20 or more")
 
 
 def above_zero(text):
     """A finite number above 0."""
-    return _number(float, text, lambda x: 0 < x < math.inf, "a number above 0")
-
-
-def from_zero(text):
-    """A finite number, 0 or more."""
-    return _number(float, text, lambda x: 0 <= x < math.inf, "a number of 0 or more")
+    return number(float, text, lambda x: 0 < x < math.inf, "a number above 0")
 
 
 def folder(text):
@@ -54,56 +40,13 @@ def policies(text):
     return text
 
 
-def background(text):
-    """A colour as `kgen.data.load` takes it."""
-    value = int(text) if text.isdecimal() else text
-    try:
-        colour(value)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-    return value
-
-
-def _number(kind, text, fits, expected):
-    try:
-        number = kind(text)
-    except ValueError:
-        number = None
-    if number is None or not fits(number):
-        raise ArgumentTypeError(f"must be {expected}; got {text!r}")
-    return number
-
-
 def one_of(choices, help, **options):
     """Options of a flag that takes one of some names."""
     return {"choices": list(choices), "help": help, **options}
 
 
-IMAGES = {  # how `kgen.data.load` reads them, under its names
-    "image_size": {
-        "type": positive,
-        "metavar": "PIXELS",
-        "help": "side that images are cropped and resized to; their own if not given",
-    },
-    "channels": {
-        "type": int,
-        "choices": [1, 3, 4],
-        "help": "convert images to grey (1), colour (3) or colour with transparency (4)",
-    },
-    "background": {
-        "type": background,
-        "default": "white",
-        "metavar": "COLOUR",
-        "help": "what transparent images are shown on: a name, or a grey from 0 to 255",
-    },
+IMAGES = IMAGES | {
     "kind": one_of(["classes", "flat"], "what a folder's folders are, where it cannot be seen"),
-    "skip_broken": {"action": "store_true", "help": "leave out images that cannot be read"},
-    "memory": {
-        "type": from_zero,
-        "metavar": "BYTES",
-        "help": "pixels to keep in memory; the others are read again in each epoch",
-    },
-    "data_dir": {"metavar": "FOLDER", "help": "store of TensorFlow Datasets"},
 }
 FLAGS = {  # that recipes share, in the order of --help
     "dataset": {
@@ -139,7 +82,7 @@ FLAGS = {  # that recipes share, in the order of --help
         "metavar": "NAME",
         "help": "keep the model in saved_models/ under this name (or path)",
     },
-    "debug": {"action": "store_true", "help": "show the traceback of an error"},
+    "debug": DEBUG,
 }
 OWN = {  # of which a recipe has some
     "latent_dim": {"metavar": "N", "help": "width of the latent space"},
@@ -162,7 +105,7 @@ OWN = {  # of which a recipe has some
 TYPES = {int: positive, float: above_zero}
 
 
-class Parser(ArgumentParser):
+class Parser(command_line.Parser):
     """A parser of the flags of a recipe, whose errors take one line.
 
     Args:
@@ -175,10 +118,8 @@ class Parser(ArgumentParser):
     """
 
     def __init__(self, name, description, without=(), **own):
-        formatter = RawDescriptionHelpFormatter
         usage = f"python -m {name} [FLAGS]"
-        super().__init__(name, usage, description, formatter_class=formatter)
-        self.name = name
+        super().__init__(prog=name, usage=usage, description=description)
         without = {*without, *(IMAGES if "image_size" in without else ())}
         self.offered = {*own, *FLAGS} - without
         self.set_defaults(**{flag: options.get("default") for flag, options in FLAGS.items()})
@@ -198,7 +139,3 @@ class Parser(ArgumentParser):
                 if default not in (None, ""):
                     options["help"] += " (default: %(default)s)"
                 group.add_argument("--" + flag.replace("_", "-"), **options)
-
-    def error(self, message):
-        """End with one line and exit code 2."""
-        self.exit(2, f"{self.name}: error: {message}\n")

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import re
 import shutil
 import signal
 import sys
@@ -15,6 +14,7 @@ import keras
 
 import kgen
 import recipes
+from kgen.command_line import in_flags
 from kgen.engine import backend
 from recipes._flags import IMAGES, PRECISIONS, Parser
 
@@ -57,7 +57,7 @@ def _to_the_end(main, run, name):
     except ERRORS as error:
         if run.debug:
             raise
-        said, code = f"{name}: error: {_in_one_line(str(error) or repr(error), run.offered)}", 2
+        said, code = f"{name}: error: {in_flags(str(error) or repr(error), run.offered)}", 2
     except KeyboardInterrupt:
         said, code = _what_is_kept(run), 130
     except SystemExit as end:
@@ -66,16 +66,6 @@ def _to_the_end(main, run, name):
         said, code = _what_is_kept(run), TERMINATED
     print(said, file=sys.stderr)
     sys.exit(code)
-
-
-def _in_one_line(message, flags):
-    """A message, with flags in the place of the arguments that it names."""
-
-    def flag(argument):
-        return f"--{argument[1].replace('_', '-')}{' ' * bool(argument[2])}"
-
-    message = re.sub(rf"\b({'|'.join(sorted(flags))})=(?:True|(?=([\w\"'(\[])?))", flag, message)
-    return " ".join(message.split())
 
 
 def _what_is_kept(run):

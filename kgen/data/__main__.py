@@ -14,15 +14,16 @@ import numpy as np
 
 from kgen import data, plots
 from kgen.command_line import (
+    DEBUG,
     Parser,
     add_image_flags,
-    at_most,
     image_options,
+    number,
     picture_to_write,
     to_the_end,
 )
 from kgen.data.embedded import EMBEDDED
-from kgen.data.pixels import with_channels
+from kgen.data.pixels import colour, with_channels
 
 MOST = 10_000  # images in a grid
 
@@ -34,21 +35,25 @@ def parse(argv):
     add = commands.add_parser("list", help="what images there are").add_argument
     add("--all", action="store_true", help="also name all that TensorFlow Datasets can fetch")
     add("--data-dir", help="the store of TensorFlow Datasets")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add("--debug", **DEBUG)
     add = commands.add_parser("prepare", help="put a set into the store").add_argument
     add("name", help="a set of TensorFlow Datasets")
     add("--originals", help="folder of the original files, if there is no connection")
     add("--data-dir", help="the store of TensorFlow Datasets")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add("--debug", **DEBUG)
     preview = commands.add_parser("preview", help="draw a grid of images")
     add = preview.add_argument
     add("name", help="anything that kgen.data.load takes: a name, a folder, a file")
     add("--split")
-    add("--n", type=at_most(MOST), default=64, help="how many images")
+    add("--n", type=_count, default=64, help="how many images")
     add("--augment", type=_augmentation, help='such as \'{"flip": true, "shift": 2}\'')
     add("--output", type=picture_to_write, default="preview.png", help="picture to write")
     add_image_flags(preview)
     return parser.parse_args(argv)
+
+
+def _count(text):
+    return number(int, text, lambda n: 0 < n <= MOST, f"a whole number from 1 to {MOST:,}")
 
 
 def _augmentation(text):
@@ -140,8 +145,9 @@ def prepare(run):
 def preview(run):
     """Draw a grid of the first images."""
     options = {"split": run.split, "augment": run.augment, **image_options(run)}
-    images = data.load(run.name, num_examples=run.n, batch_size=run.n, shuffle=False, **options)
-    batch = images[0]
+    images = data.load(run.name, num_examples=run.n, batch_size=64, shuffle=False, **options)
+    batches = [images[i] for i in range(len(images))]  # small ones: Ctrl-C waits for those begun
+    batch = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     title = f"{run.name}: the first {images.num_examples}"
     title += f" of {run.split}" if run.split else ""
     if isinstance(images, data.ImagePairs):
@@ -159,7 +165,9 @@ def preview(run):
 
 def _opaque(images, run):
     """Images without transparency; pairs are both in colour."""
-    return with_channels(images, 3, run.background) if images.shape[-1] in (1, 4) else images
+    return (
+        with_channels(images, 3, colour(run.background)) if images.shape[-1] in (1, 4) else images
+    )
 
 
 def main(argv=None):

@@ -24,10 +24,10 @@ from kgen import data, metrics, plots, zoo
 from kgen.command_line import (
     Parser,
     add_image_flags,
-    count,
     file_to_write,
     image_options,
     picture_to_write,
+    positive,
     seed,
     to_the_end,
 )
@@ -45,7 +45,7 @@ def parse(argv):
     add("--metrics", nargs="+", choices=list(metrics.METRICS), help="by default all that apply")
     add("--features", help=f"one of {', '.join(NAMES)}; those that suit REAL by default")
     add("--weights", help="file of the weights of inception")
-    add("--n", type=count, default=10_000, help="images of each side at most; 10,000 by default")
+    add("--n", type=positive, default=10_000, help="images of each side at most; 10,000 by default")
     add("--split", help="of REAL; train by default, everything where there are no splits")
     add("--seed", type=seed, default=0)
     add("--json", type=file_to_write, help="file to write the numbers to")

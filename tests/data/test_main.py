@@ -1,11 +1,15 @@
 """`python -m kgen.data`, its commands called in this process."""
 
+import pathlib
+import runpy
 import shutil
+import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import kgen
 from kgen.data.__main__ import main
 
 
@@ -146,7 +150,27 @@ def test_an_error_that_nobody_expected_has_its_kind_and_a_traceback_on_demand(mo
     monkeypatch.setattr("kgen.data.load", fail)
     assert main(["preview", "digits"]) == 2
     assert capsys.readouterr().err == (
-        "python -m kgen.data preview: KeyError: 'lost' (--debug shows where)\n"
+        "python -m kgen.data preview: error: KeyError('lost') (--debug shows where)\n"
     )
     with pytest.raises(KeyError):
         main(["preview", "digits", "--debug"])
+
+
+def test_ctrl_c_amid_imports_ends_in_one_line(monkeypatch):
+    said, usual = [], signal.default_int_handler
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    quiet = runpy.run_path(pathlib.Path(kgen.__file__).with_name("quiet.py"))
+    monkeypatch.setattr("os.write", lambda *args: said.append(args))
+    monkeypatch.setattr("os._exit", said.append)
+    before = signal.signal(signal.SIGINT, usual)
+    try:
+        quiet["end_on_interrupt"](True)
+        signal.raise_signal(signal.SIGINT)
+        assert said == [(1, b"Interrupted before anything began.\n"), 130]
+        quiet["end_on_interrupt"](False)
+        assert signal.getsignal(signal.SIGINT) is usual
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup has it
+        quiet["end_on_interrupt"](True)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -67,7 +67,7 @@ def test_mistakes_are_one_message(argv, message, capsys, tmp_path, monkeypatch):
     (tmp_path / "cut.keras").write_bytes(b"PK but no more")
     assert main(argv) == 2
     said = capsys.readouterr().err
-    assert said.startswith("python -m kgen.metrics: ") and message in said
+    assert said.startswith("python -m kgen.metrics: error: ") and message in said
     assert said.count("\n") == 1
 
 
