@@ -49,7 +49,7 @@ def recipe(description, without=(), **own):
 
 
 def _to_the_end(main, run, name):
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     if signal.getsignal(signal.SIGINT) is recipes.interrupted_before_the_run:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -64,6 +64,8 @@ def _to_the_end(main, run, name):
         if end.code != TERMINATED:
             raise
         said, code = _what_is_kept(run), TERMINATED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(said, file=sys.stderr)
     sys.exit(code)
 

@@ -138,11 +138,9 @@ def command(name, argv, monkeypatch, capsys):
     """The exit code of a command line, its last line on the standard error, and all of that."""
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *argv])
     before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            MODULES[name].main()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(SystemExit) as ended:
+        MODULES[name].main()
+    assert signal.getsignal(signal.SIGTERM) is before
     err = capsys.readouterr().err
     return ended.value.code, err.splitlines()[-1], err
 
