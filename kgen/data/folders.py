@@ -383,10 +383,7 @@ def _from_file(path, split, options):
     if path.suffix.lower() == ".npz":
         return _from_npz(path, split)
     if path.suffix.lower() == ".npy":
-        try:
-            stored = ArrayFile(path)
-        except Exception as error:  # what parses a header raises what it likes
-            raise ValueError(f"{path} cannot be read as an array: {error}") from error
+        stored = ArrayFile(path)
         memory = spare_memory() if options.memory is None else options.memory
         images = stored if stored.nbytes > memory else stored[:]
         return Found(_part(images, split, path), origins=(_part(stored, split, path), None))

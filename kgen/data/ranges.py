@@ -145,6 +145,14 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
         )
 
 
+def looks_channels_first(image_shape):
+    """Whether `(H, W, C)` would be up to 4 rows with more than 4 channels, and no square."""
+    if len(image_shape) != 3:
+        return False
+    height, width, channels = image_shape
+    return height <= 4 < channels and height != width
+
+
 def refuse_channels_first(shape, what="images"):
     """Refuse images whose channels seem to come first: up to 4 rows, but more than 4 channels.
 
@@ -155,7 +163,7 @@ def refuse_channels_first(shape, what="images"):
     Raises:
         ValueError: with the two ways on.
     """
-    if len(shape) == 4 and shape[1] <= 4 < shape[3] and shape[1] != shape[2]:
+    if len(shape) == 4 and looks_channels_first(shape[1:]):
         raise ValueError(
             f"{what} has shape (N, {', '.join(map(str, shape[1:]))}), which looks channels first; "
             "(N, height, width, channels) is expected: use numpy.moveaxis(images, 1, -1). If each "

@@ -216,17 +216,27 @@ class ArrayFile(Storage):
 
     def __init__(self, path):
         self.path = path
-        stored = np.lib.format.open_memmap(path, mode="r")
+        stored = self._mapped()
         if not stored.ndim:
-            raise ValueError("it holds a single number.")
+            raise ValueError(f"{path} cannot be read as an array: it holds a single number.")
         self.grey = stored.ndim == 3
         self.shape = (*stored.shape, 1) if self.grey else stored.shape
         self.dtype = stored.dtype
 
     def read(self, indices):
         """Copy these images from the file, which is mapped for this moment only."""
-        images = np.lib.format.open_memmap(self.path, mode="r")[indices]
-        return images[..., None] if self.grey else images
+        images = self._mapped()
+        images = images[..., None] if self.grey else images
+        if (images.shape, images.dtype) != (self.shape, self.dtype):
+            raise ValueError(f"{self.path} has changed since it was loaded: load it again.")
+        return np.asarray(images[indices])
+
+    def _mapped(self):
+        try:
+            check_regular(self.path)
+            return np.lib.format.open_memmap(self.path, mode="r")
+        except Exception as error:  # what parses a header raises what it likes
+            raise ValueError(f"{self.path} cannot be read as an array: {error}") from error
 
     def identity_of(self, indices):
         """As of any storage; where the file is more than 2 GiB, of its size and time, too."""

@@ -13,7 +13,12 @@ from keras import ops, tree
 
 from kgen import schedules
 from kgen.arguments import positive
-from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
+from kgen.data.ranges import (
+    looks_channels_first,
+    normalize_image_shape,
+    to_model_range,
+    with_channel,
+)
 from kgen.engine import backend, feed
 from kgen.engine.context import CONTEXT, EVALUATION, TRAINING, running
 from kgen.engine.left_out import LeftOut
@@ -110,6 +115,13 @@ class GenerativeModel(backend.Steps, keras.Model):
         if image_shape is None and networks:
             image_shape = self._image_shape_of_networks()
         self.image_shape = None if image_shape is None else normalize_image_shape(image_shape)
+        if looks_channels_first(self.image_shape or ()):
+            warnings.warn(
+                f"image_shape={self.image_shape} looks channels first; it is taken as (height, "
+                "width, channels), and so are images. Use numpy.moveaxis(images, 1, -1) and "
+                f"image_shape={(*self.image_shape[1:], self.image_shape[0])} if it is.",
+                stacklevel=3,
+            )
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise ValueError(f"seed must be an integer; got {seed!r}.")
         self.seed, self.check_range = int(seed), bool(check_range)

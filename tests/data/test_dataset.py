@@ -187,7 +187,8 @@ def test_channels_that_come_first():
 
 def test_a_model_says_what_its_images_are():
     images = np.random.default_rng(0).integers(0, 256, (8, 2, 6, 5), "uint8")
-    model = kgen.VAE((2, 6, 5), network="dense", latent_dim=2)
+    with pytest.warns(UserWarning, match=r"\(2, 6, 5\) looks channels first.*\(6, 5, 2\) if it is"):
+        model = kgen.VAE((2, 6, 5), network="dense", latent_dim=2)
     model.compile()
     model.fit(images, batch_size=4, epochs=1, verbose=0, validation_data=(images,))
     assert model.predict(images, verbose=0).shape == (8, 2, 6, 5)

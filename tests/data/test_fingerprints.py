@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kgen
 from kgen.data import ImageDataset, ImagePairs, Storage, load, storage
 from kgen.data.storage import Kept, Resized
 
@@ -254,6 +255,22 @@ def test_what_is_no_training_data_changes_nothing():
     assert still.fingerprint == still.with_options(seed=4).fingerprint  # which draws nothing
     drawn = [still.with_options(seed=seed, augment={"flip": True}) for seed in (3, 4)]
     assert drawn[0].fingerprint != drawn[1].fingerprint
+
+
+def test_a_run_goes_on_with_a_copy_and_not_with_other_images(tmp_path):
+    def fit(folder):
+        model = kgen.VAE((8, 6, 3), network="dense", latent_dim=2)
+        model.compile()
+        checkpoint = kgen.callbacks.TrainingCheckpoint(tmp_path / "run")
+        model.fit(load(folder, "all"), batch_size=10, verbose=0, callbacks=[checkpoint])
+
+    flat(tmp_path / "images", IMAGES)
+    fit(tmp_path / "images")
+    shutil.copytree(tmp_path / "images", tmp_path / "copy", copy_function=shutil.copyfile)
+    fit(tmp_path / "copy")
+    flat(tmp_path / "images", 255 - IMAGES)
+    with pytest.raises(ValueError, match=r"data\.fingerprint"):
+        fit(tmp_path / "images")
 
 
 def test_files_that_are_gone_are_named(tmp_path):

@@ -100,6 +100,18 @@ def test_an_array_file_is_read_in_place(tmp_path):
     assert data.fingerprint == again.fingerprint
 
 
+def test_an_array_file_that_changes_is_named(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    data = load(tmp_path / "a.npy", memory=0)
+    np.save(tmp_path / "a.npy", IMAGES[:30])
+    with pytest.raises(ValueError, match=r"a\.npy has changed since it was loaded"):
+        data.fetch(np.arange(3))
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=r"a\.npy cannot be read as an array"):
+        data.fetch(np.arange(3))
+
+
 def test_every_pixel_of_an_array_file_is_in_its_fingerprint(tmp_path):
     many = np.zeros((1000, 2, 2), "uint8")
     prints = set()
