@@ -139,7 +139,8 @@ class GAN(LatentModel):
             them (Zhao et al., 2020), for small data: `"color,translation,cutout"`, some of them, or
             a layer that is called with images and a `seed`. `scores` and `discriminate` see images
             as they are.
-        **kwargs: `seed`, `check_range`, `name`, `dtype`, as in `GenerativeModel`.
+        **kwargs: `seed` (of noise and order; `keras.utils.set_random_seed` seeds the weights),
+            `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
     Logs `discriminator_loss` (with its penalty), `generator_loss`, `real_score` and `fake_score`,
     the means of the discriminator's raw outputs.

@@ -39,7 +39,8 @@ class VAE(EncodingModel):
         decoder: `keras.Model` from latents to images in [-1, 1].
         network: of the default encoder and decoder: `"convolutional"`, `"dense"` (one hidden layer
             of 512), `"shallow"` (none), or `"auto"` (convolutional for images, dense for points).
-        **kwargs: `seed`, `check_range`, `name`, `dtype`, as in `GenerativeModel`.
+        **kwargs: `seed` (of noise and order; `keras.utils.set_random_seed` seeds the weights),
+            `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
     Raises:
         ValueError: for unknown names, or networks whose shapes do not fit.
