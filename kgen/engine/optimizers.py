@@ -1,8 +1,27 @@
 """Several optimizers as one Keras optimizer, and optimizers written so that they load anywhere."""
 
 import contextlib
+import math
 
 import keras
+import numpy as np
+from keras import ops
+
+# Made with the optimizer, or with the variables that it is built for: too late afterwards.
+_BUILT_IN = ("use_ema", "gradient_accumulation_steps", "loss_scale_factor")
+_SETTINGS = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
+_SETTINGS += ("ema_momentum", "ema_overwrite_frequency")
+
+
+def _assign(variables, values):
+    """Give variables their values, as `set_weights` of optimizers within an optimizer."""
+    if [tuple(v.shape) for v in variables] != [np.shape(value) for value in values]:
+        raise ValueError(
+            f"set_weights takes one array for each of the {len(variables)} variables of this "
+            f"optimizer, of its shape; got {len(values)} of others."
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -12,6 +31,10 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     Keras threads the variables of `model.optimizer` through a JAX step and saves them in a file;
     members kept elsewhere would never advance. `minimize` applies one member at a time, which
     `keras.optimizers.MultiOptimizer` (all gradients at once) cannot.
+
+    `learning_rate` set here reaches every member. What is read here is what all members have in
+    common; where they differ an error names each one's. `iterations` are those of the member that
+    takes the fewest steps: whole updates. What else is set belongs to one member, and says so.
 
     Args:
         members: dictionary from player to Keras optimizer (or its name).
@@ -26,6 +49,8 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     def __init__(self, members, name="optimizer_group"):
         super().__init__(learning_rate=0.0, name=name)
+        for setting in (*_SETTINGS, *_BUILT_IN):  # Keras's defaults are no member's
+            del self.__dict__[setting]
         self._members = {player: keras.optimizers.get(m) for player, m in members.items()}
         for player, member in self._members.items():
             member.name = player
@@ -48,16 +73,116 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         """The members' variables, in the order of the players."""
         return [v for member in self._members.values() for v in member.variables]
 
+    @property
+    def iterations(self):
+        """Steps of the member that takes the fewest: of a GAN, its updates."""
+        counts = [ops.copy(member.iterations) for member in self._members.values()]
+        return min(counts, key=int)
+
+    @property
+    def learning_rate(self):
+        """The members' common rate."""
+        return self.__getattr__("learning_rate")
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        try:
+            value = float(ops.convert_to_numpy(rate))
+        except (TypeError, ValueError):
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise TypeError(
+                "learning_rate takes a number for every player here; for another schedule, or one "
+                f"of each: {self._line('learning_rate', rate)}. Got {rate!r}."
+            )
+        scheduled = [p for p, m in self._settings() if not hasattr(m._learning_rate, "assign")]
+        if scheduled:
+            raise TypeError(
+                f"The learning rate of {scheduled} follows a schedule, so it cannot be set: "
+                f"{self._line('learning_rate', value)}."
+            )
+        for member in self._members.values():
+            member.learning_rate = value
+
+    def _settings(self):
+        """Players and the optimizers that hold their settings, within what scales the loss."""
+        return [(p, getattr(m, "inner_optimizer", m)) for p, m in self._members.items()]
+
+    def _line(self, name, value):
+        """The line that compiles a setting into each player's step."""
+        value = value if isinstance(value, int | float | None) else "..."
+        optimizers = ", ".join(
+            f'"{p}": keras.optimizers.{type(m).__name__}(..., {name}={value})'
+            for p, m in self._settings()
+        )
+        return f"model.compile({{{optimizers}}})"
+
+    def __getattr__(self, name):
+        members = self.__dict__.get("_members")
+        if members is None or name.startswith("_"):
+            raise AttributeError(f"OptimizerGroup has no attribute {name!r}.")
+        found = {p: getattr(m, name, None) for p, m in self._settings() if hasattr(m, name)}
+        values = [ops.convert_to_numpy(v) if hasattr(v, "shape") else v for v in found.values()]
+        if len(found) == len(members) and all(np.array_equal(values[0], v) for v in values[1:]):
+            first = next(iter(found.values()))
+            return ops.copy(first) if hasattr(first, "shape") else first
+        have = ", ".join(f"{p} {v}" for p, v in zip(found, values, strict=True))
+        raise AttributeError(
+            f"The players' optimizers have no {name} in common ({have or 'none has one'}): read "
+            f'that of one, such as model.optimizer["{next(iter(members))}"].{name}.'
+        )
+
+    def __setattr__(self, name, value):
+        own = name.startswith("_") or name in ("name", "built", "learning_rate")
+        if own or "_members" not in self.__dict__:
+            return super().__setattr__(name, value)
+        configured = all(name in member.get_config() for _, member in self._settings())
+        if configured or any(hasattr(member, name) for _, member in self._settings()):
+            raise AttributeError(
+                f"{name} belongs to the optimizer of each player, not to their group: "
+                + (
+                    self._line(name, value)
+                    if configured
+                    else f"model.optimizer[player].{name}, with a player of {[*self._members]}"
+                )
+                + "."
+            )
+        return super().__setattr__(name, value)
+
     def build(self, variables):
         """The model builds each member for exactly the variables that it moves."""
         self.built = True
 
     def apply(self, grads, trainable_variables=None):
         """Refuse: gradients belong to one player."""
+        self._refuse("apply gradients")
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        """Refuse: gradients belong to one player."""
+        self._refuse("apply gradients")
+
+    def scale_loss(self, loss):
+        """Refuse: each player scales its own loss."""
+        self._refuse("scale a loss")
+
+    def _refuse(self, what):
         raise RuntimeError(
-            "An OptimizerGroup does not apply gradients: use model.minimize(player, loss), which "
-            f"picks the member of one player among {list(self._members)}."
+            f"An OptimizerGroup does not {what}: use model.minimize(player, loss), which picks the "
+            f"member of one player among {list(self._members)}."
         )
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Refuse: an optimizer is told before it is compiled."""
+        raise RuntimeError(
+            "exclude_from_weight_decay comes before compile, on the optimizer of one player: "
+            "optimizer = keras.optimizers.AdamW(...); optimizer.exclude_from_weight_decay("
+            f"var_names={var_names or ['bias']}); "
+            f'model.compile({{"{next(iter(self._members))}": optimizer}}).'
+        )
+
+    def set_weights(self, weights):
+        """Give `variables` these values."""
+        _assign(self.variables, weights)
 
     def finalize_variable_values(self, var_list):
         """Let each member finish (this is where `use_ema` would overwrite weights)."""
@@ -91,8 +216,36 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 class LossScale(keras.optimizers.LossScaleOptimizer):
     """Keras's dynamic loss scaling, which writes its inner optimizer's variables to a file once.
 
-    Keras's own writes them with its variables and again with the inner optimizer.
+    Keras's own writes them with its variables and again with the inner optimizer. The settings of
+    the inner optimizer (`clipnorm`, `weight_decay`, ...) are read and set through it.
     """
+
+    def __init__(self, inner_optimizer, *args, **kwargs):
+        super().__init__(inner_optimizer, *args, **kwargs)
+        for setting in _SETTINGS:
+            del self.__dict__[setting]
+
+    def __getattr__(self, name):
+        if name.startswith("_") or "inner_optimizer" not in self.__dict__:
+            raise AttributeError(f"LossScale has no attribute {name!r}.")
+        return getattr(self.inner_optimizer, name)
+
+    def __setattr__(self, name, value):
+        inner = self.__dict__.get("inner_optimizer")
+        if inner is not None and name in _BUILT_IN:
+            raise AttributeError(
+                f"{name} is decided when an optimizer is made: model.compile("
+                f"keras.optimizers.{type(inner).__name__}(..., {name}={value!r})). (Under "
+                '"mixed_float16" the loss scale is found by itself.)'
+            )
+        inside = inner is not None and not name.startswith("_") and name not in dir(self)
+        if inside and hasattr(inner, name):
+            return setattr(inner, name, value)
+        return super().__setattr__(name, value)
+
+    def set_weights(self, weights):
+        """Give `variables` these values, those of the inner optimizer after its own."""
+        _assign(self.variables, weights)
 
     @classmethod
     def around(cls, optimizer):
