@@ -10,6 +10,7 @@ import warnings
 import keras
 import numpy as np
 from keras import ops, tree
+from keras.src.backend.common import global_state  # nothing public tells of the .h5 format
 
 from kgen import schedules
 from kgen.arguments import positive
@@ -628,7 +629,16 @@ class GenerativeModel(backend.Steps, keras.Model):
         return inputs if many else inputs[0]
 
     def export(self, filepath, *args, input_signature=None, **options):
-        """Keras's `export`; what is served takes the inputs of `input_signature()`."""
+        """Keras's `export`; what is served takes the inputs of `input_signature()`.
+
+        What it writes is for serving: `keras.saving.load_model` reads what `save` writes.
+        """
+        if str(filepath).endswith((".keras", ".h5")):
+            raise ValueError(
+                f"export writes a folder for serving, which load_model does not read; got "
+                f"{str(filepath)!r}. Use model.save(path) for a model to load again, or a path "
+                "without this suffix."
+            )
         signature = [self._symbolic_inputs()] if input_signature is None else input_signature
         return super().export(filepath, *args, input_signature=signature, **options)
 
@@ -866,6 +876,12 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def get_config(self):
         """Everything that the constructor needs, networks included."""
+        if global_state.get_global_attribute("use_legacy_config"):
+            raise ValueError(
+                f"Keras's old .h5 files cannot give a {type(self).__name__} back. Use "
+                'model.save("model.keras"), or model.save_weights("model.weights.h5") for its '
+                "variables alone."
+            )
         config = {
             "image_shape": self.image_shape,
             "seed": self.seed,
@@ -916,8 +932,26 @@ class GenerativeModel(backend.Steps, keras.Model):
             state.assign(value.astype(keras.backend.standardize_dtype(state.dtype)))
 
     def get_build_config(self):
-        """Nothing: networks come built."""
+        """Nothing: networks come built. Keras asks when it writes a file or a copy.
+
+        Raises:
+            ValueError: as `check_savable`.
+        """
+        self.check_savable()
         return {"image_shape": self.image_shape}
+
+    def check_savable(self):
+        """Raise a `ValueError` if the model holds what a file could not be loaded with."""
+        refuse_unregistered(
+            {
+                "class_name": type(self).__name__,
+                "module": type(self).__module__,
+                "registered_name": keras.saving.get_registered_name(type(self)),
+                "config": self.get_config(),
+                "compile_config": self.get_compile_config(),
+            }
+        )
+        self._refuse_shared_layers()
 
     def build_from_config(self, config):
         """Build as `compile` does."""
@@ -941,11 +975,6 @@ class GenerativeModel(backend.Steps, keras.Model):
             config["steps_per_execution"] = 1
         self.compile(**config)
 
-    def check_savable(self):
-        """Raise a `ValueError` if the model holds what a file could not be loaded with."""
-        refuse_unregistered(keras.saving.serialize_keras_object(self))
-        self._refuse_shared_layers()
-
     def _refuse_shared_layers(self):
         owners = {}
         for name in self.network_names:
@@ -958,25 +987,37 @@ class GenerativeModel(backend.Steps, keras.Model):
                         "Use save_weights, or give each network its own layer."
                     )
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath, overwrite=True, zipped=True, **kwargs):
         """Save everything to one `.keras` file, written beside and renamed.
 
+        `keras.saving.save_model` refuses the same models, but writes in place.
+
         Raises:
-            ValueError: if it holds a class that is not registered, or networks share a layer: the
+            TypeError: for arguments of other formats.
+            ValueError: for a path that is no `.keras` file on this machine; if the model holds a class that is not registered, or networks share a layer: the
                 file could not be loaded. The message says what to do.
             FileExistsError: if the file exists and `overwrite` is False.
             OSError: if it cannot be written; what stood there before stays.
         """
+        if kwargs or zipped not in (None, True):
+            given = sorted(kwargs) or ["zipped"]
+            raise TypeError(
+                f"A kgen model is saved whole, to one .keras file: leave {given} out. (For its "
+                'variables alone: model.save_weights("model.weights.h5").)'
+            )
         path = pathlib.Path(filepath)
-        if path.suffix != ".keras":
-            raise ValueError(f"A kgen model is saved to a .keras file; got {str(filepath)!r}.")
+        if path.suffix != ".keras" or "://" in str(filepath):
+            raise ValueError(
+                f"A kgen model is saved to a .keras file on this machine; got {str(filepath)!r}. "
+                f'Use model.save("{path.stem or "model"}.keras"), or model.save_weights('
+                f'"{path.stem or "model"}.weights.h5") for its variables alone.'
+            )
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
-        self.check_savable()
         self.ensure_built()
         backend.synchronize(self)
         with _beside(path) as temporary:
-            super().save(temporary, **kwargs)
+            super().save(temporary)
 
 
 def _shapes(network, side):

@@ -104,8 +104,43 @@ def test_where_a_file_goes(tmp_path):
     with pytest.raises(FileExistsError, match="overwrite=True"):
         model.save(path, overwrite=False)
     assert path.read_bytes() == first and list(path.parent.iterdir()) == [path]
-    with pytest.raises(ValueError, match=r"\.keras"):
-        model.save(tmp_path / "model.h5")
+    for name in ("model.h5", "model", "model.tf"):
+        with pytest.raises(ValueError, match=r'model.save\("model.keras"\)'):
+            model.save(tmp_path / name)
+    for name in ("gs://bucket/model.keras", "hf://me/model"):
+        with pytest.raises(ValueError, match="on this machine"):
+            model.save(name)
+    for option in ({"zipped": False}, {"save_format": "h5"}, {"include_optimizer": False}):
+        with pytest.raises(TypeError, match=f"leave .*{next(iter(option))}.* out"):
+            model.save(path, **option)
+    for name in ("model.keras", "model.h5"):
+        with pytest.raises(ValueError, match="a folder for serving"):
+            model.export(tmp_path / name)
+    with pytest.raises(ValueError, match=r"must end in `\.weights\.h5`"):
+        model.save_weights(tmp_path / "model.h5")
+
+
+def test_keras_writes_what_can_be_read_back_or_nothing(tmp_path):
+    """Where Keras's own functions write, without `model.save`."""
+    model = vae()
+    keras.saving.save_model(model, tmp_path / "model.keras")
+    keras.saving.save_model(model, tmp_path / "model", zipped=False)
+    for name in ("model.keras", "model"):
+        loaded = keras.saving.load_model(tmp_path / name)
+        np.testing.assert_allclose(loaded.generate(3, seed=1), model.generate(3, seed=1), atol=1e-6)
+    model.compile()
+    for options in ({}, {"include_optimizer": False}, {"save_format": "h5"}):
+        with pytest.raises(ValueError, match=r'old .h5 files.*model.save\("model.keras"\)'):
+            keras.saving.save_model(model, tmp_path / "model.h5", **options)
+    unregistered = vae(Unregistered())
+    for write in (
+        lambda: keras.saving.save_model(unregistered, tmp_path / "other.keras"),
+        lambda: keras.saving.save_model(unregistered, tmp_path / "other", zipped=False),
+        lambda: pickle.dumps(unregistered),
+        lambda: copy.deepcopy(unregistered),
+    ):
+        with pytest.raises(ValueError, match=r"Unregistered[\s\S]*@keras.saving.register_keras"):
+            write()
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, full_disk):
