@@ -23,6 +23,7 @@ from kgen.data.ranges import (
 from kgen.engine import backend, feed
 from kgen.engine.context import CONTEXT, EVALUATION, TRAINING, running
 from kgen.engine.left_out import LeftOut
+from kgen.engine.moving_average import refuse_unmakeable
 from kgen.engine.optimizers import (
     LossScale,
     OptimizerGroup,
@@ -890,7 +891,11 @@ class GenerativeModel(backend.Steps, keras.Model):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
         for name in self.network_names:
-            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+            try:
+                config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+            except NotImplementedError:
+                refuse_unmakeable(getattr(self, name)._flatten_layers())
+                raise
         return config
 
     @classmethod
@@ -935,13 +940,15 @@ class GenerativeModel(backend.Steps, keras.Model):
         """Nothing: networks come built. Keras asks when it writes a file or a copy.
 
         Raises:
-            ValueError: as `check_savable`.
+            TypeError, ValueError: as `check_savable`.
         """
         self.check_savable()
         return {"image_shape": self.image_shape}
 
     def check_savable(self):
-        """Raise a `ValueError` if the model holds what a file could not be loaded with."""
+        """Raise a `TypeError` or `ValueError` if the model could not be loaded from a file."""
+        for name in self.network_names:
+            refuse_unmakeable(getattr(self, name)._flatten_layers())
         refuse_unregistered(
             {
                 "class_name": type(self).__name__,
@@ -993,9 +1000,11 @@ class GenerativeModel(backend.Steps, keras.Model):
         `keras.saving.save_model` refuses the same models, but writes in place.
 
         Raises:
-            TypeError: for arguments of other formats.
-            ValueError: for a path that is no `.keras` file on this machine; if the model holds a class that is not registered, or networks share a layer: the
-                file could not be loaded. The message says what to do.
+            TypeError: for arguments of other formats, and classes without a `get_config` that says
+                how they are made.
+            ValueError: for a path that is no `.keras` file on this machine; if the model holds a
+                class that is not registered, or networks share a layer: the file could not be
+                loaded. The message says what to do.
             FileExistsError: if the file exists and `overwrite` is False.
             OSError: if it cannot be written; what stood there before stays.
         """

@@ -1,5 +1,6 @@
 """`MovingAverage`: an exponential moving average of a network, as a network."""
 
+import inspect
 import weakref
 
 import keras
@@ -17,11 +18,12 @@ class MovingAverage(keras.layers.Layer):
     other non-trainable weights are copied. With `update(step)` the decay is at most
     `(1 + step) / (10 + step)`, so that the first weights are soon forgotten. Unlike an optimizer's
     `use_ema`, nothing ever overwrites the trained weights. The average is not trainable and is
-    saved with the model that holds it. A network without trainable weights never moves, so it is
-    its own average: no copy is made.
+    saved with the model that holds it. With a decay of 0, and without trainable weights, a network
+    is its own average: no copy is made.
 
     Args:
-        network: the `keras.Model` to follow, built; a subclass of `keras.Model` needs `get_config`.
+        network: the `keras.Model` to follow, built; a subclass of `keras.Model` whose constructor
+            takes arguments needs a `get_config` that returns them.
         decay: in [0, 1); 0 follows the network exactly.
 
     Attributes:
@@ -45,8 +47,10 @@ class MovingAverage(keras.layers.Layer):
                 "once, before its average is made."
             )
         self.decay = decay
-        self.model = _copy(network) if network.trainable_variables else network
-        self.model.trainable = False
+        moves = decay > 0 and bool(network.trainable_variables)
+        self.model = _copy(network) if moves else network
+        if moves:
+            self.model.trainable = False
         self._network = weakref.ref(network)  # not tracked: its weights belong to the model
         self.built = True
 
@@ -75,17 +79,53 @@ class MovingAverage(keras.layers.Layer):
 
 
 def _copy(network):
-    if isinstance(network, keras.Sequential) or type(network).__name__ == "Functional":
+    kind, layers = type(network), network._flatten_layers()
+    if _is_graph(kind):
+        refuse_unmakeable(layer for layer in layers if layer is not network)
         copy = keras.models.clone_model(network)
     else:
-        try:
-            copy = type(network).from_config(network.get_config())
-        except NotImplementedError as error:
-            raise TypeError(
-                f"The moving average of {network.name!r} is a copy of it: give the class "
-                f"{type(network).__name__} a get_config that returns what its constructor needs."
-            ) from error
+        if _arguments(kind):
+            refuse_unmakeable(layers)
+            copy = kind.from_config(network.get_config())
+        else:
+            copy = kind()
         if not copy.built:
             copy.build_from_config(network.get_build_config())
     copy.set_weights(network.get_weights())
     return copy
+
+
+def _is_graph(kind):
+    return any(base.__name__ in ("Functional", "Sequential") for base in kind.__mro__)
+
+
+def _arguments(kind):
+    """Parameters of a constructor but `self`."""
+    return [*inspect.signature(kind.__init__).parameters.values()][1:]
+
+
+def refuse_unmakeable(layers):
+    """Raise if the class of a layer does not say how it is made: no copy, no file without.
+
+    Raises:
+        TypeError: as said; holds the lines to add to the class.
+    """
+    for layer in reversed([*layers]):  # what holds others comes before them
+        kind = type(layer)
+        if kind.__module__.split(".")[0] in ("keras", "kgen"):
+            continue
+        try:
+            kind.from_config(layer.get_config())
+        except Exception as error:
+            variadic = [p for p in _arguments(kind) if p.kind is p.VAR_KEYWORD]
+            named = [
+                p.name for p in _arguments(kind) if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+            ]
+            config = ["**super().get_config()"] if variadic and not _is_graph(kind) else []
+            config += [f'"{name}": self.{name}' for name in named]
+            raise TypeError(
+                f"{layer.name!r} can be neither copied nor read from a file: its class "
+                f"{kind.__name__} does not say what its constructor was given. Add to the class "
+                "(and keep each argument as an attribute of this name):\n"
+                f"    def get_config(self):\n        return {{{', '.join(config)}}}"
+            ) from error

@@ -20,7 +20,7 @@ def check_callbacks(run, validates):
         validates: whether there is validation data.
 
     Raises:
-        ValueError: for what is monitored without being logged, or without it being known which way
+        TypeError, ValueError: for what is monitored without being logged, or without it being known which way
             is better; and for files that could not be loaded.
         OSError: for files that could not be written.
     """

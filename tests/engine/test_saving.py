@@ -212,6 +212,111 @@ def test_an_average_is_saved_with_the_model_and_weights_stay_apart(tmp_path):
     }
 
 
+# Networks of a class of one's own.
+
+
+class Plain(keras.Model):
+    """A generator as tutorials write it."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.inner = keras.Sequential(
+            [layers.Dense(width, "relu"), layers.Dense(64, "tanh"), layers.Reshape((8, 8, 1))]
+        )
+
+    def call(self, x):
+        return self.inner(x)
+
+
+class WithoutArguments(Plain):
+    def __init__(self):
+        super().__init__(16)
+
+
+class AsGraph(keras.Model):
+    def __init__(self, width):
+        x = keras.Input((4,))
+        y = layers.Dense(64, "tanh")(layers.Dense(width)(x))
+        super().__init__(x, layers.Reshape((8, 8, 1))(y))
+
+
+@keras.saving.register_keras_serializable("kgen_tests")
+class Said(Plain):
+    def __init__(self, width):
+        super().__init__(width)
+        self.width = width
+
+    def get_config(self):
+        return {"width": self.width}
+
+
+class Scaling(layers.Layer):
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+
+def with_a_layer():
+    return keras.Sequential(
+        [keras.Input((4,)), Scaling(np.ones(4)), layers.Dense(64), layers.Reshape((8, 8, 1))]
+    )
+
+
+def gan_of(generator, decay):
+    generator(np.zeros((1, 4), "float32"))
+    model = kgen.GAN((8, 8), generator=generator, network="mlp", latent_dim=4, average_decay=decay)
+    model.compile(run_eagerly=keras.backend.backend() == "tensorflow")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "copied", "saved"),
+    [
+        (lambda: Plain(16), False, False),
+        (WithoutArguments, True, False),
+        (lambda: AsGraph(8), True, False),
+        (lambda: Said(16), True, True),
+        (with_a_layer, False, False),
+    ],
+    ids=["plain", "without_arguments", "as_graph", "said", "with_a_layer"],
+)
+def test_networks_of_a_class_of_ones_own(make, copied, saved, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8), "uint8")
+    model = gan_of(make(), 0)  # no average, no copy
+    model.fit(x, batch_size=20, verbose=0)
+    assert model.generator_average.model is model.generator and model.generator.trainable
+    lines = r"Add to the class[\s\S]*def get_config\(self\):\n        return {.*}"
+    if copied:
+        model = gan_of(make(), 0.9)
+        model.fit(x, batch_size=20, verbose=0)
+        for variable in model.generator_average.model.weights:
+            assert not any(variable is other for other in model.generator.weights)
+    else:
+        with pytest.raises(TypeError, match=lines):
+            gan_of(make(), 0.9)
+    if saved:
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(loaded.generate(3, seed=1), model.generate(3, seed=1))
+    else:
+        with pytest.raises(TypeError, match=lines):
+            model.save(tmp_path / "model.keras")
+        assert not list(tmp_path.iterdir())
+
+
+def test_the_lines_to_add_are_those_of_the_class(tmp_path):
+    for make, line in (
+        (lambda: Plain(16), r'return {"width": self.width}'),
+        (WithoutArguments, r"return {}"),
+        (with_a_layer, r'return {\*\*super\(\).get_config\(\), "factor": self.factor}'),
+    ):
+        with pytest.raises(TypeError, match=line):
+            gan_of(make(), 0).save(tmp_path / "model.keras")
+
+
 # Training that goes on.
 
 
