@@ -78,6 +78,20 @@ def test_directions_of_axes_by_hand():
     np.testing.assert_array_equal(principal_axes.directed(np.array(axes)), expected)
 
 
+@pytest.mark.parametrize("n, d, q", [(300, 60, 40), (300, 60, 59), (40, 60, 30), (300, 60, 3)])
+def test_the_block_method_stays_orthonormal_however_many_axes_are_wanted(n, d, q, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(n, d)).astype("float32")
+    x[:, 10:] *= 0.01
+    monkeypatch.setattr(principal_axes, "FULL", 10)
+    found = principal_axes.principal_axes(lambda: iter([x]), q)
+    _, eigenvalues, axes = truth(x)
+    np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(q), atol=1e-6)
+    np.testing.assert_allclose(found.eigenvalues, eigenvalues[:q], atol=1e-5 * eigenvalues[0])
+    few = min(q, 10)
+    expected = principal_axes.directed(axes[:few])
+    np.testing.assert_allclose(np.abs(np.sum(found.axes[:few] * expected, 1)), 1, atol=1e-3)
+
+
 def test_the_whole_spectrum_by_default_and_a_floor_where_nothing_varies():
     x = decaying(200, 20, 20)
     x[:, 3] = 0.25  # never changes
