@@ -9,16 +9,44 @@ import numpy as np
 from keras import ops
 
 
-def positive(n, name):
-    """`n` as an integer of 1 or more.
+def whole(n, name, least=0):
+    """`n` as an integer of `least` or more.
 
     Raises:
         ValueError: for anything else; the message has the argument's name.
     """
     finite = isinstance(n, numbers.Real) and not isinstance(n, bool) and math.isfinite(n)
-    if not finite or int(n) != n or n < 1:
-        raise ValueError(f"{name} must be a positive integer; got {n!r}.")
+    if not finite or int(n) != n or n < least:
+        kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise ValueError(f"{name} must be {kind}; got {n!r}.")
     return int(n)
+
+
+def positive(n, name):
+    """`n` as an integer of 1 or more, as `whole`."""
+    return whole(n, name, 1)
+
+
+def flag(value, name):
+    """`value` as a bool.
+
+    Raises:
+        TypeError: for anything else, also what Python would take for true; it names the argument.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {value!r}.")
+    return bool(value)
+
+
+def one_of(value, known, name):
+    """`value`, if it is one of these and of no other type.
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name and the known values.
+    """
+    if not any(type(value) is type(k) and value == k for k in known):
+        raise ValueError(f"{name} must be one of {[*known]}; got {value!r}.")
+    return value
 
 
 def weight_of(value, name):
@@ -72,8 +100,28 @@ def integer_labels(labels, classes, least=0):
             f"labels must be integers from {least} to {classes - 1}, one or (N,); got "
             f"{labels.dtype} of shape {labels.shape}"
             + (f" from {labels.min()} to {labels.max()}." if inside and labels.size else ".")
+            + _mended(labels, classes, least)
         )
     return labels.astype("int32")
+
+
+def _mended(labels, classes, least):
+    """The line that makes these labels integers from `least` on, where there is one."""
+    kind, line = labels.dtype.kind, None
+    if labels.ndim == 1 and (kind in "US" or any(isinstance(v, str | bytes) for v in labels)):
+        line = "numpy.unique(labels, return_inverse=True)[1]  # in the order of the alphabet"
+    elif labels.ndim == 2 and kind in "biuf" and labels.size:
+        if labels.min() >= 0 and np.allclose(labels.sum(axis=1), 1, atol=1e-3):
+            line = "labels.argmax(axis=1)  # of one-hot vectors"
+    elif labels.ndim == 1 and kind in "bfO" and labels.size:
+        if all(isinstance(v, numbers.Real | np.bool_) and v == int(v) for v in labels.tolist()):
+            line = 'labels.astype("int32")'
+    elif kind in "iu" and labels.size and labels.max() == classes and not (labels == 0).any():
+        if labels.min() > 0:
+            line = "labels - 1  # they count from 1"
+        elif labels.min() >= least:
+            line = f"numpy.where(labels > 0, labels - 1, {least})  # they count from 1"
+    return "" if line is None else f" This makes them so:\n    labels = {line}"
 
 
 def labels_for(n, labels, classes, least=0):

@@ -258,7 +258,7 @@ def get_penalty(penalty):
     """
     if isinstance(penalty, tuple(PENALTIES.values())):
         return penalty
-    if penalty == "none":
+    if isinstance(penalty, str) and penalty == "none":
         return None
     if not isinstance(penalty, str) or penalty not in PENALTIES:
         raise ValueError(

@@ -5,8 +5,12 @@ rates: a schedule is evaluated in the compiled step from `model.step`, so it res
 never retraces.
 """
 
+import numbers
+
 import keras
 from keras import ops
+
+from kgen.arguments import positive
 
 __all__ = ["LinearWarmup", "get", "value"]
 
@@ -26,9 +30,8 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, end, steps, start=0.0):
         super().__init__()
-        if steps < 1:
-            raise ValueError(f"steps must be a positive integer; got {steps!r}.")
-        self.end, self.steps, self.start = float(end), int(steps), float(start)
+        self.end, self.start = get(end, "end"), get(start, "start")
+        self.steps = positive(steps, "steps")
 
     def __call__(self, step):
         """The value at this step, a float32 scalar."""
@@ -44,15 +47,14 @@ def get(value, name="value"):
     """Check a number or schedule that a user passed; returns a float or the schedule."""
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return value
-    if isinstance(value, dict):  # from a configuration
+    if isinstance(value, dict) and "class_name" in value:  # from a configuration
         return keras.saving.deserialize_keras_object(value)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
+    if not isinstance(value, numbers.Real):
         raise TypeError(
             f"{name} must be a number or a schedule (kgen.schedules, keras.optimizers.schedules); "
             f"got {value!r}."
-        ) from None
+        )
+    return float(value)
 
 
 def value(schedule, step):

@@ -68,9 +68,10 @@ def normalize_image_shape(image_shape):
         ValueError: if it is none of these, or a side is not a positive integer.
     """
     shape = image_shape.tolist() if isinstance(image_shape, np.ndarray) else image_shape
-    shape = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    named = isinstance(shape, str | bytes)
+    shape = tuple(shape) if isinstance(shape, Iterable) and not named else (shape,)
     if len(shape) not in (1, 2, 3) or not all(
-        isinstance(n, (int, np.integer)) and n > 0 for n in shape
+        isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape
     ):
         raise ValueError(
             f"image_shape must be (height, width), (height, width, channels) or (dimensions,) for "

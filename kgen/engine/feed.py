@@ -60,7 +60,7 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
     if isinstance(x, ImageDataset):
         x = _labelled(model, x)
         return _whole_batches(model, x, batch_size, steps_per_epoch)
-    if isinstance(x, list | tuple | dict | str):
+    if isinstance(x, list | tuple | dict | str | bytes):
         raise _wrong_type(x)
     if batch_size is not None:
         raise ValueError(
@@ -89,8 +89,6 @@ def split(x, y, fraction):
         raise ValueError(
             f"validation_split is for arrays; got {type(x).__name__}. Use validation_data."
         )
-    if not 0 < fraction < 1:
-        raise ValueError(f"validation_split must lie between 0 and 1; got {fraction!r}.")
     x = to_numpy(x)
     at = int(len(x) * (1 - fraction))
     if at in (0, len(x)):
@@ -185,7 +183,7 @@ class Batches:
         self.is_generator = hasattr(data, "__next__")
         if isinstance(data, keras.utils.PyDataset):
             first = data[0] if data.num_batches != 0 else None
-        elif hasattr(data, "__iter__") and not isinstance(data, list | tuple | dict | str):
+        elif hasattr(data, "__iter__") and not isinstance(data, list | tuple | dict | str | bytes):
             first = next(iter(data), None)
         else:
             raise _wrong_type(data)

@@ -13,7 +13,7 @@ from keras import ops, tree
 from keras.src.backend.common import global_state  # nothing public tells of the .h5 format
 
 from kgen import schedules
-from kgen.arguments import positive
+from kgen.arguments import below, flag, one_of, positive, whole
 from kgen.data.ranges import (
     looks_channels_first,
     normalize_image_shape,
@@ -126,9 +126,7 @@ class GenerativeModel(backend.Steps, keras.Model):
                 f"image_shape={(*self.image_shape[1:], self.image_shape[0])} if it is.",
                 stacklevel=3,
             )
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-            raise ValueError(f"seed must be an integer; got {seed!r}.")
-        self.seed, self.check_range = int(seed), bool(check_range)
+        self.seed, self.check_range = whole(seed, "seed"), flag(check_range, "check_range")
         self.step = self._counter("step", ())
         self.first_non_finite_step = self._counter("first_non_finite_step", (len(self.players),))
         self._training_random = SeedGenerator(self.seed, 0, name="training_random")
@@ -406,6 +404,7 @@ class GenerativeModel(backend.Steps, keras.Model):
                         f"{fn.__name__} must return a row for each of the {size} rows that it is "
                         f"given; got shape {output.shape}."
                     )
+            self._refuse_broken(outputs)
             chunks.append(tree.map_structure(lambda o, c=count: o[:c], outputs))
         return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
 
@@ -425,6 +424,31 @@ class GenerativeModel(backend.Steps, keras.Model):
             del self._inference[oldest]
         return self._inference[key]
 
+    def _refuse_broken(self, outputs):
+        """Where outputs are not finite, raise a `ValueError` if that is what the weights are."""
+        if not all(np.isfinite(output).all() for output in tree.flatten(outputs)):
+            self.check_weights()
+
+    def check_weights(self):
+        """Raise a `ValueError` if a weight is NaN or infinite; names the network and what to do."""
+        backend.synchronize(self)
+        networks = {name: getattr(self, name).weights for name in self.network_names}
+        for name, weights in {**networks, "model": self.weights}.items():
+            for weight in weights:
+                finite = np.isfinite(ops.convert_to_numpy(weight))
+                if not finite.all():
+                    raise ValueError(
+                        f"The {name} of this {type(self).__name__} is broken: of the {finite.size} "
+                        f"values of {weight.path} only {finite.sum()} are finite, so it can "
+                        "make nothing. Load a file from before training diverged, or train anew, "
+                        "with a lower learning rate or clipped gradients."
+                    )
+
+    def load_weights(self, filepath, **options):
+        """Keras's `load_weights`; weights that are not finite are an error."""
+        super().load_weights(filepath, **options)
+        self.check_weights()
+
     def _chunk_size(self):
         pixels = int(np.prod(self.image_shape[:2])) if self.image_shape else 1
         return int(np.clip(2**20 // max(pixels, 1), 1, 128))
@@ -435,6 +459,15 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise TypeError(f"{what} must be an array; of a dataset pass dataset.images().")
         images = feed.to_numpy(images)
         feed.check_values(images, self.image_shape, self.check_range, what)
+        of_range = images.dtype != np.uint8 and self.check_range and len(self.image_shape) == 3
+        if of_range and images.min() >= 0:  # a bright image has no negative value either
+            warnings.warn(
+                f"{what} has floats in [{images.min():.4g}, {images.max():.4g}], none negative: "
+                "divided by 255? Images are uint8 in [0, 255] or floats in [-1, 1]: pass the uint8 "
+                f"images as they are, or 2 * {what} - 1. A model with check_range=False does not "
+                "ask.",
+                stacklevel=3,
+            )
         return to_model_range(with_channel(images, self.image_shape))
 
     def latents(self, n, dimension, seed=None):
@@ -497,6 +530,9 @@ class GenerativeModel(backend.Steps, keras.Model):
                 "algorithm and is chosen in the constructor; metrics of generated images are "
                 "callbacks (kgen.callbacks)."
             )
+        flag(run_eagerly, "run_eagerly")
+        steps_per_execution = positive(steps_per_execution, "steps_per_execution")
+        one_of(jit_compile, ["auto", True, False], "jit_compile")
         self._check_networks()
         members = self._members(optimizer)
         if self.dtype_policy.name == "mixed_float16":
@@ -542,10 +578,10 @@ class GenerativeModel(backend.Steps, keras.Model):
                     f"{type(self).__name__} has one optimizer for each of {[*self.players]}: pass "
                     "a dictionary from player to optimizer."
                 )
-            return {next(iter(self.players)): keras.optimizers.get(optimizer)}
+            return {next(iter(self.players)): _optimizer(optimizer)}
         if unknown := sorted(set(optimizer) - set(self.players)):
             raise ValueError(f"Unknown players {unknown}; the players are {[*self.players]}.")
-        chosen = {p: keras.optimizers.get(optimizer.get(p, defaults[p])) for p in self.players}
+        chosen = {p: _optimizer(optimizer.get(p, defaults[p])) for p in self.players}
         if len({id(o) for o in chosen.values()}) < len(chosen):
             raise ValueError("Two players share one optimizer object: give each its own.")
         return chosen
@@ -775,6 +811,17 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise ValueError(f"fit got class_weight or sample_weight. {feed.NO_WEIGHTS}")
         self._assert_compile_called("fit")
         self._assert_compiled_for_its_networks()
+        epochs, initial_epoch = whole(epochs, "epochs"), whole(initial_epoch, "initial_epoch")
+        flag(shuffle, "shuffle")
+        validation_split = below(validation_split, 1, "validation_split")
+        _check_options(
+            verbose,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+        )
+        callbacks, validation_freq = as_callbacks(callbacks), _frequency(validation_freq)
         if validation_split and validation_data is None:
             (x, y), validation_data = feed.split(x, y, validation_split)
         source = feed.training_source(self, x, y, batch_size, shuffle, steps_per_epoch)
@@ -793,7 +840,6 @@ class GenerativeModel(backend.Steps, keras.Model):
             self._assert_measures()
             validation_data = self._validation_source(validation_data, validation_batch_size)
 
-        callbacks = list(getattr(callbacks, "callbacks", None) or tree.flatten(callbacks or []))
         checkpoints = [c for c in callbacks if getattr(c, "resumes_runs", False)]
         if len(checkpoints) > 1:
             raise ValueError("A run has one TrainingCheckpoint; got several.")
@@ -840,12 +886,15 @@ class GenerativeModel(backend.Steps, keras.Model):
             )
 
     def _validation_source(self, data, batch_size):
-        if isinstance(data, tuple):
-            x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-            if weights is not None:
-                raise ValueError(f"validation_data holds sample weights. {feed.NO_WEIGHTS}")
+        x, y = data, None
+        try:
+            if isinstance(data, tuple):
+                x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+                if weights is not None:
+                    raise ValueError(f"it holds sample weights. {feed.NO_WEIGHTS}")
             return feed.evaluation_source(self, x, y, batch_size)
-        return feed.evaluation_source(self, data, None, batch_size)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"validation_data: {error}") from error
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", steps=None, **kwargs):
         """Measure every image once, as `keras.Model.evaluate`; losses by name in a dictionary.
@@ -856,6 +905,8 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise ValueError(f"evaluate got sample_weight. {feed.NO_WEIGHTS}")
         self._evaluation_random.reset()
         if not kwargs.get("_use_cached_eval_dataset"):
+            _check_options(verbose, batch_size=batch_size, steps=steps)
+            kwargs["callbacks"] = as_callbacks(kwargs.get("callbacks"))
             self._assert_compile_called("evaluate")
             x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
         kwargs["return_dict"] = True
@@ -864,6 +915,10 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """What `call` returns, as NumPy arrays, in stored order; images may be uint8."""
+        _check_options(verbose, batch_size=batch_size, steps=steps)
+        callbacks = as_callbacks(callbacks)
+        if x is None or (isinstance(x, list | tuple | dict) and not x):
+            raise TypeError(f"x must be what `call` takes, such as images; got {x!r}.")
         if feed.is_array(x):
             x = feed.to_numpy(x)
             if self.input_signature()[0] == self.image_shape:
@@ -871,7 +926,9 @@ class GenerativeModel(backend.Steps, keras.Model):
         elif isinstance(x, feed.ImageDataset):
             x, batch_size = feed.evaluation_source(self, x, None, batch_size), None
         with feed.own_errors(x), backend.keeping_values(self):
-            return super().predict(feed.for_keras(x), batch_size, verbose, steps, callbacks)
+            outputs = super().predict(feed.for_keras(x), batch_size, verbose, steps, callbacks)
+        self._refuse_broken(outputs)
+        return outputs
 
     # Saving.
 
@@ -1027,6 +1084,49 @@ class GenerativeModel(backend.Steps, keras.Model):
         backend.synchronize(self)
         with _beside(path) as temporary:
             super().save(temporary)
+
+
+def _optimizer(optimizer):
+    if isinstance(optimizer, str | keras.optimizers.Optimizer) or (
+        isinstance(optimizer, dict) and "class_name" in optimizer
+    ):
+        return keras.optimizers.get(optimizer)
+    raise TypeError(
+        f"optimizer must be a keras.optimizers.Optimizer, its name, or a dictionary from player to "
+        f"one of these; got {optimizer!r}."
+    )
+
+
+def _check_options(verbose, **counts):
+    """Refuse what Keras would take or stumble over: counts are None or positive integers."""
+    for name, value in counts.items():
+        if value is not None:
+            positive(value, name)
+    one_of(verbose, ["auto", 0, 1, 2, True, False], "verbose")
+
+
+def as_callbacks(callbacks):
+    """Callbacks as a list: of one, of several, or of a `CallbackList`."""
+    if isinstance(callbacks, keras.callbacks.Callback):
+        return [callbacks]
+    found = [] if callbacks is None else getattr(callbacks, "callbacks", callbacks)
+    if not isinstance(found, list | tuple):
+        found = [found]
+    found = tree.flatten(found)
+    for callback in found:
+        if not isinstance(callback, keras.callbacks.Callback):
+            made = isinstance(callback, type) and issubclass(callback, keras.callbacks.Callback)
+            raise TypeError(
+                f"callbacks must be keras callbacks, one or a list of them; got {callback!r}."
+                + (f" That is the class: make one, {callback.__name__}(...)." if made else "")
+            )
+    return found
+
+
+def _frequency(every):
+    if isinstance(every, list | tuple | range | set):
+        return [positive(epoch, "validation_freq") for epoch in every]
+    return positive(every, "validation_freq")
 
 
 def _shapes(network, side):

@@ -117,7 +117,7 @@ def get(name):
     """
     if name is None or isinstance(name, Corruption):
         return name
-    if name not in CORRUPTIONS:
+    if not isinstance(name, str) or name not in CORRUPTIONS:
         raise ValueError(
             f"Unknown corruption {name!r}; known are {sorted(CORRUPTIONS)}, or pass a "
             "kgen.layers.Corruption, such as kgen.layers.MaskingNoise(0.3)."

@@ -138,6 +138,6 @@ def get(name):
     """
     if isinstance(name, Likelihood):
         return name
-    if name not in LIKELIHOODS:
+    if not isinstance(name, str) or name not in LIKELIHOODS:
         raise ValueError(f"Unknown reconstruction {name!r}; known are {sorted(LIKELIHOODS)}.")
     return LIKELIHOODS[name](name="likelihood")

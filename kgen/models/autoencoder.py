@@ -6,7 +6,7 @@ from kgen.arguments import positive
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.random import SeedGenerator
 from kgen.layers import corruptions, likelihoods
-from kgen.models.latent_model import EncodingModel, check_shapes, default_networks
+from kgen.models.latent_model import EncodingModel, check_shapes, default_networks, given
 
 
 @saving.register_keras_serializable("kgen")
@@ -65,8 +65,8 @@ class Autoencoder(EncodingModel):
         make_encoder, make_decoder = default_networks(network, image_shape)
         super().__init__(
             image_shape,
-            encoder=encoder or make_encoder(image_shape, latent_dim, dtype=dtype),
-            decoder=decoder or make_decoder(image_shape, latent_dim, dtype=dtype),
+            encoder=given(encoder, make_encoder, image_shape, latent_dim, dtype=dtype),
+            decoder=given(decoder, make_decoder, image_shape, latent_dim, dtype=dtype),
             likelihood=likelihoods.get(reconstruction),
             **kwargs,
         )

@@ -5,7 +5,7 @@ from keras import ops
 
 from kgen.losses import ADVERSARIAL_LOSSES
 from kgen.models.gan import GAN, check_outputs, constant, symbolic
-from kgen.models.latent_model import EncodingModel
+from kgen.models.latent_model import EncodingModel, given
 from kgen.networks.gans import ADVERSARIAL_NETWORKS
 
 
@@ -61,7 +61,7 @@ class BiGAN(EncodingModel, GAN):
         """The encoder."""
         _, _, make = ADVERSARIAL_NETWORKS[self.network]
         sizes = (self.image_shape, self.latent_dim)
-        self.encoder = encoder or make(*sizes, dtype=dtype, **self.widths())
+        self.encoder = given(encoder, make, *sizes, dtype=dtype, **self.widths())
 
     # The algorithm.
 

@@ -13,9 +13,11 @@ from kgen.data.ranges import normalize_image_shape
 from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
 from kgen.layers.augmentation import DifferentiableAugmentation
+from kgen.layers.spectral_normalization import SpectralNormalization
 from kgen.losses import ADVERSARIAL_LOSSES, R1, GradientPenalty, WeightClipping, get_penalty
 from kgen.models.latent_model import (
     LatentModel,
+    given,
     last_activations,
     output_shapes,
     refuse_sigmoid,
@@ -185,7 +187,7 @@ class GAN(LatentModel):
         image_shape = normalize_image_shape(image_shape)
         others = {name: kwargs.pop(name) for name in self.network_names if name in kwargs}
         super().__init__(image_shape, **kwargs)
-        if variant == "auto":
+        if isinstance(variant, str) and variant == "auto":
             variant = "dcgan" if len(image_shape) == 3 else "points"
         row = VARIANTS[_known(variant, VARIANTS, "variant")]
         if len(image_shape) == 1:
@@ -194,23 +196,28 @@ class GAN(LatentModel):
         if latent_dim is None:
             latent_dim = 100 if len(image_shape) == 3 else 2
         self.variant, self.latent_dim = variant, positive(latent_dim, "latent_dim")
-        self.network = _known(network or row.network, ADVERSARIAL_NETWORKS, "network")
+        self.network = _known(
+            row.network if network is None else network, ADVERSARIAL_NETWORKS, "network"
+        )
         self.filters = _filters(filters, self.network)
         loss = row.loss if loss is None else loss
         self.adversarial = _known(loss, ADVERSARIAL_LOSSES, "loss")
         self.penalty = get_penalty(row.penalty if penalty is None else penalty)
         per_image = isinstance(self.penalty, GradientPenalty | R1) and row.normalization == "batch"
-        normalization = normalization or ("layer" if per_image else row.normalization)
+        if normalization is None:
+            normalization = "layer" if per_image else row.normalization
         self.normalization = _known(normalization, NORMALIZATIONS, "normalization")
         k = row.discriminator_steps if discriminator_steps is None else discriminator_steps
         self.minibatches_per_update = positive(k, "discriminator_steps")
         self.label_smoothing = _smoothing(label_smoothing, self.adversarial)
         self.augment = _augmentation(augment, image_shape)
         dtype = kwargs.get("dtype")
-        self.generator = generator or self.make_generator(dtype)
-        self.discriminator = discriminator or self.make_discriminator(dtype)
+        average_decay = below(average_decay, 1, "average_decay")
+        self.generator = given(generator, self.make_generator, dtype)
+        self.discriminator = given(discriminator, self.make_discriminator, dtype)
         self.make_others(dtype, **others)  # last, whether given or not: the order of variables
         self.check_networks()
+        self._refuse_unbounded()
         self.generator_average = MovingAverage(self.generator, average_decay)
         self.ensure_built()
 
@@ -423,6 +430,19 @@ class GAN(LatentModel):
                 )
         refuse_sigmoid(self.generator, self.image_shape, "generator")
 
+    def _refuse_unbounded(self):
+        """The Wasserstein loss has no bound but that of the critic's slope."""
+        bounded = self.penalty is not None or isinstance(self.discriminator, LeftOut)
+        if self.adversarial != "wasserstein" or bounded:
+            return
+        spectral = SpectralNormalization | keras.layers.SpectralNormalization
+        if not any(isinstance(x, spectral) for x in self.discriminator._flatten_layers()):
+            raise ValueError(
+                "The loss 'wasserstein' needs a critic whose slope is bounded, or it grows without "
+                'end: pass penalty="gradient_penalty" (or take variant="wgan_gp"), '
+                'penalty="weight_clipping", or normalization="spectral".'
+            )
+
     def generator_inputs(self):
         """What the generator must take, symbolically, and why."""
         return symbolic((self.latent_dim,)), f"latent_dim is {self.latent_dim}"
@@ -519,4 +539,7 @@ def _augmentation(augment, image_shape):
         return augment
     if len(image_shape) != 3:
         raise ValueError("augment is for images; these are points.")
-    return DifferentiableAugmentation(augment)
+    try:
+        return DifferentiableAugmentation(augment)
+    except ValueError as error:
+        raise ValueError(f"augment: {error}") from error

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 from keras import ops, saving
 
-from kgen.arguments import positive
+from kgen.arguments import below, positive
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
 from kgen.data.storage import progress
 from kgen.engine import feed
+from kgen.engine.generative_model import as_callbacks
 from kgen.engine.random import host_generator
 from kgen.models.latent_model import EncodingModel
 from kgen.models.principal_axes import PrincipalAxes, principal_axes
@@ -57,9 +58,9 @@ class Gaussian(EncodingModel):
 
     def __init__(self, image_shape, components=None, min_variance=1e-6, **kwargs):
         super().__init__(normalize_image_shape(image_shape), **kwargs)
-        if not 0 < min_variance < 1:
-            raise ValueError(f"min_variance must lie between 0 and 1; got {min_variance!r}.")
-        self.min_variance = float(min_variance)
+        self.min_variance = below(min_variance, 1, "min_variance")
+        if not self.min_variance:
+            raise ValueError("min_variance must be more than 0: pixels may never change.")
         self.components = None
         self._exact = None
         if components is not None:
@@ -210,6 +211,8 @@ class Gaussian(EncodingModel):
                 than they have axes, or a generator, which can be read but once.
         """
         self._assert_can_fit(kwargs)
+        validation_split = below(validation_split, 1, "validation_split")
+        callbacks = as_callbacks(callbacks)
         if validation_split and validation_data is None:
             (x, y), validation_data = feed.split(x, y, validation_split)
         source = self._rereadable(feed.evaluation_source(self, x, y, batch_size))
@@ -352,7 +355,7 @@ class Gaussian(EncodingModel):
         """Exact log p(x) of each image in nats, a density on [-1, 1]: float64 `(N,)`."""
         rows = self.images_in(images)
         rows = rows.reshape(len(rows), -1)
-        size = positive(batch_size or ROWS, "batch_size")
+        size = positive(ROWS if batch_size is None else batch_size, "batch_size")
         parts = [self._log_density(rows[i : i + size]) for i in range(0, len(rows), size)]
         return np.concatenate(parts)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kgen.arguments import labels_for, positive, weight_of
+from kgen.arguments import labels_for, positive, weight_of, whole
 from kgen.engine.random import host_generator
 from kgen.losses import code_divergence, sparse_cross_entropy
 from kgen.models.gan import GAN, parts
@@ -54,7 +54,7 @@ class InfoGAN(GAN):
         **kwargs,
     ):
         self.categories = positive(categories, "categories")
-        self.codes = positive(codes, "codes") if codes else 0
+        self.codes = whole(codes, "codes")
         latent_dim = 62 + self.categories + self.codes if latent_dim is None else latent_dim
         self.noise_dim = positive(latent_dim, "latent_dim") - self.categories - self.codes
         if self.categories < 2 or self.noise_dim < 1:

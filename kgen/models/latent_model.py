@@ -79,7 +79,8 @@ class EncodingModel(LatentModel):
         Returns:
             float32 `(N, steps, *image_shape)` in [-1, 1].
         """
-        if positive(steps, "steps") < 2:
+        steps = positive(steps, "steps")
+        if steps < 2:
             raise ValueError(f"steps counts both ends, so at least 2; got {steps!r}.")
         start, end = self.encode(a, batch_size), self.encode(b, batch_size)
         if start.shape != end.shape:
@@ -96,9 +97,9 @@ def default_networks(name, image_shape):
     Raises:
         ValueError: for an unknown name, or images that the network cannot take.
     """
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         name = "convolutional" if len(image_shape) == 3 else "dense"
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise ValueError(f"Unknown network {name!r}; known are {sorted([*NETWORKS, 'auto'])}.")
     if name == "convolutional" and (len(image_shape) != 3 or min(image_shape[:2]) < 4):
         raise ValueError(
@@ -106,6 +107,11 @@ def default_networks(name, image_shape):
             f'{image_shape}. Use network="dense".'
         )
     return NETWORKS[name]
+
+
+def given(network, make, *sizes, **options):
+    """The network that was passed to a constructor, or else the default one."""
+    return make(*sizes, **options) if network is None else network
 
 
 def check_shapes(model, gaussian):

@@ -13,7 +13,7 @@ from kgen.engine.random import host_generator
 from kgen.layers import likelihoods
 from kgen.layers.sampling import Sampling
 from kgen.losses import kl_divergence
-from kgen.models.latent_model import EncodingModel, check_shapes, default_networks
+from kgen.models.latent_model import EncodingModel, check_shapes, default_networks, given
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -75,8 +75,10 @@ class VAE(EncodingModel):
         make_encoder, make_decoder = default_networks(network, image_shape)
         super().__init__(
             image_shape,
-            encoder=encoder or make_encoder(image_shape, latent_dim, gaussian=True, dtype=dtype),
-            decoder=decoder or make_decoder(image_shape, latent_dim, dtype=dtype),
+            encoder=given(
+                encoder, make_encoder, image_shape, latent_dim, gaussian=True, dtype=dtype
+            ),
+            decoder=given(decoder, make_decoder, image_shape, latent_dim, dtype=dtype),
             likelihood=likelihoods.get(reconstruction),
             **kwargs,
         )
@@ -205,6 +207,8 @@ class VAE(EncodingModel):
         """
         samples = positive(samples, "samples")
         random, results = host_generator(seed), []
+        if batch_size is not None:
+            batch_size = positive(batch_size, "batch_size")
         at_once = batch_size or 8 * self._chunk_size()  # decoded images in one chunk
         part = min(samples, at_once)
         rows = max(1, at_once // part)

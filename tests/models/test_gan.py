@@ -366,7 +366,9 @@ def test_the_gradient_passes_through_the_augmentation():
     """With D(x) = w x behind a factor of 3, the generator's step is three times as long."""
     steps = []
     for augment in (None, Tripled()):
-        model = sgd(quiet(loss="wasserstein", penalty="none", augment=augment), 0.0, 0.1)
+        model = sgd(
+            quiet(loss="wasserstein", penalty=WeightClipping(1e6), augment=augment), 0.0, 0.1
+        )
         model.fit(numbers(4), batch_size=4, verbose=0)
         steps.append(np.subtract(weights(model.generator), (0.7, -0.3)))
     np.testing.assert_allclose(steps[1], 3 * steps[0], rtol=1e-4)
@@ -462,7 +464,7 @@ def test_scores_and_probabilities():
     squares = small(loss="least_squares", **shared)
     np.testing.assert_allclose(squares.discriminate(x), np.clip(expected, 0, 1), atol=1e-5)
     for loss in ("wasserstein", "hinge", "relativistic", "relativistic_average"):
-        silent = small(loss=loss, **shared)
+        silent = small(loss=loss, penalty=WeightClipping(1e6), **shared)
         np.testing.assert_allclose(silent.scores(x), scores, atol=1e-6)
         with pytest.raises(NotImplementedError, match=rf"{loss}.*use scores\(\)"):
             silent.discriminate(x)
@@ -653,8 +655,8 @@ class NamedScore(keras.Model):
         ({"average_decay": 1.0}, r"decay must lie in \[0, 1\)"),
         ({"average_decay": "0.9"}, r"decay must lie in \[0, 1\); got '0.9'"),
         ({"label_smoothing": None}, r"label_smoothing must lie in \[0, 0.5\); got None"),
-        ({"seed": 1.7}, "seed must be an integer; got 1.7"),
-        ({"seed": None}, "seed must be an integer; got None"),
+        ({"seed": 1.7}, "seed must be an integer of at least 0; got 1.7"),
+        ({"seed": None}, "seed must be an integer of at least 0; got None"),
         ({"label_smoothing": 0.5}, r"label_smoothing must lie in \[0, 0.5\)"),
         ({"label_smoothing": -0.1}, "label_smoothing"),
         ({"label_smoothing": 0.1, "variant": "wgan"}, "'wasserstein' has no labels to smooth"),
@@ -677,6 +679,21 @@ class NamedScore(keras.Model):
 def test_what_does_not_fit_is_refused(arguments, words):
     with pytest.raises((TypeError, ValueError), match=words):
         kgen.GAN(GREY, **{"latent_dim": 4, **arguments})
+
+
+def test_the_wasserstein_loss_needs_a_critic_of_bounded_slope(tmp_path):
+    for bounded in ({"penalty": "none"}, {}, {"variant": "wgan", "penalty": "none"}):
+        with pytest.raises(ValueError, match=r"'wasserstein' needs .*penalty=\"gradient_penalty\""):
+            small(**{"loss": "wasserstein", **bounded})
+    for bounded in (
+        {"penalty": "gradient_penalty"},
+        {"penalty": "weight_clipping"},
+        {"normalization": "spectral"},
+        {"variant": "wgan_gp"},
+    ):
+        model = small(**{"loss": "wasserstein", **bounded})
+    model.save(tmp_path / "critic.keras")
+    assert keras.saving.load_model(tmp_path / "critic.keras").adversarial == "wasserstein"
 
 
 def test_what_points_and_small_images_are_refused():

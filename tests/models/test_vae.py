@@ -1,5 +1,8 @@
 """The VAE against closed forms: linear Gaussian models, whose likelihood is known."""
 
+import re
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -331,3 +334,46 @@ def test_digits_are_learned(reconstruction):
     unrelated = np.random.default_rng(0).permuted(pixels, axis=0)[:300]
     assert distance(samples) < 0.4 * distance(unrelated)
     assert samples.var(axis=0).mean() > 0.35 * variance
+
+
+def test_images_divided_by_255_are_one_warning():
+    x = np.random.default_rng(0).integers(0, 256, (6, 8, 8), "uint8")
+    vae = kgen.VAE((8, 8), network="shallow")
+    gan = kgen.GAN((8, 8), 4, network="mlp")
+    methods = [vae.encode, vae.predict, vae.reconstruct, vae.elbo, vae.anomaly_score]
+    methods += [vae.log_likelihood, gan.scores, gan.discriminate]
+    methods += [lambda a: vae.interpolate(x, a), lambda a: vae.interpolate(a, x)]
+    for method in methods:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            method(x), method(x / 127.5 - 1)
+            assert "divided" not in str([w.message for w in caught])
+            method(x / 255)
+        (said,) = [str(w.message) for w in caught if "divided by 255" in str(w.message)]
+        assert re.search(r"none negative: divided by 255\? .*2 \* ", said)
+    vae.compile()
+    with pytest.raises(ValueError, match="divided by 255"):
+        vae.fit(x / 255)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*divided by 255")
+        kgen.VAE((8, 8), network="shallow", check_range=False).encode(x / 255)
+        kgen.GAN((2,)).scores(np.ones((3, 2)))
+
+
+def test_weights_that_are_not_finite_make_nothing(tmp_path):
+    vae, x = kgen.VAE((8, 8), network="shallow"), np.zeros((2, 8, 8), "uint8")
+    vae.compile()
+    weight = vae.decoder.trainable_weights[0]
+    vae.save_weights(tmp_path / "good.weights.h5")
+    weight.assign(weight * np.nan)
+    vae.save(tmp_path / "broken.keras"), vae.save_weights(tmp_path / "broken.weights.h5")
+    loaded = keras.saving.load_model(tmp_path / "broken.keras")
+    words = "The decoder of this VAE is broken: .* are finite.*Load a file"
+    for method in (lambda x: loaded.generate(2), loaded.predict, loaded.reconstruct):
+        with pytest.raises(ValueError, match=words):
+            method(x)
+    other = kgen.VAE((8, 8), network="shallow")
+    with pytest.raises(ValueError, match=words):
+        other.load_weights(tmp_path / "broken.weights.h5")
+    other.load_weights(tmp_path / "good.weights.h5")
+    assert np.isfinite(other.generate(2)).all()
