@@ -20,8 +20,9 @@ def check_callbacks(run, validates):
         validates: whether there is validation data.
 
     Raises:
-        TypeError, ValueError: for what is monitored without being logged, or without it being known which way
-            is better; and for files that could not be loaded.
+        ValueError: for what is monitored without being logged, or without it being known which way
+            is better.
+        TypeError, ValueError: for files that could not be loaded.
         OSError: for files that could not be written.
     """
     for callback in run.callbacks:
