@@ -1,9 +1,13 @@
 """`load`: images by name."""
 
 import contextlib
+import math
 import numbers
 import os
 import pathlib
+
+import numpy as np
+import psutil
 
 from kgen.arguments import positive
 from kgen.data.augmentation import check_augmentation
@@ -106,6 +110,7 @@ def load(
         raise ValueError(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
         )
+    _check_room(found.images, size, num_examples, batch_size)
     training = split is None or str(split).lower().startswith("train")
     settings = dict(
         batch_size=batch_size,
@@ -150,6 +155,21 @@ def _naming(name, advice=""):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{name}: {error}{advice}") from error
+
+
+def _check_room(images, size, num_examples, batch_size):
+    """Refuse a size at which what is in memory at once, all of an array or a batch, is too much."""
+    if size is None or images.ndim < 3:  # points have none
+        return
+    at_once = len(images) if isinstance(images, np.ndarray) else min(batch_size, len(images))
+    count = min(at_once, num_examples or at_once)
+    needed, free = count * math.prod((*size, *images.shape[3:])), psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"image_size={size}: {count} images of that size take {needed / 2**30:,.1f} GiB of "
+            f"memory, of which {free / 2**30:,.1f} are free. Choose a smaller size, fewer images "
+            "(num_examples=) or smaller batches (batch_size=)."
+        )
 
 
 def _converted(images, channels, background):

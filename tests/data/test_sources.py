@@ -450,6 +450,16 @@ def test_more_drawn_examples_than_memory_holds():
     assert load("digits", num_examples=10**9).num_examples == 1442  # at most: all there are
 
 
+def test_sizes_that_memory_does_not_hold(tmp_path):
+    for i in range(2):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
+    np.save(tmp_path / "a.npy", np.zeros((4, 8, 8), "uint8"))
+    for name, count in (("digits", 1442), (tmp_path, 2), (tmp_path / "a.npy", 4)):
+        with pytest.raises(ValueError, match=rf"image_size=\(999999, 999999\): {count} images"):
+            load(name, image_size=999_999)
+    assert load("digits", image_size=32, num_examples=2).image_shape == (32, 32, 1)
+
+
 def test_a_dataset_trains_a_model():
     vae = kgen.VAE((8, 8))
     vae.compile()
