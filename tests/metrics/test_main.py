@@ -99,7 +99,7 @@ def test_models_that_do_not_fit_into_memory_are_not_begun(capsys, tmp_path, monk
     model.save(tmp_path / "a.keras")
     assert main(["digits", str(tmp_path / "a.keras"), "--n", "9999999999"]) == 2
     assert "--n 9999999999 images of (8, 8, 1) take" in capsys.readouterr().err
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**20))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**23))
     assert main(["digits", "faces", "--n", "1000", "--image-size", "64"]) == 2
     assert "--n 1000 images of (64, 64, 3) take" in capsys.readouterr().err
 
