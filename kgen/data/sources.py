@@ -167,8 +167,8 @@ def _check_room(images, size, num_examples, batch_size):
     if needed > free:
         raise ValueError(
             f"image_size={size}: {count} images of that size take {needed / 2**30:,.1f} GiB of "
-            f"memory, of which {free / 2**30:,.1f} are free. Choose a smaller size, or fewer images "
-            "(num_examples=)."
+            f"memory, of which {free / 2**30:,.1f} are free. Choose a smaller size, or fewer "
+            "images (num_examples=)."
         )
 
 
