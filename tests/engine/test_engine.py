@@ -1,5 +1,8 @@
 """The engine's mechanisms, each by itself, against what can be computed by hand."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -1110,3 +1113,20 @@ def test_descriptions_ignore_automatic_names():
         d for d in state.differences(state.describe(a), state.describe(b)) if "learning_rate" in d
     ]
     assert "generator" in line and "0.001" in line and "0.0005" in line
+
+
+def test_nothing_holds_a_model_that_is_not_used_any_more():
+    """What stays behind of a model is then what Keras and its backend keep."""
+    gone = []
+    for make in (ToyGAN, lambda: MeanOf(network=one_weight())):
+        model = make()
+        model.compile()
+        x = points(64)[:, : model.image_shape[0]]
+        model.fit(x, batch_size=32, validation_data=x, verbose=0)
+        model.predict(np.zeros((4, *model.input_signature()[0]), "float32"), verbose=0)
+        if make is ToyGAN:
+            model.generate(2)
+        gone.append(weakref.ref(model))
+        del model
+    gc.collect()
+    assert [model() for model in gone] == [None, None]
