@@ -28,6 +28,8 @@ import numpy as np
 from kgen.arguments import positive
 from kgen.engine.feed import to_numpy
 from kgen.engine.random import host_generator
+from kgen.metrics.features import features
+from kgen.metrics.judges import Judge
 from kgen.metrics.neighbours import nearest
 
 __all__ = [
@@ -518,6 +520,9 @@ class AcceptedBy:
         reference, test = _images(reference, "reference"), _images(test, "test", least)
         self.judge = judge
         self._reference = _features(judge, reference)
+        if isinstance(judge, Judge):
+            share = judge.strangeness(self._reference)
+            features(judge).warn_if_strange(share, len(reference), "reference")
         confidences, distances = self._measure(test)
         self.confidence = (
             float(np.quantile(confidences, 1 - quantile))

@@ -6,7 +6,9 @@
 
 Writes the classifier (`fashion.keras`, `digits.keras` or `faces.keras`) and figures of what it
 tells of test images: the confusion of the classes and the hardest images; for faces, a bar for each
-factor. `--install kgen/metrics/weights` also puts it where `kgen.metrics.judge` finds it.
+factor; and, as `.npz`, what tells other images from those that it was trained on. `--install
+kgen/metrics/weights` also puts both where `kgen.metrics.judge` finds them. `--judge FILE` trains
+nothing, and finds the rest for that classifier.
 
 The files that come with kgen were made by these commands on TensorFlow, float32, seed 0, two shared
 cores: Fashion-MNIST 93.52 % of 10,000 test images (995 s of training), digits 99.15 % of 355
@@ -34,7 +36,7 @@ from keras import layers, ops
 from kgen import plots
 from kgen.data import faces
 from kgen.data.dataset import resize
-from kgen.metrics.judges import CLASS_NAMES, Judge
+from kgen.metrics.judges import CLASS_NAMES, Judge, known_of
 from recipes import _run
 from recipes._flags import folder, from_zero
 
@@ -49,6 +51,7 @@ DEFAULTS = {
     "learning_rate": {"default": 3e-3, "help": "highest learning rate of AdamW"},
     "weight_decay": {"default": 0.05, "type": from_zero, "help": "of AdamW"},
     "install": {"type": folder, "metavar": "FOLDER", "help": "also write the classifier here"},
+    "judge": {"metavar": "FILE", "help": "train nothing: a classifier that is there"},
 }
 WITHOUT = ("channels", "kind", "precision", "resume", "publish")
 AUGMENT = {"fashion_mnist": {"flip": True, "shift": 2}, "digits": {"crop": 0.85, "shift": 2}}
@@ -57,6 +60,7 @@ FEATURES = 64
 FACES = {16: 0.125, 32: 0.625, 64: 0.25}  # shares of a batch, by the size at which they are drawn
 FACES_PER_EPOCH = 50_000  # none is seen twice
 TEST_FACES = 2_000  # of each size
+KNOWN = 3_000  # training images that a judge keeps statistics of
 FACE_SEEDS = 2, 3  # training and test: neither split of kgen.data.load("faces")
 
 
@@ -107,14 +111,18 @@ def fit(run, model, data, **settings):
 
 
 def train_classes(run):
-    """Fit a classifier of labelled images; returns it and the test images."""
+    """Fit a classifier of labelled images; returns it, some of these, and the test images."""
     images, test = _run.load(run)
+    some = np.random.default_rng(run.seed).permutation(images.num_examples)[:KNOWN]
+    some = images.fetch(np.sort(some))
+    if run.judge:
+        return keras.saving.load_model(run.judge), some, test
     run.batch_size = min(run.batch_size, images.num_examples)
     options = {"batch_size": run.batch_size, "drop_last": True, "augment": AUGMENT[run.dataset]}
     images = images.with_options(**options)
     model = network(images.image_shape, images.num_classes, JUDGES[run.dataset]["dropout"])
     fit(run, model, images, loss=cross_entropy, metrics=["accuracy"])
-    return model, test
+    return model, some, test
 
 
 def draw_classes(run, judge, test):
@@ -184,7 +192,7 @@ class NewFaces(keras.utils.PyDataset):
 
 
 def train_factors(run):
-    """Fit a classifier of all factors; returns it, and test faces with their factors by size."""
+    """Fit a classifier of all factors; returns it, faces, and test faces with factors by size."""
     _run.begin(run)
     data, classes = NewFaces(run), CLASS_NAMES["faces"]
     outputs = {name: len(classes.get(name, [0])) for name in faces.FACTORS}
@@ -193,10 +201,15 @@ def train_factors(run):
         exact = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         losses[name] = exact if name in classes else "mse"
         weights[name] = 1.0 if name in classes else 36 / (kind[1] - kind[0]) ** 2  # by variance
-    model = network((*data.size, 3), outputs, JUDGES["faces"]["dropout"])
-    fit(run, model, data, loss=losses, loss_weights=weights)
+    if run.judge:
+        model = keras.saving.load_model(run.judge)
+    else:
+        model = network((*data.size, 3), outputs, JUDGES["faces"]["dropout"])
+        fit(run, model, data, loss=losses, loss_weights=weights)
     n = min(TEST_FACES, run.limit or TEST_FACES)
-    return model, {size: draw_faces(n, size, FACE_SEEDS[1]) for size in FACES}
+    count = min(KNOWN, run.limit or KNOWN) // run.batch_size + 1
+    some = np.concatenate([data[i][0] for i in range(count)])
+    return model, some, {size: draw_faces(n, size, FACE_SEEDS[1]) for size in FACES}
 
 
 def draw_factors(run, judge, tests):
@@ -233,17 +246,20 @@ def main(run):
     run.epochs = run.epochs or settings["epochs"]
     run.image_size = run.image_size or settings["image_size"]
     of_faces = run.dataset == "faces"
-    model, test = train_factors(run) if of_faces else train_classes(run)
+    model, some, test = train_factors(run) if of_faces else train_classes(run)
     path = run.output / f"{settings['name']}.keras"
     keras.Model(model.input, model.output).save(path)  # without optimizer
     loaded = keras.saving.load_model(path)
     judge = Judge(loaded, CLASS_NAMES[settings["name"]], settings["name"])
+    np.savez(path.with_suffix(".npz"), **known_of(judge, some))
     results = draw_factors(run, judge, test) if of_faces else draw_classes(run, judge, test)
     results |= {"parameters": loaded.count_params(), "kB": path.stat().st_size / 1000}
     if run.install:
-        target = run.install / path.name
-        shutil.copy(path, target.with_suffix(".new"))  # a full disk leaves the judge that is there
-        target.with_suffix(".new").replace(target)
+        files = path, path.with_suffix(".npz")
+        for file in files:  # a full disk leaves the judge that is there
+            shutil.copy(file, run.install / f"{file.name}.new")
+        for file in files:
+            (run.install / f"{file.name}.new").replace(run.install / file.name)
     _run.report(run, loaded, "", results)
     return judge
 

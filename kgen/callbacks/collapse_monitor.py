@@ -259,7 +259,10 @@ def _drawn(real, n, seed, extractor):
     if images and min(samples.shape[1:3]) >= WINDOW:
         similar = ms_ssim(samples, pairs=PAIRS, seed=seed).mean
         similar = None if similar == 1 else similar  # then it cannot be compared with
-    return _Real(samples, rows_of, rows_of(samples), spread, similar)
+    rows = rows_of(samples)
+    if images:
+        extractor.warn_if_strange(extractor.strangeness(rows), len(rows))
+    return _Real(samples, rows_of, rows, spread, similar)
 
 
 def _chosen(count, n, seed):

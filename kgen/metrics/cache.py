@@ -76,6 +76,7 @@ def features_of_both(real, fake, extractor, cache=None):
         return {"features": np.concatenate(found), "shape": np.array(shape)}
 
     one = found_of("features", find, real, extractor, cache)
+    extractor.warn_if_strange(extractor.strangeness(one["features"]), len(one["features"]))
     other = find(fake, "fake", one["shape"])
     return one["features"], other["features"], extractor.name_for(one["shape"])
 

@@ -222,9 +222,11 @@ class _Side:
         """Features `(N, F)`, F = 0 where none are wanted, and the shape of an image."""
         if self._extractor is None or self._cache is False:
             return self._find(self.images)
-        return found_of(
-            "features", self._find, self.images, self._extractor, self._cache, self.name
-        )
+        settings = self.images, self._extractor, self._cache, self.name
+        found = found_of("features", self._find, *settings)
+        rows = found["features"]
+        self._extractor.warn_if_strange(self._extractor.strangeness(rows), len(rows), self.name)
+        return found
 
     @property
     def rows(self):

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import math
 import uuid
+import warnings
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from kgen.metrics.judges import CLASS_NAMES, Judge, judge
 
 NAMES = (*CLASS_NAMES, "inception", "pixels")
 CHUNK_PIXELS = 2**21  # what a network sees at once, 256 images at most
+STRANGE = 0.5  # share of images beyond which a judge is not theirs
 PIXELS, CHANNELS = 1024, 3  # of an image that is compared pixel by pixel; of a larger one, fewer
 
 
@@ -91,11 +93,14 @@ class Features:
         identity: function without arguments to a string that changes whenever features of the same
             images would; None: this object is like no other. Statistics of real images are kept
             under it.
+        strangeness: function from features `(N, F)` to the share of them that what makes the
+            features was not made for, as `Judge.strangeness`; None: unknown.
     """
 
-    def __init__(self, name, width, extract, probabilities=None, identity=None):
+    def __init__(self, name, width, extract, probabilities=None, identity=None, strangeness=None):
         self.name, self.width = name, width
         self._extract, self._probabilities = extract, probabilities
+        self._strangeness = strangeness
         own = uuid.uuid4().hex
         self.identity = identity or (lambda: own)
 
@@ -114,6 +119,27 @@ class Features:
         """
         found = [self._checked(self._extract(c), c) for c in watched_chunks(images, name)]
         return np.concatenate(found)
+
+    def strangeness(self, rows):
+        """Share of rows of features that what makes them was not made for; 0 if it is unknown."""
+        return 0.0 if self._strangeness is None else self._strangeness(rows)
+
+    def warn_if_strange(self, share, count, name="real"):
+        """Warn where most images are not what a judge was trained on.
+
+        Args:
+            share: `strangeness` of their features.
+            count: number of images.
+            name: what the message calls them.
+        """
+        if share > STRANGE:
+            warnings.warn(
+                f"{share:.0%} of {count:,} {name} images are farther from what the judge "
+                f"{self.name!r} was trained on than 95 % of its own training images are. Its "
+                "features say little of such images: compare them by others, such as "
+                'features="pixels", "inception" or a keras.Model that knows their kind.',
+                stacklevel=3,
+            )
 
     def name_for(self, image_shape):
         """What outputs call the features of images `(H, W, C)`."""
@@ -209,7 +235,7 @@ def _of_judge(judge):
         return judge.probabilities(images)
 
     identity = functools.cache(lambda: _digest(judge._model))
-    return Features(judge.name, width, judge.features, probabilities, identity)
+    return Features(judge.name, width, judge.features, probabilities, identity, judge.strangeness)
 
 
 @functools.lru_cache(maxsize=4)  # so that the same model is not compiled again

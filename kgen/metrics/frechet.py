@@ -244,6 +244,7 @@ def fid(real, fake, features, test=None, cache=None):
 
     found = {"real": kept(real, "real")}
     shape = found["real"]["shape"]
+    extractor.warn_if_strange(found["real"]["strange"], found["real"]["n"])
     if test is not None:
         found["test"] = kept(test, "test", shape)
     found["fake"] = _statistics(fake, extractor, "fake", shape)
@@ -262,12 +263,15 @@ def fid(real, fake, features, test=None, cache=None):
 
 
 def _statistics(images, extractor, name, shape):
-    found = GaussianStatistics()
+    found, strange = GaussianStatistics(), 0.0
     for chunk in chunks_like(shape, images, name):
-        found.update(extractor(chunk, name))
+        rows = extractor(chunk, name)
+        found.update(rows)
+        strange += extractor.strangeness(rows) * len(rows)
         shape = chunk.shape[1:]
     enough(found.count, 2, name)
-    return found.arrays() | {"shape": np.array(shape)}
+    of_images = {"shape": shape, "n": found.count, "strange": strange / found.count}
+    return found.arrays() | {name: np.array(value) for name, value in of_images.items()}
 
 
 def _affordable(count, width):

@@ -196,7 +196,9 @@ def memorisation(generated, train, test, features="pixels"):
     extractor = named(features)
     generated, test = whole(generated, "generated"), whole(test, "test")
     alike(test, generated)
-    queries = np.concatenate([extractor(generated, "generated"), extractor(test, "test")])
+    others = extractor(test, "test")
+    extractor.warn_if_strange(extractor.strangeness(others), len(others), "test")
+    queries = np.concatenate([extractor(generated, "generated"), others])
     indices, squares = _none_yet(len(queries), 1)
     neighbours, n, start = np.empty_like(generated), len(generated), 0
     size = int(np.clip(NUMBERS // generated[0].size, 64, BLOCK))

@@ -101,7 +101,7 @@ def test_a_generator_is_seen_once_and_nothing_is_kept():
 
 def test_the_oldest_goes_first(monkeypatch):
     extractor = Counting()
-    size = 8 * (16 + 16 * 16 + 1 + 3)
+    size = 8 * (16 + 16 * 16 + 1 + 3 + 1 + 1)
     monkeypatch.setattr(cache, "LIMIT", 2 * size)
     for seed, seen in ((0, True), (1, True), (0, False), (2, True), (0, False), (1, True)):
         extractor.seen = 0

@@ -1,15 +1,19 @@
 """The judges that come with kgen: how much they get right, and what they take."""
 
+import functools
+import warnings
+
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_sample_images
 
 import kgen
 from kgen.data import faces
 from kgen.data.dataset import resize
 from kgen.data.ranges import to_model_range
-from kgen.metrics import Judge, judge
-from kgen.metrics.judges import CLASS_NAMES, WEIGHTS
+from kgen.metrics import Judge, features, judge
+from kgen.metrics.judges import CLASS_NAMES, RIDGE, WEIGHTS, known_of
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +175,136 @@ def test_wrong_dtypes_and_batch_sizes_are_refused(digits):
         judge("digits").features(digits[0].astype("int64"))
     with pytest.raises(ValueError, match="batch_size"):
         judge("digits").features(digits[0], batch_size=0)
+
+
+# Images that are not theirs.
+
+
+def photos(n, size, seed=0):
+    """Crops of scikit-learn's two photographs."""
+    sources, random = load_sample_images().images, np.random.default_rng(seed)
+    found = np.empty((n, size, size, 3), "uint8")
+    for image in found:
+        source, side = sources[random.integers(2)], int(random.integers(64, 400))
+        y, x = (int(random.integers(length - side)) for length in source.shape[:2])
+        image[...] = resize(source[None, y : y + side, x : x + side], (size, size))[0]
+    return found
+
+
+def drawn(size, n=60):
+    return faces.draw(faces.sample_factors(n, seed=7), size)
+
+
+def noise(n=60, size=28, channels=1):
+    return np.random.default_rng(0).integers(0, 256, (n, size, size, channels), "uint8")
+
+
+@functools.cache
+def own(name, n=60, **options):
+    return kgen.data.load(name, "test", **options).fetch(np.arange(n))
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        ("digits", lambda: own("digits")),
+        ("digits", lambda: own("digits", image_size=28)),
+        ("digits", lambda: own("digits", image_size=64, channels=3)),
+        ("digits", lambda: kgen.zoo.load("vae_digits").generate(60, seed=0)),
+        ("fashion", lambda: own("fashion_mnist")),
+        ("fashion", lambda: own("fashion_mnist", image_size=16)),
+        ("fashion", lambda: own("fashion_mnist", image_size=64)),
+        ("fashion", lambda: kgen.zoo.load("dcgan_fashion_mnist").generate(60, seed=0)),
+        ("fashion", lambda: kgen.zoo.load("vae_fashion_mnist").generate(60, seed=0)),
+        ("faces", lambda: drawn(16)),
+        ("faces", lambda: drawn(32)),
+        ("faces", lambda: drawn(64)),
+        ("faces", lambda: drawn(100)),
+        ("faces", lambda: kgen.zoo.load("dcgan_faces").generate(60, seed=0)),
+        ("faces", lambda: kgen.zoo.load("gaussian_faces").generate(60, seed=0)),
+    ],
+)
+def test_no_warning_of_a_judges_own_kind(name, images):
+    found = features(name)
+    rows = found(images())
+    with warnings.catch_warnings(action="error"):
+        found.warn_if_strange(found.strangeness(rows), len(rows))
+    assert found.strangeness(rows) < 0.45
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion"])
+def test_no_warning_of_one_class_alone(name):
+    data = kgen.data.load({"fashion": "fashion_mnist"}.get(name, name), "test")
+    images = data.fetch(np.arange(350))
+    rows, labels = judge(name).features(images), np.asarray(data.labels)[:350]
+    assert max(judge(name).strangeness(rows[labels == c]) for c in range(10)) < 0.3
+
+
+@pytest.mark.parametrize("name", CLASS_NAMES)
+@pytest.mark.parametrize(
+    "images",
+    [
+        lambda name: photos(60, 32),
+        lambda name: photos(60, 64)[..., :1],
+        lambda name: noise(),
+        lambda name: noise(size=32, channels=3),
+        lambda name: 255 - own("digits", image_size=28),
+        lambda name: own("fashion_mnist" if name != "fashion" else "digits"),
+        lambda name: drawn(32) if name != "faces" else own("digits"),
+        lambda name: np.zeros((60, 28, 28, 1), "uint8"),
+        lambda name: np.full((60, 28, 28, 1), 255, "uint8"),
+    ],
+)
+def test_other_images_are_named(name, images):
+    found, images = features(name), images(name)
+    assert found.strangeness(found(images)) > 0.7
+
+
+def test_a_warning_once_in_words_with_the_number():
+    images = photos(60, 28)[..., :1]
+    words = r"(9\d|100)% of 60 real images are farther from .* 'fashion' was trained on.*pixels"
+    measures = (
+        lambda: kgen.metrics.fid(images, images[::-1], "fashion"),
+        lambda: kgen.metrics.kid(images, images[::-1], "fashion", subset_size=50),
+        lambda: kgen.metrics.evaluate(images, images[::-1], "fashion", ["fid", "recall"]),
+        lambda: kgen.callbacks.CollapseMonitor(images, "fashion"),
+    )
+    for measure in measures:
+        with pytest.warns(UserWarning, match=words) as caught:
+            measure()
+        assert [w.category for w in caught].count(UserWarning) == 1
+    evaluator = kgen.callbacks.Evaluator("fid", images, "fashion")
+    with pytest.warns(UserWarning, match=words) as caught:
+        evaluator.measure(images)
+        evaluator.measure(images)
+    assert [w.category for w in caught].count(UserWarning) == 1
+    with pytest.warns(UserWarning, match="60 test images are farther"):
+        kgen.metrics.memorisation(images[:30], images, photos(60, 28, 1)[..., :1], "fashion")
+    with pytest.warns(UserWarning, match="60 reference images are farther"):
+        kgen.latent.AcceptedBy(judge("fashion"), images, photos(60, 28, 1)[..., :1])
+
+
+def test_what_a_judge_keeps_is_of_its_features(digits):
+    images, _ = digits
+    mine = judge("digits")
+    known = known_of(mine, images)
+    rows, labels = mine.features(images), mine.labels(images)
+    for label in range(10):
+        expected = rows[labels == label].mean(axis=0)
+        np.testing.assert_allclose(known["centres"][label], expected, rtol=1e-4, atol=1e-5)
+    within = rows - known["centres"][labels]
+    expected = np.linalg.inv(np.cov(within.T, bias=True) + RIDGE * np.eye(64))
+    np.testing.assert_allclose(known["inverse"], expected, rtol=1e-2, atol=1e-2)
+    squares = [[(row - c) @ known["inverse"] @ (row - c) for c in known["centres"]] for row in rows]
+    assert (np.min(squares, axis=1) <= known["usual"]).mean() == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_judge_of_ones_own_says_nothing():
+    model = keras.saving.load_model(WEIGHTS / "digits.keras", compile=False)
+    mine = Judge(model, tuple("0123456789"))
+    assert mine.strangeness(mine.features(noise())) == 0
+
+
+def test_mnist_is_no_set_of_the_judge_of_digits():
+    assert kgen.metrics.judge_for("mnist") is None
+    assert kgen.metrics.judge_for("digits") == "digits"

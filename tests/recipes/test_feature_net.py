@@ -31,6 +31,11 @@ def test_from_digits_to_figures_and_an_installed_judge(tmp_path, capsys):
     again = Judge(loaded, judge.class_names)
     np.testing.assert_array_equal(again.features(images), judge.features(images))
     assert again.features(images).shape == (20, 64)
+    with np.load(store / "digits.npz") as known:
+        again = Judge(loaded, judge.class_names, known=dict(known))
+    seen = kgen.data.load("digits", image_size=8).fetch(np.arange(100))
+    assert again.strangeness(again.features(seen)) < 0.5
+    assert sorted(path.name for path in store.iterdir()) == ["digits.keras", "digits.npz"]
     results = json.loads((out / "results.json").read_text())
     printed = capsys.readouterr().out
     assert 0 <= results["test accuracy"] <= 1 and "test accuracy" in printed
