@@ -26,6 +26,7 @@ COVERS_LITTLE = 0.5  # coverage
 FALLEN = 0.5  # coverage, relative to its best
 SURE_REAL, SURE_FAKE = 0.99, 0.01  # probabilities
 SATURATED = 0.95  # share of either side
+SIMILAR = 2.5, 8.0  # contrast and roughness of images that show something, as a factor either way
 GROWS = 1.5  # by more than this factor in a row of checks, what is low is on its way up
 
 HELP = {
@@ -57,11 +58,15 @@ class CollapseMonitor(Measuring):
     so a generator that has yet to learn is no alarm:
 
     - `"constant"`: samples are nearly the same. Their standard deviation (or, of images, one minus
-      the MS-SSIM of pairs, Odena et al., 2017) is below a tenth of the data's.
+      the MS-SSIM of pairs, Odena et al., 2017) is below a tenth of the data's. Faint noise, which
+      a generator of images begins with, is not meant.
     - `"dropped_modes"`: samples look real, but cover little of the data: precision (Kynkaanniemi
       et al., 2019) of 0.5 or more, coverage (Naeem et al., 2020) below 0.5, with k, of points, 2 %
       of the samples, of images 10 %, 5 or more. Or coverage is below half of its best, which was
-      0.5 or more. Constant samples are called that alone.
+      0.5 or more. Constant samples are called that alone. In pixels, grey noise and blur are near
+      to everything, so of images this counts only while their contrast (the standard deviation
+      within an image) is that of the data but for a factor of 2.5, and so is their roughness (how
+      much of it lies between neighbouring pixels, as a variance) but for a factor of 8.
     - `"saturated_discriminator"`, where the model has `discriminate(x)`, probabilities in [0, 1] of
       shape `(N,)` or `(N, 1)` that x is real (without labels; NotImplementedError says that there
       are none): 95 % of the real samples are above 0.99 and 95 % of
@@ -69,7 +74,8 @@ class CollapseMonitor(Measuring):
       the non-saturating one is unstable (Arjovsky and Bottou, 2017).
 
     Into the logs go `collapse_spread` (the standard deviation relative to the data's),
-    `collapse_precision`, `collapse_coverage`, `collapse_ms_ssim` (of images of 11x11 pixels or
+    `collapse_precision`, `collapse_coverage`, `collapse_contrast` and `collapse_roughness` (of
+    images, the medians relative to the data's), `collapse_ms_ssim` (of images of 11x11 pixels or
     more) and `collapse_saturation` (the smaller of the two shares); NaN in epochs without a check.
     Training is left alone, bit for bit: samples come from a fixed seed.
 
@@ -145,6 +151,9 @@ class CollapseMonitor(Measuring):
             "collapse_precision": found.precision,
             "collapse_coverage": found.coverage,
         }
+        if real.texture is not None:
+            contrast, roughness = (_texture(samples) / real.texture).tolist()
+            numbers |= {"collapse_contrast": contrast, "collapse_roughness": roughness}
         if real.ms_ssim is not None:
             numbers["collapse_ms_ssim"] = ms_ssim(samples, pairs=PAIRS, seed=self.seed).mean
         if (saturation := self._saturation(samples)) is not None:
@@ -177,7 +186,16 @@ class CollapseMonitor(Measuring):
         yield "dropped_modes", coverage, None if constant else dropped
         yield "saturated_discriminator", 1.0, self._saturated(**values)
 
-    def _constant(self, collapse_spread, collapse_ms_ssim=None, **others):
+    def _constant(
+        self,
+        collapse_spread,
+        collapse_ms_ssim=None,
+        collapse_contrast=1.0,
+        collapse_roughness=1.0,
+        **others,
+    ):
+        if collapse_contrast < 1 / SIMILAR[0] and collapse_roughness > SIMILAR[1]:
+            return collapse_spread, None  # faint noise: it has yet to learn
         start = f"All generated {self._real.things} are nearly the same:"
         if collapse_spread < CONSTANT:
             words = f"their standard deviation is {collapse_spread:.1%} of the data's."
@@ -191,7 +209,17 @@ class CollapseMonitor(Measuring):
         )
         return variety, f"{start} {words}" if variety < CONSTANT else None
 
-    def _dropped_modes(self, collapse_precision, collapse_coverage, **others):
+    def _dropped_modes(
+        self,
+        collapse_precision,
+        collapse_coverage,
+        collapse_contrast=1.0,
+        collapse_roughness=1.0,
+        **others,
+    ):
+        texture = collapse_contrast, collapse_roughness
+        if any(not 1 / most <= x <= most for x, most in zip(texture, SIMILAR, strict=True)):
+            return collapse_coverage, None
         start = f"The generated {self._real.things} cover {collapse_coverage:.0%} of the data,"
         best, self._best = self._best, max(self._best, collapse_coverage)
         if collapse_precision >= LOOKS_REAL and collapse_coverage < COVERS_LITTLE:
@@ -233,6 +261,7 @@ class _Real:
     rows: np.ndarray
     spread: float
     ms_ssim: float | None
+    texture: np.ndarray | None
 
     @property
     def things(self):
@@ -262,7 +291,10 @@ def _drawn(real, n, seed, extractor):
     rows = rows_of(samples)
     if images:
         extractor.warn_if_strange(extractor.strangeness(rows), len(rows))
-    return _Real(samples, rows_of, rows, spread, similar)
+    texture = _texture(samples) if images and min(samples.shape[1:3]) > 1 else None
+    if texture is not None and not texture.all():  # it cannot be compared with
+        texture = None
+    return _Real(samples, rows_of, rows, spread, similar, texture)
 
 
 def _chosen(count, n, seed):
@@ -278,3 +310,15 @@ def _spread(samples):
     flat, step = samples.reshape(len(samples), -1), max(NUMBERS // len(samples), 1)
     parts = (flat[:, start : start + step] for start in range(0, flat.shape[1], step))
     return float(np.sqrt(sum(part.var(axis=0, dtype="float64").sum() for part in parts)))
+
+
+def _texture(images):
+    """Medians of images' contrast and roughness, uint8 `(N, H, W, C)`: `(2,)`."""
+    found, step = [], max(NUMBERS // images[0].size, 1)
+    for start in range(0, len(images), step):
+        some = images[start : start + step].astype("float32")
+        variance = some.var(axis=(1, 2)).mean(axis=1)
+        across = [np.square(np.diff(some, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)]
+        roughness = sum(across) / np.maximum(4 * variance, np.finfo("float32").tiny)
+        found.append(np.stack([np.sqrt(variance), roughness], axis=1))
+    return np.median(np.concatenate(found), axis=0).astype("float64")

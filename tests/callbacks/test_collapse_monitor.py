@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 from ring_gan import GAN, WassersteinGAN, fit
+from sklearn.datasets import load_sample_images
 from toy import compiled, points
 
 from kgen.callbacks import CollapseMonitor, TrainingCheckpoint
-from kgen.data import ImageDataset, toy2d
+from kgen.data import ImageDataset, load, toy2d
+from kgen.data.pixels import resize
 from kgen.engine import state
 from kgen.metrics import Features
 
@@ -198,6 +200,86 @@ def test_holes_within_a_mode_of_images_are_no_lost_mode(reach, found):
     level = Features("levels", 1, lambda images: images.mean(axis=(1, 2)))
     monitor, rows = run([levels(generated)] * 3, real=levels(real), features=level)
     assert kinds(monitor) == found and abs(rows[0]["collapse_coverage"] - reach) < 0.08
+
+
+def photos(n=100, seed=0, size=32, sources=(0, 1)):
+    """Crops of scikit-learn's two photographs."""
+    taken, random = load_sample_images().images, np.random.default_rng(seed)
+    found = np.empty((n, size, size, 3), "uint8")
+    for image in found:
+        source, side = taken[random.choice(sources)], int(random.integers(64, 400))
+        y, x = (int(random.integers(length - side)) for length in source.shape[:2])
+        image[...] = resize(source[None, y : y + side, x : x + side], (size, size))[0]
+    return found
+
+
+def normal(mean, deviation, shape=(100, 32, 32, 3)):
+    noise = np.random.default_rng(3).standard_normal(shape)
+    return np.clip(mean + deviation * noise, 0, 255).astype("uint8")
+
+
+def means(images, of):
+    random = np.random.default_rng(4)
+    return np.stack([images[random.integers(len(images), size=of)].mean(0) for _ in images])
+
+
+PHOTOS = photos()
+UNLEARNED = {
+    "faint noise": normal(128, 4),
+    "grey noise": normal(128, 10),
+    "stronger noise": normal(PHOTOS.mean(), 30),
+    "noise as strong as the images": normal(PHOTOS.mean(), 60),
+    "smooth noise": resize(resize(normal(128, 60), (8, 8)), (32, 32)),
+    "the mean and noise": normal(PHOTOS.mean(axis=0), 5),
+    "greys and noise": normal(normal(128, 40, (100, 1, 1, 1)), 5),
+    "blurred means": means(PHOTOS, 20).astype("uint8"),
+    "blurred images": resize(resize(photos(seed=1), (2, 2)), (32, 32)),
+}
+
+
+@pytest.mark.parametrize("name", UNLEARNED)
+def test_images_that_show_nothing_yet_are_no_dropped_modes(name):
+    """Nor is their coverage one to fall from."""
+    images, noise = floats(UNLEARNED[name]), floats(UNLEARNED["grey noise"])
+    monitor, rows = run([*[images] * 3, *[noise] * 3], real=PHOTOS)
+    assert "dropped_modes" not in [kind for _, kind in kinds(monitor)]
+    assert "noise" not in name.split() or name == "the mean and noise" or monitor.findings == []
+    assert max(row["collapse_precision"] for row in rows) > 0.5  # in pixels
+
+
+def test_real_photographs_are_left_in_peace():
+    script = [floats(photos(seed=seed)) for seed in range(1, 4)]
+    monitor, (row, *_) = run(script, real=PHOTOS)
+    assert monitor.findings == []
+    assert abs(row["collapse_contrast"] - 1) < 0.15 and abs(row["collapse_roughness"] - 1) < 0.3
+
+
+def test_modes_dropped_in_the_end_are_named_though_it_began_as_noise():
+    start = [floats(normal(128, 10)), floats(normal(128, 60))]
+    few = floats(np.repeat(photos(3, seed=1), 34, axis=0)[:100])
+    monitor, _ = run([*start, *[few] * 4], real=PHOTOS)
+    assert kinds(monitor) == [(5, "dropped_modes")]
+
+
+@pytest.mark.parametrize("features", ["pixels", "digits"])
+@pytest.mark.parametrize("digit", [0, 7])
+def test_one_class_of_digits_is_a_dropped_mode(features, digit):
+    data = load("digits", image_size=28)
+    images, labels = data.fetch(np.arange(1442)), np.asarray(data.labels)
+    one = floats(images[labels == digit])
+    one = one[np.resize(np.arange(len(one)), 300)]
+    monitor, _ = run([one] * 4, real=images[:300], features=features, n=300)
+    assert kinds(monitor) == [(3, "dropped_modes")]
+    other = [floats(images[300 * i : 300 * i + 300]) for i in (1, 2, 3)]
+    assert run(other, real=images[:300], features=features, n=300)[0].findings == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_images_of_any_size_have_a_texture_or_none(size):
+    images = np.random.default_rng(0).integers(0, 256, (60, size, 4, 1), "uint8")
+    _, (row,) = run([floats(images)], real=images)
+    assert ("collapse_contrast" in row) == (size > 1)
+    assert size == 1 or (row["collapse_contrast"], row["collapse_roughness"]) == (1, 1)
 
 
 def test_real_samples_come_from_anywhere():
