@@ -309,7 +309,6 @@ def test_networks_of_another_policy_are_refused(case):
         for names in model.players.values()
         for n in names
         if getattr(model, n).trainable_variables and isinstance(getattr(model, n), keras.Model)
-        if n not in model.in_float32
     ]
     other = case.make(dtype="mixed_bfloat16", **{names[0]: getattr(model, names[0])})
     with pytest.raises(ValueError, match=r"mixed_bfloat16.*float32"):

@@ -61,7 +61,6 @@ class GenerativeModel(backend.Steps, keras.Model):
         logs: names of the losses, in the order of the logs.
         minibatches_per_update: how many minibatches of `batch_size` images one update takes
             (`k` of Algorithm 1 of Goodfellow et al., 2014); `minibatches` hands them out.
-        in_float32: names of networks that may compute in float32 under any policy.
         takes_labels: whether batches are `(images, labels)`; otherwise labels are ignored. Labels
             that are images (4 axes) reach the step as images do, uint8 as float32 in [-1, 1].
         step: integer variable, the number of updates so far; schedules read it.
@@ -98,7 +97,6 @@ class GenerativeModel(backend.Steps, keras.Model):
     players = {}
     logs = ("loss",)
     minibatches_per_update = 1
-    in_float32 = ()
     takes_labels = False
 
     def __init__(
@@ -619,7 +617,6 @@ class GenerativeModel(backend.Steps, keras.Model):
                     policy.compute_dtype != "float32"
                     and set(dtypes.values()) == {"float32"}
                     and len(dtypes) > 2
-                    and name not in self.in_float32
                 )
             ):
                 raise ValueError(

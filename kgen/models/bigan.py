@@ -22,9 +22,6 @@ class BiGAN(EncodingModel, GAN):
     discriminator's loss with the sides changed; of the hinge loss, whose gradient would vanish
     beyond the margin, $E D(x, E(x)) - E D(G(z), z)$.
 
-    The default discriminator computes in float32 under any policy: the encoder learns from nothing
-    but small differences of its scores, and in bfloat16 reconstructions were twice as far off.
-
     Args:
         image_shape: as in `GAN`.
         latent_dim: width of latents and codes.
@@ -48,14 +45,13 @@ class BiGAN(EncodingModel, GAN):
 
     players = {"discriminator": ["discriminator"], "generator": ["generator", "encoder"]}
     penalised_inputs = 2
-    in_float32 = ("discriminator",)
 
     def __init__(self, image_shape, latent_dim=50, encoder=None, **kwargs):
         super().__init__(image_shape, latent_dim, encoder=encoder, **kwargs)
 
     def make_discriminator(self, dtype, **options):
-        """A discriminator of images and latents, in float32: see the class."""
-        return super().make_discriminator("float32", latent_dim=self.latent_dim, **options)
+        """A discriminator of images and latents."""
+        return super().make_discriminator(dtype, latent_dim=self.latent_dim, **options)
 
     def make_others(self, dtype, encoder=None):
         """The encoder."""

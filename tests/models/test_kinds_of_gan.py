@@ -324,19 +324,6 @@ def test_bigan_encodes():
     np.testing.assert_allclose(model.discriminate(x), special.expit(expected), atol=1e-6)
 
 
-def test_bigan_tells_pairs_apart_in_float32_under_any_policy():
-    model = make(kgen.BiGAN, dtype="mixed_bfloat16")
-    computing = {
-        name: {layer.compute_dtype for layer in getattr(model, name)._flatten_layers()}
-        for name in ("discriminator", "generator", "encoder")
-    }
-    assert computing["discriminator"] == {"float32"}
-    assert "bfloat16" in computing["generator"] & computing["encoder"]
-    model.compile()
-    own = kgen.networks.mlp_discriminator(GREY, latent_dim=6, dtype="mixed_bfloat16")
-    make(kgen.BiGAN, discriminator=own, dtype="mixed_bfloat16").compile()
-
-
 def linear(*weights, name=None):
     """A network without biases: of one input, or of the sum of several, one weight each."""
     inputs = [keras.Input((1,)) for _ in weights]
