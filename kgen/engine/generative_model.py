@@ -682,10 +682,10 @@ class GenerativeModel(backend.Steps, keras.Model):
         """A batch as the algorithm sees it, from what Keras hands to a step."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         images = ops.convert_to_tensor(images)  # an eager step on JAX gets arrays
-        if getattr(images.shape, "rank", 0) is None:  # TensorFlow's, after several kinds of data
+        if _rank(images) is None:  # TensorFlow's, after several kinds of data
             images = ops.reshape(images, (-1, *self.image_shape))
         images = to_model_range(with_channel(images, self.image_shape or ()))
-        if len(getattr(labels, "shape", ())) == 4 and "uint8" in str(labels.dtype):
+        if "uint8" in str(getattr(labels, "dtype", "")) and _rank(labels) == 4:
             labels = to_model_range(labels)  # images, too
         return (images, labels) if self.takes_labels else images
 
@@ -1157,6 +1157,11 @@ def _rows(array, start, size):
     if missing := size - len(rows):
         rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
     return rows
+
+
+def _rank(tensor):
+    """Number of axes; None where TensorFlow does not know it."""
+    return None if getattr(tensor.shape, "rank", 0) is None else len(tensor.shape)
 
 
 def _by_name(result):
