@@ -836,6 +836,13 @@ class GenerativeModel(backend.Steps, keras.Model):
         if validation_data is not None:
             self._assert_measures()
             validation_data = self._validation_source(validation_data, validation_batch_size)
+            once = getattr(validation_data, "is_generator", False) and validation_steps is None
+            if once and epochs - initial_epoch > 1:
+                raise ValueError(
+                    f"validation_data is a generator, which can be read once, and there are "
+                    f"{epochs - initial_epoch} epochs: pass an array or a dataset, or say "
+                    "validation_steps=."
+                )
 
         checkpoints = [c for c in callbacks if getattr(c, "resumes_runs", False)]
         if len(checkpoints) > 1:

@@ -37,6 +37,17 @@ def test_validation_data(data, words):
     refused(autoencoder(), (TypeError, ValueError), words, validation_data=data)
 
 
+def test_validation_data_that_can_be_read_once():
+    def once(n):
+        return ((X,) for _ in range(n))
+
+    refused(autoencoder(), ValueError, "can be read once", validation_data=once(1), epochs=2)
+    model, options = autoencoder(), {"batch_size": 8, "verbose": 0}
+    model.fit(X, validation_data=once(1), **options)
+    model.fit(X, validation_data=once(3), validation_steps=1, epochs=2, **options)
+    assert int(model.step) == 6
+
+
 def test_validation_data_without_labels_or_measure():
     model = kgen.ConditionalGAN((8, 8), 3, 4, network="mlp")
     model.compile()

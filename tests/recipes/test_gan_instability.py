@@ -29,7 +29,8 @@ def frozen(loss, slope, at):
     """A generator that makes `at` of every latent, and a discriminator `slope * x`."""
     generator, discriminator = linear(1, 0.0, at), linear(1, slope, 0.0)
     networks = {"generator": generator, "discriminator": discriminator}
-    model = FrozenGenerator((1,), latent_dim=1, loss=loss, penalty="none", **networks)
+    bounds = kgen.losses.WeightClipping(1e6)
+    model = FrozenGenerator((1,), latent_dim=1, loss=loss, penalty=bounds, **networks)
     model.compile(keras.optimizers.SGD(0.0))
     return model
 
