@@ -776,7 +776,7 @@ def test_an_animation_that_has_to_be_small(tmp_path):
 
     whole, size, shown, _ = small(paths, 2**20)
     assert size == (96, 96) and len(shown) == 60
-    for limit, least in ((whole // 2, 24), (whole // 4, 24), (whole // 8, 10), (whole // 20, 8)):
+    for limit, least in ((whole // 2, 24), (whole // 8, 10)):
         found, (width, height), shown, _ = small(paths, limit)
         assert found <= limit and width == height >= 48 and len(shown) >= least
         np.testing.assert_allclose(shown, np.linspace(0, 59, len(shown)), atol=3)
