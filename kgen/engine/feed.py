@@ -263,7 +263,8 @@ class Batches:
             with tf.control_dependencies([look_at]):
                 return tree.map_structure(tf.identity, batch)
 
-        return self.data.enumerate().map(tf.autograph.experimental.do_not_convert(look))
+        looked_at = self.data.enumerate().map(tf.autograph.experimental.do_not_convert(look))
+        return looked_at.prefetch(1)  # beside the step
 
 
 class _Indexed(keras.utils.PyDataset):

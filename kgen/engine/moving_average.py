@@ -14,12 +14,12 @@ from kgen.engine import backend
 class MovingAverage(keras.layers.Layer):
     """Exponential moving average of a network's weights, kept in a network of its own.
 
-    After each `update()`, `average = decay * average + (1 - decay) * weights`; batch statistics and
-    other non-trainable weights are copied. With `update(step)` the decay is at most
-    `(1 + step) / (10 + step)`, so that the first weights are soon forgotten. Unlike an optimizer's
-    `use_ema`, nothing ever overwrites the trained weights. The average is not trainable and is
-    saved with the model that holds it. With a decay of 0, and without trainable weights, a network
-    is its own average: no copy is made.
+    After each `update()`, `average = decay * average + (1 - decay) * weights`, also of weights that
+    are frozen meanwhile; batch statistics and what else no gradient moves are copied. With
+    `update(step)` the decay is at most `(1 + step) / (10 + step)`, so that the first weights are
+    soon forgotten. Unlike an optimizer's `use_ema`, nothing ever overwrites the trained weights.
+    The average is not trainable and is saved with the model that holds it. With a decay of 0, and
+    of a network that is frozen when it is made, a network is its own average: no copy is made.
 
     Args:
         network: the `keras.Model` to follow, built; a subclass of `keras.Model` whose constructor
@@ -67,8 +67,9 @@ class MovingAverage(keras.layers.Layer):
         if self.model is self._network():
             return
         moved, copied = ([], []), ([], [])
+        trained = _trained(self._network())
         for target, source in zip(self.model.weights, self._network().weights, strict=True):
-            targets, sources = moved if source.trainable else copied
+            targets, sources = moved if id(source) in trained else copied
             targets.append(target)
             sources.append(source)
         weight = 1 - self.decay
@@ -76,6 +77,11 @@ class MovingAverage(keras.layers.Layer):
             weight = ops.maximum(weight, 9 / (10 + ops.cast(step, "float32")))
         backend.move_averages(*moved, weight)
         backend.move_averages(*copied, 1.0)
+
+
+def _trained(network):
+    """Identities of the weights that gradients move, unless they are frozen, now or later."""
+    return {id(v) for layer in network._flatten_layers() for v in layer._trainable_variables}
 
 
 def _copy(network):

@@ -47,6 +47,8 @@ def parse(argv):
     add("--weights", help="file of the weights of inception")
     add("--n", type=positive, default=10_000, help="images of each side at most; 10,000 by default")
     add("--split", help="of REAL; train by default, everything where there are no splits")
+    add("--precision-k", type=positive, default=3, help="neighbour of precision and recall; 3")
+    add("--density-k", type=positive, default=5, help="neighbour of density and coverage; 5")
     add("--seed", type=seed, default=0)
     add("--json", type=file_to_write, help="file to write the numbers to")
     add("--neighbours", type=picture_to_write, help="PNG of images nearest to training images")
@@ -176,7 +178,8 @@ def measure(run):
         shape = fake.shape[1:]
     images, test = real(run, run.real, run.split, shape), tests(run, own, shape)
     fake = fake if model is None else generated(run, model)
-    found = metrics.evaluate(images, fake, extractor, run.metrics, test, run.seed)
+    ks = {"precision_k": run.precision_k, "density_k": run.density_k}
+    found = metrics.evaluate(images, fake, extractor, run.metrics, test, run.seed, **ks)
     print(f"{len(fake):,} images of {run.fake} against {len(images):,} of {run.real}\n{found}")
     if run.json:
         about = {"real": run.real, "fake": run.fake, "seed": run.seed}

@@ -37,7 +37,7 @@ def found_of(what, find, images, extractor, cache=None, name="real"):
     Returns:
         The dictionary; its arrays are not to be written to.
     """
-    folder = _folder(cache)
+    folder = folder_of(cache)
     if hasattr(images, "__next__"):
         return find(images)
     parts = (str(VERSION), what, extractor.identity(), content(images, name))
@@ -89,14 +89,15 @@ def chunks_like(shape, images, name):
         yield chunk
 
 
-def _folder(cache):
+def folder_of(cache):
+    """The folder that `cache` means, absolute and made; None in memory only."""
     if cache is None:
         return None
     if cache is True:
         cache = os.environ.get("KGEN_CACHE", "~/.cache/kgen")
     if not isinstance(cache, str | os.PathLike):
         raise TypeError(f"cache must be None, True or a folder; got {cache!r}.")
-    folder = Path(cache).expanduser()
+    folder = Path(cache).expanduser().absolute()  # the working directory may change
     folder.mkdir(parents=True, exist_ok=True)  # fails before anything is measured, if it must
     return folder
 

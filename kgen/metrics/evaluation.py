@@ -9,7 +9,7 @@ import numpy as np
 
 from kgen.arguments import positive
 from kgen.engine import feed
-from kgen.metrics.cache import chunks_like, found_of
+from kgen.metrics.cache import chunks_like, folder_of, found_of
 from kgen.metrics.features import NAMES, Features
 from kgen.metrics.features import features as named
 from kgen.metrics.frechet import FID, GaussianStatistics, frechet_distance
@@ -173,6 +173,7 @@ class Reference:
         self._compares = any(name in METRICS for name in self.metrics)  # images, not by functions
         wanted = any(METRICS[name].of_features for name in self.metrics if name in METRICS)
         self._extractor = self.extractor if wanted else None
+        cache = folder_of(cache)
         self.real = self._side(real, "real", cache)
         self.test = None if test is None else self._side(test, "test", cache, self.real)
 

@@ -9,6 +9,7 @@ import pytest
 
 import kgen
 from kgen.metrics import Features, features, fid, kid
+from kgen.metrics.evaluation import Reference
 
 cache = sys.modules["kgen.metrics.cache"]
 
@@ -133,6 +134,15 @@ def test_on_disk_where_asked(tmp_path, monkeypatch, named):
     cache._kept.clear()
     assert fid(pictures(), fake, extractor, cache=folder) == first
     assert extractor.seen == 40 + 3 * 30
+
+
+def test_the_working_directory_may_change(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    reference = Reference(images := pictures(), "pixels", ["kid"], cache="kept")
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    reference.measure(images)
+    assert any((tmp_path / "kept").iterdir()) and not any(elsewhere.iterdir())
 
 
 def test_a_damaged_file_is_replaced(tmp_path):

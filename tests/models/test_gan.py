@@ -441,6 +441,21 @@ def test_a_network_that_is_set_takes_the_others_place():
         gan.discriminator = keras.Sequential([keras.Input((1,)), layers.Dense(2)])
 
 
+def test_a_generator_that_is_frozen_is_averaged_on():
+    model = quiet(average_decay=0.5)
+    sgd(model)
+    model.fit(numbers(8), batch_size=4, verbose=0)
+    old, new = weights(model.generator_average.model), weights(model.generator)
+    assert old != pytest.approx(new, rel=1e-4)
+    model.generator.trainable = False
+    sgd(model)
+    model.fit(numbers(4), batch_size=4, verbose=0)
+    assert weights(model.generator) == new
+    kept = min(0.5, 3 / 12)  # (1 + step) / (10 + step) at step 2
+    average = [kept * a + (1 - kept) * b for a, b in zip(old, new, strict=True)]
+    assert weights(model.generator_average.model) == pytest.approx(average, rel=1e-5)
+
+
 def test_an_average_of_decay_zero_is_the_generator():
     model = small(average_decay=0)
     model.compile()
