@@ -31,6 +31,13 @@ def folder(text):
     return Path(text)
 
 
+def model_file(text):
+    """The path of a .keras file that is there."""
+    if not text.endswith(".keras") or not Path(text).is_file():
+        raise ArgumentTypeError(f"must be a .keras file that is there; got {text!r}")
+    return Path(text)
+
+
 def policies(text):
     """Differentiable augmentations by name, with commas between them; "" for none."""
     try:

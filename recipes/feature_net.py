@@ -38,7 +38,7 @@ from kgen.data import faces
 from kgen.data.dataset import resize
 from kgen.metrics.judges import CLASS_NAMES, Judge, known_of
 from recipes import _run
-from recipes._flags import folder, from_zero
+from recipes._flags import folder, from_zero, model_file
 
 JUDGES = {
     "fashion_mnist": {"name": "fashion", "image_size": 28, "epochs": 14, "dropout": 0.2},
@@ -51,7 +51,7 @@ DEFAULTS = {
     "learning_rate": {"default": 3e-3, "help": "highest learning rate of AdamW"},
     "weight_decay": {"default": 0.05, "type": from_zero, "help": "of AdamW"},
     "install": {"type": folder, "metavar": "FOLDER", "help": "also write the classifier here"},
-    "judge": {"metavar": "FILE", "help": "train nothing: a classifier that is there"},
+    "judge": {"type": model_file, "metavar": "FILE", "help": "a classifier: train none"},
 }
 WITHOUT = ("channels", "kind", "precision", "resume", "publish")
 AUGMENT = {"fashion_mnist": {"flip": True, "shift": 2}, "digits": {"crop": 0.85, "shift": 2}}

@@ -217,7 +217,7 @@ class GAN(LatentModel):
         self.discriminator = given(discriminator, self.make_discriminator, dtype)
         self.make_others(dtype, **others)  # last, whether given or not: the order of variables
         self.check_networks()
-        self._refuse_unbounded()
+        self.check_loss()
         self.generator_average = MovingAverage(self.generator, average_decay)
         self.ensure_built()
 
@@ -430,8 +430,8 @@ class GAN(LatentModel):
                 )
         refuse_sigmoid(self.generator, self.image_shape, "generator")
 
-    def _refuse_unbounded(self):
-        """The Wasserstein loss has no bound but that of the critic's slope."""
+    def check_loss(self):
+        """Raise a `ValueError` for the Wasserstein loss where nothing bounds the critic's slope."""
         bounded = self.penalty is not None or isinstance(self.discriminator, LeftOut)
         if self.adversarial != "wasserstein" or bounded:
             return

@@ -43,8 +43,8 @@ class SemiSupervisedGAN(LabelledGAN):
 
     least_label = -1
 
-    def __init__(self, image_shape, num_classes, latent_dim=None, **kwargs):
-        super().__init__(image_shape, num_classes, latent_dim, **kwargs)
+    def check_loss(self):
+        """Raise a `ValueError` for losses whose scores are no log Z."""
         if self.adversarial not in ("non_saturating", "minimax"):
             raise ValueError(
                 "A SemiSupervisedGAN takes an image for real with probability Z / (Z + 1), by the "

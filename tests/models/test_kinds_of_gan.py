@@ -300,7 +300,7 @@ def test_infogan_reads_the_code():
     for arguments in ({"latent_dim": 12}, {"categories": 1}, {"latent_dim": 5, "categories": 3}):
         with pytest.raises(ValueError, match=r"at least 2 categories.*some noise"):
             make(kgen.InfoGAN, **{"categories": 10, **arguments})
-    with pytest.raises(ValueError, match="codes must be a positive integer"):
+    with pytest.raises(ValueError, match="codes must be an integer of at least 0"):
         make(kgen.InfoGAN, categories=2, codes=1.5)
 
 

@@ -62,6 +62,7 @@ BAD = {
     "--only": ("moons",),
     "--points": ("0",),
     "--sigma": ("0",),
+    "--judge": ("nowhere.keras", "file", ""),
 }
 WITHOUT = {  # flags that mean nothing to a recipe
     "discriminative_generative": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
@@ -198,10 +199,12 @@ class Mistake(Exception):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_says_what_is_kept(number, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_command_says_what_is_kept(number, tmp_path, monkeypatch, capsys, request):
     argv = ["--limit", "64", "--epochs", "3", "--image-size", "8", "--batch-size", "32"]
     argv += ["--output", str(tmp_path / "out")]
     monkeypatch.setattr(MODULES["vae"], "draw", lambda *args: None)
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of xdist ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, ctrl_c))
 
     def stop(*args, **options):
         os.kill(os.getpid(), number)
