@@ -649,6 +649,27 @@ def test_signals_leave_a_checkpoint_from_which_the_run_continues(number, tmp_pat
     assert same(state.capture(model), state.capture(whole))
 
 
+HOOKS = {  # of a callback, and at which of their calls it raises
+    "on_train_begin": 1,
+    "on_epoch_begin": 2,
+    "on_train_batch_begin": 6,
+    "on_train_batch_end": 6,
+    "on_epoch_end": 2,
+    "on_train_end": 1,
+}
+
+
+def test_a_callback_that_raises_loses_nothing(tmp_path):
+    fit(whole := toy(), epochs=2)
+    for hook, number in HOOKS.items():
+        calls, raising = itertools.count(1), keras.callbacks.Callback()
+        setattr(raising, hook, lambda *a, n=number, c=calls, **k: next(c) == n and cut())
+        with pytest.raises(Cut):
+            fit(toy(), tmp_path / hook, raising, every=1, epochs=2)
+        fit(model := toy(), tmp_path / hook, every=1, epochs=2)
+        assert same(state.capture(model), state.capture(whole)), hook
+
+
 def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
     bad = points(256).copy()
     model = toy()

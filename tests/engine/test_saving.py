@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import pickle
+import subprocess
 import zipfile
 
 import h5py
@@ -527,13 +529,45 @@ def evaluate_text(folder):
     }
 
 
+def start_process(folder):
+    return {
+        "module": "subprocess",
+        "class_name": "Popen",
+        "config": {"args": ["touch", f"{folder}/owned"]},
+        "registered_name": "Popen",
+    }
+
+
+def fetch(folder):
+    """A function of Keras's own that writes a file."""
+    arguments = {"fname": "owned", "origin": f"file://{folder}/model.keras", "cache_dir": folder}
+    return {
+        "module": "keras.utils",
+        "class_name": "get_file",
+        "config": {name: str(value) for name, value in arguments.items()},
+        "registered_name": "get_file",
+    }
+
+
+def switch_safety_off(folder):
+    return {
+        "module": "keras.config",
+        "class_name": "enable_unsafe_deserialization",
+        "config": {},
+        "registered_name": "enable_unsafe_deserialization",
+    }
+
+
 def python_lambda(folder):
     layer = layers.Lambda(lambda x: x, output_shape=(2,))
     network = keras.Sequential([keras.Input((2,)), layer, layers.Dense(64)])
     return keras.saving.serialize_keras_object(network)
 
 
-@pytest.mark.parametrize("attack", [run_command, evaluate_text, python_lambda])
+ATTACKS = [run_command, evaluate_text, start_process, fetch, switch_safety_off, python_lambda]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("place", ["decoder", "kl_weight", "dtype", "optimizer"])
 def test_a_hostile_file_runs_nothing(attack, place, saved):
     def change(config):
@@ -543,7 +577,38 @@ def test_a_hostile_file_runs_nothing(attack, place, saved):
 
     with pytest.raises((TypeError, ValueError)):
         keras.saving.load_model(rewritten(saved, change))
-    assert not (saved.parent / "owned").exists()
+    assert not list(saved.parent.rglob("owned")) and not safe_mode_is_off()
+
+
+def safe_mode_is_off():
+    """Whether somebody has switched Keras's safe mode off."""
+    return keras.src.saving.serialization_lib.in_safe_mode() is False
+
+
+def test_mutated_files_are_errors_or_models_and_run_nothing(saved, monkeypatch):
+    for module, name in ((os, "system"), (subprocess, "Popen")):
+        monkeypatch.setattr(module, name, lambda *args, **kwargs: pytest.fail("a command ran"))
+    content, random = saved.read_bytes(), np.random.default_rng(0)
+    with zipfile.ZipFile(saved) as archive:
+        text = archive.read("config.json")
+    path, ends, before = saved.with_name("mutated.keras"), [], set(saved.parent.iterdir())
+    for i in range(40):
+        part = bytearray(text if i % 2 else content)
+        for at in random.integers(0, len(part), random.integers(1, 9)):
+            part[at] = random.integers(32, 127) if i % 2 else random.integers(0, 256)
+        if i % 2:  # in the configuration, the archive being whole
+            rewritten(saved, leave_out=["config.json"], add=[("config.json", bytes(part))])
+            saved.with_name("changed.keras").replace(path)
+        else:
+            path.write_bytes(part)
+        try:
+            keras.saving.load_model(path)
+            ends.append("model")
+        except Exception as error:
+            ends.append(type(error).__name__)
+        path.unlink()
+    assert len({*ends} - {"model"}) > 1  # they were damaged in several ways
+    assert set(saved.parent.iterdir()) == before
 
 
 def test_a_members_name_does_not_leave_the_file(saved):
