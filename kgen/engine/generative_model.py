@@ -391,6 +391,7 @@ class GenerativeModel(backend.Steps, keras.Model):
                 f"There is nothing to compute: got arrays of shapes {[a.shape for a in arrays]}."
             )
         size = self._chunk_size() if batch_size is None else positive(batch_size, "batch_size")
+        self._check_file()
         run, chunks = self._compiled(fn, static or {}), []
         for start in range(0, n, size):
             count = min(size, n - start)
@@ -441,6 +442,15 @@ class GenerativeModel(backend.Steps, keras.Model):
                         "make nothing. Load a file from before training diverged, or train anew, "
                         "with a lower learning rate or clipped gradients."
                     )
+        self.__dict__["_from_file"] = False
+
+    def _check_file(self):
+        """Look at weights from a file before they are first used: not all of them show in outputs.
+
+        (On TensorFlow, of NaN a ReLU makes 0.)
+        """
+        if self.__dict__.get("_from_file"):
+            self.check_weights()
 
     def load_weights(self, filepath, **options):
         """Keras's `load_weights`; weights that are not finite are an error."""
@@ -808,6 +818,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise ValueError(f"fit got class_weight or sample_weight. {feed.NO_WEIGHTS}")
         self._assert_compile_called("fit")
         self._assert_compiled_for_its_networks()
+        self._check_file()
         epochs, initial_epoch = whole(epochs, "epochs"), whole(initial_epoch, "initial_epoch")
         flag(shuffle, "shuffle")
         validation_split = below(validation_split, 1, "validation_split")
@@ -912,6 +923,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             _check_options(verbose, batch_size=batch_size, steps=steps)
             kwargs["callbacks"] = as_callbacks(kwargs.get("callbacks"))
             self._assert_compile_called("evaluate")
+            self._check_file()
             x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
         kwargs["return_dict"] = True
         with feed.own_errors(x), backend.keeping_values(self):
@@ -929,6 +941,7 @@ class GenerativeModel(backend.Steps, keras.Model):
                 x = self.images_in(x, "x")
         elif isinstance(x, feed.ImageDataset):
             x, batch_size = feed.evaluation_source(self, x, None, batch_size), None
+        self._check_file()
         with feed.own_errors(x), backend.keeping_values(self):
             outputs = super().predict(feed.for_keras(x), batch_size, verbose, steps, callbacks)
         self._refuse_broken(outputs)
@@ -983,6 +996,7 @@ class GenerativeModel(backend.Steps, keras.Model):
     def load_own_variables(self, store):
         """Read what `save_own_variables` wrote; files without seeds load, too."""
         super().load_own_variables({n: store[n] for n in store.keys() if n != "seeds"})  # noqa: SIM118
+        self.__dict__["_from_file"] = True  # layers are read after this
         if "seeds" not in store.keys():  # noqa: SIM118 (a store is no dictionary)
             return
         saved, states = np.asarray(store["seeds"]), seed_states(self)

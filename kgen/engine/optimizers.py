@@ -75,8 +75,10 @@ class OptimizerGroup(keras.optimizers.Optimizer):
 
     @property
     def iterations(self):
-        """Steps of the member that takes the fewest: of a GAN, its updates."""
-        counts = [ops.copy(member.iterations) for member in self._members.values()]
+        """Steps of the member that takes the fewest, unless it is frozen: of a GAN, its updates."""
+        members = self._members.values()
+        moving = [m for m in members if getattr(m, "inner_optimizer", m)._trainable_variables]
+        counts = [ops.copy(member.iterations) for member in moving or members]
         return min(counts, key=int)
 
     @property

@@ -420,6 +420,7 @@ def test_a_frozen_discriminator_is_not_moved(normalization):
         np.testing.assert_array_equal(old, new)
     moved = zip(before[1], values(gan.generator.trainable_weights), strict=True)
     assert any((old != new).any() for old, new in moved)
+    assert int(gan.optimizer.iterations) == 2
 
 
 def test_a_network_that_is_set_takes_the_others_place():

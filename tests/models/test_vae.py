@@ -372,6 +372,14 @@ def test_weights_that_are_not_finite_make_nothing(tmp_path):
     for method in (lambda x: loaded.generate(2), loaded.predict, loaded.reconstruct):
         with pytest.raises(ValueError, match=words):
             method(x)
+    values = np.zeros(weight.shape, "float32")
+    values.flat[0] = np.nan  # one alone, which a ReLU hides
+    weight.assign(values)
+    vae.save(tmp_path / "broken.keras")
+    for method in ("fit", "evaluate", "encode"):
+        loaded = keras.saving.load_model(tmp_path / "broken.keras")
+        with pytest.raises(ValueError, match=words):
+            getattr(loaded, method)(x)
     other = kgen.VAE((8, 8), network="shallow")
     with pytest.raises(ValueError, match=words):
         other.load_weights(tmp_path / "broken.weights.h5")
