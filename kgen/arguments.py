@@ -114,7 +114,7 @@ def _mended(labels, classes, least):
         if labels.min() >= 0 and np.allclose(labels.sum(axis=1), 1, atol=1e-3):
             line = "labels.argmax(axis=1)  # of one-hot vectors"
     elif labels.ndim == 1 and kind in "bfO" and labels.size:
-        if all(isinstance(v, numbers.Real | np.bool_) and v == int(v) for v in labels.tolist()):
+        if all(isinstance(v, numbers.Real) and v % 1 == 0 for v in labels.tolist()):
             line = 'labels.astype("int32")'
     elif kind in "iu" and labels.size and labels.max() == classes and not (labels == 0).any():
         if labels.min() > 0:

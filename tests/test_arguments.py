@@ -157,7 +157,9 @@ def test_labels_from_1_of_which_some_are_unknown():
     namespace = {"numpy": np, "labels": labels}
     exec(str(caught.value).splitlines()[-1].strip(), namespace)
     assert namespace["labels"].tolist() == [0, -1, 2, 1]
-    for labels in (np.array([0, 7]), np.array([0.5, 1.0]), np.ones((2, 3)), "ant", np.array([])):
-        with pytest.raises(ValueError) as caught:
+    nan, inf = np.array([0, np.nan]), np.array([np.inf, 1])
+    others = np.array([0, 7]), np.array([0.5, 1.0]), nan, inf, np.ones((2, 3)), "ant", np.array([])
+    for labels in others:
+        with pytest.raises(ValueError, match="labels must be") as caught:
             integer_labels(labels, 3) if np.size(labels) else integer_labels(np.array(["a"]), 3)
         assert ("This makes" in str(caught.value)) == (np.size(labels) == 0)

@@ -5,6 +5,7 @@ import gzip
 import math
 import pathlib
 import re
+import zipfile
 import zlib
 from typing import Any, NamedTuple
 
@@ -420,6 +421,8 @@ def _pair_from_archive(path, names):
 def _from_archive(path, name=None):
     """An array of an `.npz`, or the names of all."""
     try:
+        if not zipfile.is_zipfile(path):  # np.load would take it for something else
+            raise ValueError("it is no .npz, or was cut off")
         with np.load(path) as file:
             if name is not None and not file[name].ndim:
                 raise ValueError(f"{name!r} is a single number")

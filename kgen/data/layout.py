@@ -12,8 +12,8 @@ KINDS = ("classes", "flat", "pairs", "domains", "idx", "lmdb")
 IDX = re.compile(r"(.*)images[-.]idx3[-.]ubyte(\.gz)?$")
 ARRAYS = {"x": 0, "images": 0, "image": 0, "y": 1, "labels": 1, "label": 1, "targets": 1}
 SPLITS = {
-    "train": ("train", "training"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "trn"),
+    "test": ("test", "testing", "tst"),
     "validation": ("validation", "val", "valid", "dev", "eval", "evaluation"),
 }
 WORDS = {word: split for split, words in SPLITS.items() for word in words}
@@ -304,6 +304,10 @@ def _refuse_unlikely_classes(folder, names):
             raise _unlikely(folder, names, f"{folder / name} holds folders named by splits again")
         if len(names) > 1 and _is_generic(name):
             raise _unlikely(folder, names, f"{name} is no name of a class")
+    inner = [{n for n in folders_in(folder / name) if not _is_generic(n)} for name in names]
+    if len(names) > 1 and len(inner[0]) > 1 and all(own == inner[0] for own in inner):
+        reason = f"each holds the same folders ({some(sorted(inner[0]))}), as splits do"
+        raise _unlikely(folder, names, reason)
     if list(map(str.lower, names)) == ["a", "b"]:
         raise _unlikely(folder, names, 'A and B may be two domains (kind="domains")')
 

@@ -444,7 +444,12 @@ def test_npz_and_npy(tmp_path):
     (tmp_path / "cut.npz").write_bytes((tmp_path / "keras.npz").read_bytes()[:200])
     (tmp_path / "cut.npy").write_bytes((tmp_path / "grey.npy").read_bytes()[:100])
     np.save(tmp_path / "number.npy", np.float32(1))
-    for name in ("cut.npz", "cut.npy", "number.npy"):
+    (tmp_path / "array.npz").write_bytes((tmp_path / "grey.npy").read_bytes())
+    (tmp_path / "text.npz").write_text("hello")
+    for name in ("cut.npz", "array.npz", "text.npz"):
+        with pytest.raises(ValueError, match=f"{name} cannot be read as arrays: it is no .npz"):
+            load(tmp_path / name)
+    for name in ("cut.npy", "number.npy"):
         with pytest.raises(ValueError, match=f"{name} cannot be read"):
             load(tmp_path / name)
 
