@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import math
+import pathlib
 import uuid
 import warnings
 
@@ -72,7 +73,7 @@ def features(what, weights=None):
     if isinstance(what, keras.Model):
         return _of_model(what)
     if isinstance(what, str) and what in NAMES:
-        return _named(what, weights if weights is None else str(weights))
+        return _named(what, *_file(weights))
     error = ValueError if isinstance(what, str) else TypeError
     raise error(
         f"features must be one of {list(NAMES)}, a keras.Model, a Judge or Features; got {what!r}."
@@ -176,8 +177,17 @@ class Features:
         return found.astype("float32")
 
 
+def _file(path):
+    """A file's whole path and what changes with its content, or None twice."""
+    if path is None:
+        return None, None
+    path = pathlib.Path(str(path)).expanduser().absolute()
+    stat = path.stat() if path.exists() else None
+    return path, stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
 @functools.cache
-def _named(name, weights):
+def _named(name, weights, content):  # content: so that a file that has changed is read again
     if name == "pixels":
         return _Pixels()
     if name != "inception":

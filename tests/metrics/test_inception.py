@@ -225,6 +225,19 @@ def test_an_archive_that_is_none_of_the_network_is_refused(tmp_path, small):
             inception.inception(path)
 
 
+def test_a_file_that_has_changed_is_read_again(tmp_path, small, monkeypatch):
+    state = state_of(small, lambda name, shape: np.zeros(shape, "float32"))
+    path = write(tmp_path / "state.npz", members(state))
+    known = features("inception", weights=path)
+    monkeypatch.chdir(tmp_path)
+    assert features("inception", weights="state.npz") is known
+    write(path, members(state | {"a.bn.bias": np.ones(2, "float32")}))
+    assert features("inception", weights=path) is not known
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="does not hold"):
+        features("inception", weights=path)
+
+
 def test_an_array_is_read_only_if_its_header_is_right(tmp_path, small, capsys):
     zeros = members(state_of(small, lambda name, shape: np.zeros(shape, "float32")))
     path, right = tmp_path / "state.npz", np.zeros((3, 2), "float32")
