@@ -206,6 +206,8 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         }
 
     def _paths(self):
+        if not self.folder.is_dir():  # somebody removed it
+            return []
         files = (p for p in self.folder.iterdir() if p.is_file())
         found = [(m, p) for p in files if (m := _NAME.fullmatch(p.name))]
         return [p for _, p in sorted((int(m[1]), p) for m, p in found)]

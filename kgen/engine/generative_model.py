@@ -408,6 +408,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
 
     def _compiled(self, fn, static):
+        if not isinstance(static, dict):
+            raise TypeError(f"static must be a dictionary from argument to value; got {static!r}.")
         try:
             key = fn.__func__, *((name, _exactly(static[name])) for name in sorted(static))
             run = self._inference.pop(key, None)
@@ -610,6 +612,8 @@ class GenerativeModel(backend.Steps, keras.Model):
                     f"{type(self).__name__} has no network {name!r}: pass {name}= or set self."
                     f"{name} in the constructor."
                 )
+            if not isinstance(network, keras.layers.Layer):
+                raise TypeError(f"{name} must be a keras.Model or layer; got {network!r}.")
             if not all(layer.built for layer in network._flatten_layers()):
                 raise ValueError(
                     f"The network {name!r} has no weights yet: give it a keras.Input, or call it "
@@ -1159,8 +1163,8 @@ def _shapes(network, side):
 
 def _exactly(value):
     """A key that tells apart what `==` does not: 1, 1.0 and True; 0.0 and -0.0."""
-    if isinstance(value, tuple):
-        return tuple(map(_exactly, value))
+    if isinstance(value, tuple | frozenset):
+        return type(value), (tuple if isinstance(value, tuple) else frozenset)(map(_exactly, value))
     if isinstance(value, float | np.floating):
         return type(value), float(value).hex()
     return type(value), value

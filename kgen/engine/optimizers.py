@@ -11,6 +11,9 @@ from keras import ops
 _BUILT_IN = ("use_ema", "gradient_accumulation_steps", "loss_scale_factor")
 _SETTINGS = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
 _SETTINGS += ("ema_momentum", "ema_overwrite_frequency")
+# What optimizers of other kinds have, or had: set on a group, it would change nothing.
+_OF_OTHERS = ("lr", "decay", "momentum", "nesterov", "rho", "beta_1", "beta_2", "epsilon")
+_OF_OTHERS += ("amsgrad", "centered")
 
 
 def _assign(variables, values):
@@ -148,6 +151,11 @@ class OptimizerGroup(keras.optimizers.Optimizer):
                     else f"model.optimizer[player].{name}, with a player of {[*self._members]}"
                 )
                 + "."
+            )
+        if name in _OF_OTHERS:
+            raise AttributeError(
+                f"No player's optimizer has {name}; a group has learning_rate, and the players' "
+                f"optimizers are { ({p: type(m).__name__ for p, m in self._settings()}) }."
             )
         return super().__setattr__(name, value)
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import string
 
 import keras
 
@@ -32,7 +33,9 @@ def check_callbacks(run, validates):
         if saves:
             _check_folder(callback.filepath)
             if not callback.save_weights_only:
+                _check_suffix(callback.filepath)
                 run.model.check_savable()
+            _check_fields(callback, *_known_logs(run, validates))
 
 
 def _check_monitor(callback, run, validates, unused):
@@ -42,17 +45,44 @@ def _check_monitor(callback, run, validates, unused):
             f"{name} monitors {monitor!r} and does not know whether less or more of it is better: "
             'pass mode="min" or mode="max".'
         )
-    known = [*run.model.logs]
-    known += [f"val_{log}" for log in run.model.logs] if validates else []
-    own = [c for c in run.callbacks if type(c).__module__.split(".")[0] in ("keras", "kgen")]
-    known += [log for c in own for log in getattr(c, "names", [])]
-    others = len(own) < len(run.callbacks)  # which may log what they like
+    known, others = _known_logs(run, validates)
     if unused or others or monitor in known or monitor.startswith("learning_rate"):
         return
     raise ValueError(
         f"{name} monitors {monitor!r}, which is not among the logs of this run: {known}."
         + ("" if validates else " Those that begin with val_ need validation_data.")
     )
+
+
+def _known_logs(run, validates):
+    """Names of the logs, and whether there are callbacks that may log what they like."""
+    known = [*run.model.logs]
+    known += [f"val_{log}" for log in run.model.logs] if validates else []
+    own = [c for c in run.callbacks if type(c).__module__.split(".")[0] in ("keras", "kgen")]
+    known += [log for c in own for log in getattr(c, "names", [])]
+    return known, len(own) < len(run.callbacks)
+
+
+def _check_fields(callback, known, others):
+    """Refuse what Keras could not put into the name of a file when the epoch has ended."""
+    if others or callback.save_freq != "epoch":
+        return
+    fields = {field for _, field, _, _ in string.Formatter().parse(str(callback.filepath)) if field}
+    fields = {field for field in fields if not field.startswith("learning_rate")}
+    if unknown := sorted(fields - {"epoch", *known}):
+        raise ValueError(
+            f"ModelCheckpoint names its files {callback.filepath}, but {unknown} are not among "
+            f"what it knows when an epoch ends: {['epoch', *known]}."
+        )
+
+
+def _check_suffix(path):
+    if pathlib.Path(path).suffix != ".keras":
+        raise ValueError(
+            f"ModelCheckpoint writes a kgen model to a .keras file; got {path}. Name it "
+            f"{pathlib.Path(path).with_suffix('.keras')}, or pass save_weights_only=True and a "
+            "name that ends in .weights.h5 for its variables alone."
+        )
 
 
 def _check_folder(path):

@@ -563,6 +563,15 @@ def test_the_working_directory_may_change(tmp_path, monkeypatch):
     assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2"]
 
 
+def test_a_folder_that_is_removed_meanwhile(tmp_path):
+    def remove(epoch, logs):
+        shutil.rmtree(tmp_path / "run")
+
+    removing = keras.callbacks.LambdaCallback(on_epoch_begin=remove)
+    with pytest.raises(OSError, match="could not be written"):
+        fit(toy(), tmp_path / "run", removing)
+
+
 def test_a_clock_before_1980(resuming, tmp_path, monkeypatch):
     past = time.struct_time((1979, 12, 31, 0, 0, 0, 0, 365, 0))
     monkeypatch.setattr(time, "localtime", lambda *args: past)

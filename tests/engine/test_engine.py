@@ -513,6 +513,9 @@ def test_what_is_set_on_a_group_reaches_its_members_or_is_refused(dtype):
         with pytest.raises(AttributeError, match=rf"no {name} in common \(discriminator \d.*gener"):
             getattr(group, name)
     assert not hasattr(group, "inner_optimizer") and not hasattr(group, "momentum")
+    for name in ("lr", "momentum"):  # an older name, and what Adam has not
+        with pytest.raises(AttributeError, match=f"No player's optimizer has {name}"):
+            setattr(group, name, 0.5)
     refused = {"clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0, "weight_decay": 0.1}
     refused |= {"use_ema": True, "ema_momentum": 0.9, "loss_scale_factor": 2.0, "beta_1": 0.9}
     for name, value in (refused | {"gradient_accumulation_steps": 2}).items():
@@ -613,6 +616,8 @@ def test_an_author_is_told_what_is_missing():
         Nothing().compile("sgd")
     with pytest.raises(TypeError, match="unknown arguments"):
         Nothing(netwrok=one_weight())
+    with pytest.raises(TypeError, match=r"network must be a keras.* got 3"):
+        Nothing((1,), network=3).compile("sgd")
     with pytest.raises(ValueError, match="no weights yet"):
         Nothing((1,), network=keras.Sequential([layers.Dense(1)])).compile("sgd")
 
@@ -904,6 +909,12 @@ def test_infer_keeps_what_it_compiled_by_static_values():
     assert len(model._inference) == 32
     with pytest.raises(TypeError, match="hashable"):
         run(steps=[3])
+    with pytest.raises(TypeError, match="dictionary from argument to value"):
+        model.infer(model.repeated, x, 1.0, static=("steps", 3))
+    for name in (frozenset({1}), frozenset({1.0}), frozenset({True})):  # equal, with equal hashes
+        run(name=name)
+        assert next(reversed(model._inference))[1] == ("name", generative_model._exactly(name))
+    assert len({generative_model._exactly(frozenset({n})) for n in (1, 1.0, True)}) == 3
     with pytest.raises(ValueError, match="as many rows"):
         model.infer(model.repeated, x, x[:2])
     with pytest.raises(ValueError, match="as many rows"):

@@ -146,3 +146,16 @@ def test_files_that_could_not_be_written_or_loaded(tmp_path):
     path = tmp_path / "{epoch}" / "m.keras"
     autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[save(path)])
     assert (tmp_path / "1" / "m.keras").exists()
+
+
+def test_names_of_checkpoints_that_the_end_of_an_epoch_could_not_fill(tmp_path):
+    save = keras.callbacks.ModelCheckpoint
+    for name in ("m.h5", "m.weights.h5"):
+        refused(autoencoder(), ValueError, r"\.keras file", callbacks=[save(tmp_path / name)])
+    for field in ("foo", "val_loss:.2f", "batch"):
+        path = tmp_path / f"m{{{field}}}.keras"
+        refused(autoencoder(), ValueError, "knows when an epoch ends", callbacks=[save(path)])
+    for path, freq in (("{epoch:02d}-{loss:.1f}.keras", "epoch"), ("{batch}.keras", 1)):
+        saving = save(tmp_path / "fine" / path, save_freq=freq)
+        autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[saving])
+    assert len([*(tmp_path / "fine").iterdir()]) == 1 + len(X) // 8
