@@ -28,6 +28,14 @@ def portraits():
     return faces.draw(factors, 32), factors
 
 
+def stored(name, split="test", **options):
+    """Images of a set, if it is at hand."""
+    try:
+        return kgen.data.load(name, split, **options)
+    except ConnectionError:
+        pytest.skip(f"{name} is not in the store")
+
+
 def test_digits_are_told_apart(digits):
     images, truth = digits
     labels = judge("digits").labels(images)
@@ -36,10 +44,7 @@ def test_digits_are_told_apart(digits):
 
 
 def test_clothes_are_told_apart():
-    try:
-        data = kgen.data.load("fashion_mnist", "test[:2000]")
-    except ConnectionError:
-        pytest.skip("Fashion-MNIST is not in the store")
+    data = stored("fashion_mnist", "test[:2000]")
     images = data.fetch(np.arange(2000))
     assert (judge("fashion").labels(images) == data.labels).mean() >= 0.925
     assert list(judge("fashion").class_names) == data.class_names
@@ -201,7 +206,7 @@ def noise(n=60, size=28, channels=1):
 
 @functools.cache
 def own(name, n=60, **options):
-    return kgen.data.load(name, "test", **options).fetch(np.arange(n))
+    return stored(name, **options).fetch(np.arange(n))
 
 
 @pytest.mark.parametrize(
@@ -234,7 +239,7 @@ def test_no_warning_of_a_judges_own_kind(name, images):
 
 @pytest.mark.parametrize("name", ["digits", "fashion"])
 def test_no_warning_of_one_class_alone(name):
-    data = kgen.data.load({"fashion": "fashion_mnist"}.get(name, name), "test")
+    data = stored({"fashion": "fashion_mnist"}.get(name, name))
     images = data.fetch(np.arange(350))
     rows, labels = judge(name).features(images), np.asarray(data.labels)[:350]
     assert max(judge(name).strangeness(rows[labels == c]) for c in range(10)) < 0.3
