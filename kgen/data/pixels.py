@@ -158,7 +158,8 @@ def resize_one(image, size, box=None):
         box: `(left, top, right, bottom)`, the part to take, in pixels, fractions too.
     """
     settings = {"size": size[::-1], "resample": Image.Resampling.BICUBIC, "box": box}
-    if image.dtype == np.uint8 and image.shape[-1] == 3:  # at once; the result is the same
+    # Colours at once; of what is transparent by its opacity, or hidden colours would show.
+    if image.dtype == np.uint8 and image.shape[-1] in (3, 4):
         return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(**settings))
     planes = (Image.fromarray(np.ascontiguousarray(image[..., c])) for c in range(image.shape[-1]))
     return np.stack([np.asarray(plane.resize(**settings)) for plane in planes], axis=-1)

@@ -219,3 +219,17 @@ def test_a_picture_over_pillows_limit_is_not_called_broken(tmp_path, monkeypatch
     assert "large.png" in capsys.readouterr().out
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert load(tmp_path, image_size=8).num_examples == 4
+
+
+def test_hidden_colours_do_not_show_where_transparent_images_are_resized(tmp_path):
+    images = np.zeros((1, 16, 16, 4), "uint8")
+    images[:, :, :8], images[:, :, 8:] = (255, 0, 0, 255), (0, 255, 0, 0)
+    np.save(tmp_path / "half.npy", images)
+    Image.fromarray(images[0]).save(tmp_path / "half.png")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "half.png").rename(tmp_path / "folder" / "half.png")
+    for source in ("half.npy", "folder"):
+        (found,) = load(tmp_path / source, image_size=5).fetch(np.arange(1))
+        shown = found[found[..., 3] > 0]
+        assert (shown[:, 0] > 250).all() and not shown[:, 1].any()
+        assert found[..., 3].min() == 0 and 100 < found[2, 2, 3] < 155
