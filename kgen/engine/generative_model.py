@@ -167,6 +167,11 @@ class GenerativeModel(backend.Steps, keras.Model):
         if value is not before and not (plain and _exactly(value) == _exactly(before)):
             self._drop_compiled()
 
+    def __delattr__(self, name):
+        super().__delattr__(name)
+        if name not in BOOKKEEPING and CONTEXT.phase is None:  # the class may have another value
+            self._drop_compiled()
+
     def _drop_compiled(self):
         """Compile anew what runs next: steps, also within `fit`, and methods under `infer`."""
         self.__dict__.get("_inference", {}).clear()
@@ -1095,10 +1100,11 @@ class GenerativeModel(backend.Steps, keras.Model):
             )
         path = pathlib.Path(filepath)
         if path.suffix != ".keras" or "://" in str(filepath):
+            stem = path.name.split(".")[0] or "model"
             raise ValueError(
                 f"A kgen model is saved to a .keras file on this machine; got {str(filepath)!r}. "
-                f'Use model.save("{path.stem or "model"}.keras"), or model.save_weights('
-                f'"{path.stem or "model"}.weights.h5") for its variables alone.'
+                f'Use model.save("{stem}.keras"), or model.save_weights("{stem}.weights.h5") for '
+                "its variables alone."
             )
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
@@ -1173,6 +1179,11 @@ def _exactly(value):
 def _in_32_bits(array):
     array = feed.to_numpy(array)
     narrow = {"float64": "float32", "int64": "int32"}
+    limits = np.iinfo("int32")
+    if array.dtype == "int64" and ((array < limits.min) | (array > limits.max)).any():
+        raise ValueError(
+            f"infer computes in 32 bits; got integers from {array.min()} to {array.max()}."
+        )
     return array.astype(narrow.get(array.dtype.name, array.dtype), copy=False)
 
 

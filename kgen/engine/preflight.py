@@ -22,7 +22,7 @@ def check_callbacks(run, validates):
 
     Raises:
         ValueError: for what is monitored without being logged, or without it being known which way
-            is better.
+            is better; for what optimizers do not allow.
         TypeError, ValueError: for files that could not be loaded.
         OSError: for files that could not be written.
     """
@@ -30,6 +30,7 @@ def check_callbacks(run, validates):
         saves = isinstance(callback, keras.callbacks.ModelCheckpoint)
         if isinstance(callback, MONITORING):
             _check_monitor(callback, run, validates, saves and not callback.save_best_only)
+        _check_optimizers(callback, run.model.optimizer)
         if saves:
             _check_folder(callback.filepath)
             if not callback.save_weights_only:
@@ -85,7 +86,28 @@ def _check_suffix(path):
         )
 
 
+def _check_optimizers(callback, optimizer):
+    members = [getattr(m, "inner_optimizer", m) for m in getattr(optimizer, "optimizers", [])]
+    members = members or [getattr(optimizer, "inner_optimizer", optimizer)]
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    scheduled = [m for m in members if isinstance(getattr(m, "_learning_rate", None), schedule)]
+    if isinstance(callback, keras.callbacks.ReduceLROnPlateau) and scheduled:
+        raise ValueError(
+            "ReduceLROnPlateau lowers the learning rate, which a "
+            f"{type(scheduled[0]._learning_rate).__name__} sets at each step: compile with a "
+            "number, or leave the callback out."
+        )
+    averages = any(getattr(m, "use_ema", False) for m in members)
+    if isinstance(callback, keras.callbacks.SwapEMAWeights) and not averages:
+        raise ValueError(
+            "SwapEMAWeights needs an optimizer that keeps averages: compile with one that has "
+            "use_ema=True, or leave the callback out."
+        )
+
+
 def _check_folder(path):
+    if pathlib.Path(path).is_dir():
+        raise OSError(f"ModelCheckpoint cannot write {path}: it is a folder.")
     folder = pathlib.Path(path).absolute().parent
     while "{" in folder.name or not folder.exists():
         folder = folder.parent

@@ -842,6 +842,13 @@ def test_setting_an_attribute_drops_what_was_compiled():
     assert values() == (3.0,) * 4
     model.factor = 10.0
     assert values() == (10.0,) * 4
+    Counted.factor = 5.0
+    try:
+        del model.factor  # the class's holds now
+        assert values() == (5.0,) * 4
+    finally:
+        del Counted.factor
+    model.factor = 10.0
     model.network = one_weight(2.0)
     assert float(model.infer(model.multiplied, x)[0, 0]) == 20.0
     assert float(model.predict(x, verbose=0)[0, 0]) == 20.0
@@ -921,6 +928,8 @@ def test_infer_keeps_what_it_compiled_by_static_values():
         model.infer(model.repeated, 1.0, 2.0)
     with pytest.raises(ValueError, match="nothing to compute"):
         model.infer(model.repeated, x[:0], 1.0)
+    with pytest.raises(ValueError, match="in 32 bits; got integers from 1 to 1099511627776"):
+        model.infer(model.repeated, np.array([1, 2**40]), 1.0)
 
 
 def test_infer_says_that_a_method_returns_no_rows():

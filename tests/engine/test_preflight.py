@@ -159,3 +159,23 @@ def test_names_of_checkpoints_that_the_end_of_an_epoch_could_not_fill(tmp_path):
         saving = save(tmp_path / "fine" / path, save_freq=freq)
         autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[saving])
     assert len([*(tmp_path / "fine").iterdir()]) == 1 + len(X) // 8
+
+
+def test_what_optimizers_do_not_allow(tmp_path):
+    model, schedule = autoencoder(), keras.optimizers.schedules.CosineDecay(0.1, 9)
+    swap = keras.callbacks.SwapEMAWeights()
+    refused(model, ValueError, "use_ema=True", callbacks=[swap])
+    refused(model, OSError, "it is a folder", callbacks=[keras.callbacks.ModelCheckpoint(
+        str(make(tmp_path / "a.keras")))])  # fmt: skip
+    model.compile(keras.optimizers.Adam(schedule))
+    lower = keras.callbacks.ReduceLROnPlateau("loss")
+    refused(model, ValueError, "CosineDecay sets", callbacks=[lower])
+    gan = kgen.GAN((8, 8), 3, network="mlp")
+    gan.compile({"generator": keras.optimizers.Adam(schedule)})
+    lower = keras.callbacks.ReduceLROnPlateau("generator_loss", mode="min")
+    refused(gan, ValueError, "CosineDecay sets", callbacks=[lower])
+
+
+def make(folder):
+    folder.mkdir()
+    return folder
