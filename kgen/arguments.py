@@ -6,6 +6,7 @@ import os
 import stat
 
 import numpy as np
+import psutil
 from keras import ops
 
 
@@ -69,6 +70,25 @@ def below(value, end, name):
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < end:
         raise ValueError(f"{name} must lie in [0, {end}); got {value!r}.")
     return float(value)
+
+
+def check_room(nbytes, what, instead):
+    """Refuse what memory does not hold, before it is begun.
+
+    Args:
+        nbytes: bytes that it takes.
+        what: what takes them, such as `"n=10 images"`.
+        instead: what to do.
+
+    Raises:
+        ValueError: if they are not free.
+    """
+    free = psutil.virtual_memory().available
+    if nbytes > free:
+        raise ValueError(
+            f"{what} take {nbytes / 2**30:,.1f} GiB of memory, of which {free / 2**30:,.1f} are "
+            f"free: {instead}."
+        )
 
 
 def check_regular(path):

@@ -163,3 +163,10 @@ def test_labels_from_1_of_which_some_are_unknown():
         with pytest.raises(ValueError, match="labels must be") as caught:
             integer_labels(labels, 3) if np.size(labels) else integer_labels(np.array(["a"]), 3)
         assert ("This makes" in str(caught.value)) == (np.size(labels) == 0)
+
+
+@pytest.mark.parametrize("cls", [kgen.VAE, kgen.GAN, kgen.Gaussian])
+def test_images_that_memory_does_not_hold_are_not_begun(cls):
+    model = cls((8, 8))
+    with pytest.raises(ValueError, match=r"n=1000000000 images of .* take .* GiB"):
+        model.generate(10**9)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 
+from kgen.arguments import check_room
 from kgen.data import faces, toy2d
 from kgen.data.folders import Found, fifths
 from kgen.data.storage import Converted, kept
@@ -71,12 +71,7 @@ def _faces(variant, split, options):
 def _drawn(num_examples, nbytes):
     """How many examples are drawn, of so many bytes each; refused where they do not fit."""
     n = DRAWN if num_examples is None else num_examples
-    needed, free = n * nbytes, psutil.virtual_memory().available
-    if needed > free:
-        raise ValueError(
-            f"num_examples={n} drawn examples take {needed / 2**30:,.1f} GiB of memory, of which "
-            f"{free / 2**30:,.1f} are free: ask for fewer."
-        )
+    check_room(n * nbytes, f"num_examples={n} drawn examples", "ask for fewer")
     return n
 
 

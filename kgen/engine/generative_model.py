@@ -1,6 +1,7 @@
 """`GenerativeModel`: write the algorithm once, fit it on TensorFlow, JAX and torch."""
 
 import contextlib
+import math
 import os
 import pathlib
 import shutil
@@ -13,7 +14,7 @@ from keras import ops, tree
 from keras.src.backend.common import global_state  # nothing public tells of the .h5 format
 
 from kgen import schedules
-from kgen.arguments import below, flag, one_of, positive, whole
+from kgen.arguments import below, check_room, flag, one_of, positive, whole
 from kgen.data.ranges import (
     looks_channels_first,
     normalize_image_shape,
@@ -486,8 +487,24 @@ class GenerativeModel(backend.Steps, keras.Model):
         return to_model_range(with_channel(images, self.image_shape))
 
     def latents(self, n, dimension, seed=None):
-        """Draw `n` latents from N(0, I) on the host: the same for a seed on every backend."""
-        return host_generator(seed).standard_normal((positive(n, "n"), dimension), dtype="float32")
+        """Draw `n` latents from N(0, I) on the host: the same for a seed on every backend.
+
+        Raises:
+            ValueError: as `how_many`.
+        """
+        size = self.how_many(n), dimension
+        return host_generator(seed).standard_normal(size, dtype="float32")
+
+    def how_many(self, n):
+        """`n`, the images to generate, as an integer.
+
+        Raises:
+            ValueError: unless it is a positive integer, and memory holds so many images.
+        """
+        n, shape = positive(n, "n"), self.image_shape or ()
+        nbytes = 8 * n * math.prod(shape)  # float32, and a copy
+        check_room(nbytes, f"n={n} images of {shape}", "generate fewer at a time")
+        return n
 
     def generate(self, n, labels=None, seed=None, batch_size=None):
         """Draw `n` images, float32 `(n, *image_shape)` in [-1, 1]."""

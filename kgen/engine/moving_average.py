@@ -110,14 +110,29 @@ def _arguments(kind):
     return [*inspect.signature(kind.__init__).parameters.values()][1:]
 
 
+def _is_known(layer):
+    """Whether a layer can be made from its configuration."""
+    try:
+        type(layer).from_config(layer.get_config())
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def refuse_unmakeable(layers):
     """Raise if the class of a layer does not say how it is made: no copy, no file without.
 
     Raises:
         TypeError: as said; holds the lines to add to the class.
+        ValueError: for a lambda.
     """
     for layer in reversed([*layers]):  # what holds others comes before them
         kind = type(layer)
+        if isinstance(layer, keras.layers.Lambda) and not _is_known(layer):
+            raise ValueError(
+                f"{layer.name!r} holds a lambda, which can be neither copied nor read from a file. "
+                "Make it a keras.layers.Layer or a registered function."
+            )
         if kind.__module__.split(".")[0] in ("keras", "kgen"):
             continue
         try:

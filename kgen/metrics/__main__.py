@@ -18,9 +18,9 @@ import zipfile
 
 import keras
 import numpy as np
-import psutil
 
 from kgen import data, metrics, plots, zoo
+from kgen.arguments import check_room
 from kgen.command_line import (
     Parser,
     add_image_flags,
@@ -134,12 +134,8 @@ def _pixels(images):
 
 
 def _check_room(n, shape, nbytes):
-    needed, free = n * math.prod(shape) * nbytes, psutil.virtual_memory().available
-    if needed > free:
-        raise ValueError(
-            f"--n {n} images of {shape} take {needed / 2**30:,.1f} GiB of memory, of which "
-            f"{free / 2**30:,.1f} are free: measure fewer, or smaller ones (--image-size)."
-        )
+    instead = "measure fewer, or smaller ones (--image-size)"
+    check_room(n * math.prod(shape) * nbytes, f"--n {n} images of {shape}", instead)
 
 
 def _resized(images, size):

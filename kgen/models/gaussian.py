@@ -314,7 +314,7 @@ class Gaussian(EncodingModel):
         The same seed gives the same images on every backend; the first 8 of 16 are the 8.
         """
         self._refuse_labels(labels)
-        n, q, d = positive(n, "n"), self.latent_dim, math.prod(self.image_shape)
+        n, q, d = self.how_many(n), self.latent_dim, math.prod(self.image_shape)
         random, parts = host_generator(seed), []
         for start in range(0, n, ROWS):
             normal = random.standard_normal((min(ROWS, n - start), 1 + q + d), dtype="float32")

@@ -489,6 +489,16 @@ def rewritten(path, change=None, leave_out=(), add=()):
     return target
 
 
+def test_a_generator_with_a_lambda_has_no_average():
+    middle = layers.Lambda(lambda x: 2 * x)
+    generator = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(64), middle, layers.Reshape((8, 8, 1))]
+    )
+    with pytest.raises(ValueError, match=r"holds a lambda.*registered function"):
+        kgen.GAN((8, 8), 4, network="mlp", generator=generator)
+    kgen.GAN((8, 8), 4, network="mlp", generator=generator, average_decay=0)
+
+
 @pytest.mark.parametrize("damage", ["half", "tail", "empty", "foreign", "flipped", "weightless"])
 def test_a_damaged_file_is_refused(damage, saved):
     content = saved.read_bytes()
