@@ -136,8 +136,8 @@ def parse(parser, argv=None):
     return run
 
 
-def begin(run):
-    """Begin: from here on, what the output folder held is replaced, unless it is resumed."""
+def begin(run, data=None):
+    """Begin, and say with what: from here on, the output folder's run is replaced or resumed."""
     if run.resume and _finished(run.output):
         print(f"{run.output} holds a finished run: only what goes beyond it is trained.")
     for leftover in () if run.resume else ("run", "samples"):
@@ -146,6 +146,17 @@ def begin(run):
     if "resume" in run.offered:
         _keep_settings(run)
     run.begun = True
+    if data is not None:
+        run.data = repr(data)[1:-1]
+    if run.precision != "fastest":
+        _say_settings(run)
+
+
+def _say_settings(run):
+    device = ", ".join(backend.accelerators()) or "CPU"
+    settings = [keras.backend.backend(), device, run.precision]
+    settings += [f"XLA {run.jit}"] * ("jit" in run.offered)
+    print("; ".join([*([run.data] if "data" in run else []), ", ".join(settings)]), flush=True)
 
 
 def _keep_settings(run):
@@ -174,18 +185,18 @@ def load(run, others="test", labelled=False, **training):
         raise ValueError(
             f"{fewest} images are too few: figures need {FEWEST} of them in training and in test."
         )
-    begin(run)
+    begin(run, sets[0])
     return sets
 
 
 def settle(run, model, arguments, data):
-    """Say what is trained how; with `--precision fastest`, try that out, and keep it."""
+    """With `--precision fastest`, try out what that is, say and keep it; note the data."""
+    if "data" not in run:
+        run.data = repr(data)[1:-1]
     if run.precision == "fastest":
         vars(run).update(_fastest(run, model, arguments, data))
         _keep_settings(run)
-    if "data" not in run:
-        run.data, device = repr(data)[1:-1], ", ".join(backend.accelerators()) or "CPU"
-        print(f"{run.data}; {keras.backend.backend()}, {device}, {run.precision}, XLA {run.jit}")
+        _say_settings(run)
 
 
 def _fastest(run, model, arguments, data):

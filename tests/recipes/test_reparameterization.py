@@ -121,7 +121,8 @@ def test_figures_and_table(tmp_path, capsys):
     for name in ("graphs.png", "variance.png"):
         pixels = np.asarray(Image.open(tmp_path / "new" / name).convert("RGB"))
         assert pixels.shape[0] > 600 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
-    lines = capsys.readouterr().out.splitlines()
+    settings, *lines = capsys.readouterr().out.splitlines()
+    assert settings.endswith(", float32")
     assert len(lines) == 13 and max(map(len, lines[:11])) <= 100
     assert lines[0].split()[:3] == ["gradient", "d", "exact"]
     for line in lines[1:11]:
