@@ -127,7 +127,8 @@ def strange(run, images):
     """Images unlike those of training: inverted ones, those of another set, and noise."""
     height, width, channels = images.shape[1:]
     name = "digits" if run.dataset.startswith("faces") else "faces"
-    other = kgen.data.load(name, "test", height, channels=channels, num_examples=len(images))
+    other = kgen.data.load(name, "test", height, channels=channels)
+    other = other.take(min(len(images), other.num_examples))
     other = other.at_resolution((height, width)).images()
     noise = np.random.default_rng(run.seed).uniform(-1, 1, images.shape).astype("float32")
     return {"inverted": -images, name: other, "noise": noise}

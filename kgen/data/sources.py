@@ -70,8 +70,9 @@ def load(
         shuffle: whether each epoch has its own order; by default, for training splits and
             where there are none.
         data_dir: the store of TensorFlow Datasets; by default its own.
-        num_examples: how many examples at most, the first ones; of sets that are drawn (`toy2d`,
-            `faces`) any number that fits into memory, 10,000 by default.
+        num_examples: how many examples, the first ones (with `skip_broken`, fewer where some of
+            these are broken); by default all, and 10,000 of the sets that are drawn (`toy2d`,
+            `faces`), of which any number can be had that fits into memory.
         augment: what is drawn anew in each epoch, such as `{"flip": True, "crop": 0.9, "shift": 2}`
             (see `ImageDataset`); the same for both images of an aligned pair.
         kind: of a folder, where it cannot be seen from its entries.
@@ -86,18 +87,48 @@ def load(
         An `ImageDataset`, with labels where there are some; an `ImagePairs` for two domains.
 
     Raises:
-        ValueError: for an unknown name or split, one without images, images that cannot be read or
-            differ in size or channels (the message names them).
+        ValueError: for an unknown name or split, one without images or with fewer than
+            `num_examples`, images that cannot be read or differ in size or channels (the message
+            names them).
         ConnectionError: if the set is not in the store and cannot be fetched.
         OSError: if there is no room for it.
     """
+    if num_examples is not None:
+        positive(num_examples, "num_examples")
+    order = seed, batch_size, shuffle
+    pixels = kind, channels, memory, skip_broken, background
+    dataset = at_most(name, split, image_size, *order, data_dir, num_examples, augment, *pixels)
+    if num_examples is not None and dataset.num_examples < num_examples and not skip_broken:
+        of = f" of the split {split!r}" if split else ""
+        raise ValueError(
+            f"num_examples={num_examples}, but {name}{of} has {dataset.num_examples:,}: ask for "
+            "fewer, or pass None for all."
+        )
+    return dataset
+
+
+def at_most(
+    name,
+    split=None,
+    image_size=None,
+    seed=0,
+    batch_size=128,
+    shuffle=None,
+    data_dir=None,
+    num_examples=None,
+    augment=None,
+    kind=None,
+    channels=None,
+    memory=None,
+    skip_broken=False,
+    background="white",
+):
+    """What `load` returns; where there are fewer than `num_examples`, all of them."""
     size = _size(image_size)
     if channels not in (None, 1, 3, 4):
         raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
     if not name or not isinstance(name, str | os.PathLike):
         raise TypeError(f"name must be the name of a set or a path; got {name!r}.")
-    if num_examples is not None:
-        positive(num_examples, "num_examples")
     if memory is not None and (not isinstance(memory, numbers.Real) or memory < 0):
         raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
     positive(batch_size, "batch_size")

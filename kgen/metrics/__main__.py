@@ -32,6 +32,7 @@ from kgen.command_line import (
     to_the_end,
 )
 from kgen.data.pixels import with_channels
+from kgen.data.sources import at_most
 from kgen.metrics.features import NAMES
 
 
@@ -112,7 +113,7 @@ def tests(run, own, shape):
 
 def _load(run, name, **options):
     options = image_options(run) | options | {"kind": _kind(run, name)}
-    return data.load(name, num_examples=run.n, **options)
+    return at_most(name, num_examples=run.n, **options)
 
 
 def _kind(run, name):

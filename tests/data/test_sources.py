@@ -447,7 +447,26 @@ def test_more_drawn_examples_than_memory_holds():
     for name in ("faces", "faces/edges2photo", "toy2d/ring"):
         with pytest.raises(ValueError, match=r"num_examples=1000000000 drawn .* GiB .* are free"):
             load(name, num_examples=10**9, image_size=None if "toy" in name else 512)
-    assert load("digits", num_examples=10**9).num_examples == 1442  # at most: all there are
+
+
+def test_more_examples_than_there_are(tmp_path):
+    for i in range(6):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
+    np.savez(tmp_path / "a.npz", x_train=np.zeros((6, 8, 8), "uint8"))
+    for name, split, n in (
+        ("digits", None, 1_442),
+        ("digits", "test", 355),
+        ("digits", "all", 1_797),
+        (tmp_path, None, 6),
+        (tmp_path, "train", 5),
+        (tmp_path / "a.npz", "train", 6),
+    ):
+        assert load(name, split, num_examples=n).num_examples == n
+        for more in (n + 1, 10**9):
+            with pytest.raises(ValueError, match=f"num_examples={more}, but .* has {n:,}: ask"):
+                load(name, split, num_examples=more)
+    (tmp_path / "0.png").write_bytes(b"no image")
+    assert load(tmp_path, num_examples=6, skip_broken=True).num_examples == 5
 
 
 def test_sizes_that_memory_does_not_hold(tmp_path):
