@@ -1,0 +1,186 @@
+"""Drawings of how things hang together: graphs of computations."""
+
+import itertools
+import math
+
+import numpy as np
+
+from kgen.plots.charts import chart
+from kgen.plots.style import BLUE, DARK, DPI, PALE, RED, SAND, as_texts, finish, headline
+
+
+def computation_graph(nodes, *edges, labels=None, title=None, path=None):
+    r"""What a model computes, and how the gradient comes back: one or more graphs side by side.
+
+    Deterministic nodes are diamonds, random ones circles. Arrows lead forward; the gradient comes
+    back in red, or pale and crossed out where it is blocked, above an edge or outside a steep one.
+
+        computation_graph(
+            {"x": (0, 0), "z": (1, 0), "L": (2, 0)},
+            {"~x -> z": None, "z -> L": r"\partial L/\partial z"},
+        )
+
+    Args:
+        nodes: mapping of names to places `(x, y)`, y upwards; the unit does not matter. The name
+            is written in the node as mathematics: `\mu`, `\hat{x}`, `\mathrm{encoder}`.
+        edges: for each graph, a mapping of edges `"start -> end"` to their gradients: None if there
+            is none, "blocked", or the mathematics to write beside it, "" for nothing. A name with
+            `~` before it is a random node. The graph has the nodes that its edges name.
+        labels: None, or one text per graph, written over it; in it mathematics is `$...$`.
+        title: of the figure.
+        path: file to write.
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ValueError: if nodes or edges are not as above, two nodes of a graph stand in one place,
+            there is not one label per graph, or matplotlib cannot read the mathematics.
+        OSError: if `path` cannot be written.
+    """
+    if not edges:
+        raise ValueError("There is no graph to draw: pass the edges of one or more.")
+    edges = [_edges(each) for each in edges]
+    graphs = [_places(nodes, each) for each in edges]
+    labels = as_texts(labels, len(graphs), "labels", "graph") or [""] * len(graphs)
+    # The unit is the distance of the two nearest nodes: a node is as large as they allow.
+    pairs = [pair for places in graphs for pair in itertools.combinations(places.values(), 2)]
+    unit = min(math.dist(*pair) for pair in pairs)
+    graphs = [{name: xy / unit for name, xy in places.items()} for places in graphs]
+    boxes = np.array([[f(list(g.values()), axis=0) for f in (np.min, np.max)] for g in graphs])
+    (left, bottom), (right, top) = boxes[:, 0].T, boxes[:, 1].T
+    width, height = (right - left).max() + 0.9, top.max() - bottom.min() + 0.8
+    inches = min(1.65, 14 / (width * len(graphs)), 8 / height)
+
+    figure, axes = chart(7.5, 4, columns=len(graphs))
+    panels = np.ravel(axes)
+    for panel, x, label in zip(panels, (left + right) / 2, labels, strict=True):
+        panel.set(xlim=(x - width / 2, x + width / 2), aspect="equal")
+        panel.set_ylim(bottom.min() - 0.4, top.max() + 0.4)
+        panel.set_axis_off()
+        panel.set_title(label, size=13)
+    legend = figure.legend(
+        handles=_graph_legend(edges),
+        loc="outside lower center",
+        ncols=5,
+        frameon=False,
+        fontsize=12,
+    )
+    heading = headline(figure, title)
+    # Room for the graphs and for all that is written around them.
+    texts = [panel.title.get_window_extent() for panel in panels]
+    around = max(text.height for text in texts) + legend.get_window_extent().height
+    around += heading.get_window_extent().height if heading else 0
+    column = max(inches * width, max(text.width for text in texts) / DPI + 0.3)
+    size = max(7.5, column * len(graphs) + 0.3), inches * height + around / DPI + 0.5
+    figure.set_size_inches(np.ceil(np.multiply(size, DPI)) / DPI)  # whole pixels
+    for panel, places, each in zip(panels, graphs, edges, strict=True):
+        _draw_graph(panel, places, each, inches)
+    figure.draw_without_rendering()  # once more: equal aspects need two passes of the layout
+    return finish(figure, path)
+
+
+def _edges(edges):
+    """A graph's edges, read: `(start, end)` to gradient, and the names of its random nodes."""
+    if not hasattr(edges, "items") or not edges:
+        raise ValueError(f'edges must map "start -> end" to gradients; got {edges!r}.')
+    pairs, random = {}, set()
+    for edge, gradient in edges.items():
+        names = [name.strip() for name in str(edge).split("->")]
+        random |= {name[1:] for name in names if name.startswith("~")}
+        names = tuple(name.removeprefix("~") for name in names)
+        if len(names) != 2 or names[0] == names[1]:
+            raise ValueError(f'An edge is "start -> end", two nodes; got {edge!r}.')
+        if gradient is not None and not isinstance(gradient, str):
+            raise ValueError(
+                f'The gradient of {edge!r} must be None, "blocked" or a text; got {gradient!r}.'
+            )
+        pairs[names] = gradient
+    return pairs, random
+
+
+def _places(nodes, edges):
+    """Where the nodes of a graph stand: those that its edges name."""
+    if not hasattr(nodes, "items"):
+        raise ValueError(f"nodes must map names to places (x, y); got {nodes!r}.")
+    pairs, _ = edges
+    places = {}
+    for name in dict.fromkeys(name for pair in pairs for name in pair):
+        if name not in nodes:
+            raise ValueError(f"There is no node {name!r}; nodes has {list(nodes)}.")
+        place = np.asarray(nodes[name])
+        if place.shape != (2,) or place.dtype.kind not in "iuf" or not np.isfinite(place).all():
+            raise ValueError(f"The place of node {name!r} must be (x, y); got {nodes[name]!r}.")
+        for other, there in places.items():
+            if (there == place).all():
+                raise ValueError(f"Nodes {other!r} and {name!r} stand in one place: {nodes[name]}.")
+        places[name] = place
+    return places
+
+
+def _draw_graph(axes, places, edges, inches):
+    """Draw a graph whose nearest nodes are 1 apart, at so many inches per unit."""
+    from matplotlib.patches import Circle, RegularPolygon
+
+    pairs, random = edges
+    scale = inches / 1.65
+    nodes = {}
+    for name, xy in places.items():
+        drawn = name in random
+        node = Circle(xy, 0.23) if drawn else RegularPolygon(xy, 4, radius=0.3)
+        node.set(facecolor=SAND if drawn else BLUE, edgecolor=DARK, lw=1.5)
+        nodes[name] = axes.add_patch(node)
+        text = axes.text(*xy, f"${name}$", ha="center", va="center", size=17 * scale)
+        box = text.get_window_extent()
+        needed = math.hypot(box.width, box.height) if drawn else box.width + box.height
+        text.set_size(17 * scale * min(1, (0.4 if drawn else 0.5) * inches * DPI / needed))
+
+    def arrow(start, end, bend, colour):
+        look = {"arrowstyle": "-|>", "mutation_scale": 20 * scale, "lw": 2, "color": colour}
+        look |= {"connectionstyle": f"arc3,rad={bend}", "shrinkA": 3, "shrinkB": 3}
+        look |= {"patchA": nodes[start], "patchB": nodes[end]}
+        axes.annotate("", places[end], places[start], arrowprops=look)
+
+    centre = np.median([x for x, _ in places.values()])
+    for (start, end), gradient in pairs.items():
+        arrow(start, end, 0, DARK)
+        if gradient is None:
+            continue
+        (dx, dy), middle = places[start] - places[end], (places[start] + places[end]) / 2
+        length = math.hypot(dx, dy)
+        right = np.array([dy, -dx]) / length  # of the gradient's way
+        if abs(dy) < 0.6 * abs(dx):
+            side = np.sign(right[1])  # above
+        else:
+            side = np.sign(right[0]) * (1 if middle[0] > centre + 1e-6 else -1)  # outside
+        bend = side * min(0.3, 0.4 / length)
+        arrow(end, start, bend, PALE if gradient == "blocked" else RED)
+        top = middle + bend / 2 * length * right  # of the arc
+        if gradient == "blocked":
+            axes.plot(*top, "x", ms=15 * scale, mew=3 * scale, color=RED, zorder=5)
+        elif gradient:
+            x, y = side * right
+            ha = "left" if x > 0.38 else "right" if x < -0.38 else "center"
+            va = "bottom" if y > 0.6 else "top" if y < -0.6 else "center"
+            place = top + 0.08 * side * right
+            axes.text(*place, f"${gradient}$", color=RED, size=15 * scale, ha=ha, va=va)
+
+
+def _graph_legend(graphs):
+    """Handles for what the graphs show."""
+    from matplotlib.lines import Line2D
+
+    computed = any(
+        name not in random for pairs, random in graphs for pair in pairs for name in pair
+    )
+    drawn = any(random for _, random in graphs)
+    gradients = {gradient for pairs, _ in graphs for gradient in pairs.values()} - {None}
+    node, cross = {"ls": "", "mec": DARK, "ms": 12}, {"marker": "x", "mec": RED, "mew": 3, "ms": 11}
+    entries = [
+        (computed, Line2D([], [], marker="D", mfc=BLUE, label="deterministic", **node)),
+        (drawn, Line2D([], [], marker="o", mfc=SAND, label="random", **node)),
+        (True, Line2D([], [], color=DARK, lw=2, label="forward")),
+        (gradients - {"blocked"}, Line2D([], [], color=RED, lw=2, label="gradient")),
+        ("blocked" in gradients, Line2D([], [], color=PALE, lw=2, label="blocked", **cross)),
+    ]
+    return [handle for shown, handle in entries if shown]

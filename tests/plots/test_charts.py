@@ -1,0 +1,307 @@
+import keras
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+
+from kgen import plots
+
+# --- chart
+
+
+def test_chart_for_a_plot_of_ones_own():
+    figure, axes = plots.chart(5, 4)
+    assert isinstance(figure, Figure) and tuple(figure.get_size_inches()) == (5, 4)
+    assert figure.axes == [axes]
+    figure, axes = plots.chart(6, 4, rows=2, columns=3)
+    assert axes.shape == (2, 3) and figure.axes == list(axes.flat)
+    axes[0, 1].set_xlim(3, 5)
+    assert axes[1, 1].get_xlim() != (3, 5)
+    _, axes = plots.chart(6, 4, rows=2, columns=2, xlabels=["time", "step"])
+    axes[0, 1].set_xlim(3, 5)
+    assert axes[1, 1].get_xlim() == (3, 5) and axes[1, 0].get_xlim() != (3, 5)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_columns_of_a_chart_are_named_once(rows):
+    _, axes = plots.chart(6, 4, rows=rows, columns=2, xlabels=["time", "step"])
+    names = [each.get_xlabel() for each in axes.flat]
+    assert names == ["", ""] * (rows - 1) + ["time", "step"]
+    _, axes = plots.chart(6, 4, xlabels=["time"])
+    assert axes.get_xlabel() == "time"
+    with pytest.raises(ValueError, match="xlabels must be one for each column: 2; got 1"):
+        plots.chart(6, 4, columns=2, xlabels=["time"])
+
+
+# --- latent_scatter
+
+
+def points_of(figure):
+    scatter = figure.axes[0].collections[0]
+    return np.asarray(scatter.get_offsets()), scatter
+
+
+def legend_of(figure):
+    legend = figure.axes[0].get_legend()
+    return {
+        text.get_text(): matplotlib.colors.to_hex(handle.get_markerfacecolor())
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+
+
+@pytest.mark.parametrize("classes", [3, 10, 15, 30])
+def test_scatter_colours_every_point_by_its_class(classes):
+    rng = np.random.default_rng(0)
+    latents, labels = rng.normal(size=(300, 2)), np.arange(300) % classes
+    names = [f"class {i}" for i in range(classes)]
+    figure = plots.latent_scatter(latents, labels, names, title="Latents")
+    offsets, scatter = points_of(figure)
+    legend = legend_of(figure)
+    assert list(legend) == names and len(set(legend.values())) == classes
+    label_of = {tuple(point): label for point, label in zip(latents, labels, strict=True)}
+    for point, colour in zip(offsets, scatter.get_facecolors(), strict=True):
+        assert matplotlib.colors.to_hex(colour) == legend[names[label_of[tuple(point)]]]
+    assert len({tuple(point) for point in offsets}) == 300
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("$z_1$", "$z_2$")
+    assert figure.get_suptitle() == "Latents"
+
+
+def test_scatter_projects_on_the_principal_axes():
+    latents = np.random.default_rng(0).normal(size=(200, 5)) * [1, 5, 2, 0.5, 3] + 7
+    figure = plots.latent_scatter(latents)
+    pca = PCA(2).fit(latents)
+    wanted = pca.transform(latents)
+    offsets, _ = points_of(figure)
+    order = np.lexsort(offsets.T.round(6))
+    signs = [
+        s for s in np.array(np.meshgrid([1, -1], [1, -1])).T.reshape(-1, 2)
+        if np.allclose((wanted * s)[np.lexsort((wanted * s).T.round(6))], offsets[order], atol=1e-6)
+    ]  # fmt: skip
+    assert len(signs) == 1  # the axes' signs are free
+    for text, share, i in zip(
+        (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()),
+        pca.explained_variance_ratio_,
+        (1, 2),
+        strict=True,
+    ):
+        assert text == f"principal axis {i} of 5 dimensions ({100 * share:.0f} % of the variance)"
+    np.testing.assert_array_equal(points_of(plots.latent_scatter(latents))[0], offsets)
+
+
+def test_scatter_has_one_direction_where_two_coefficients_are_as_large():
+    random = np.random.default_rng(0)
+    points = random.normal(size=(50, 1)) * [1, -1, 0] + 0.01 * random.normal(size=(50, 3))
+    points = np.concatenate([points, points[:, [1, 0, 2]]])  # the tie is exact but for rounding
+    for scale in (1, 3, 7, 1e-3):
+        axes = plots.latent_scatter(points * scale).axes[0]
+        along = np.concatenate([c.get_offsets() for c in axes.collections])[:, 0] / scale
+        np.testing.assert_allclose(np.sort(along), np.sort((points[:, 0] - points[:, 1]) / 2**0.5),
+                                   atol=1e-3)  # fmt: skip
+
+
+def test_scatter_of_constant_latents_and_few_points():
+    assert "(0 % of the variance)" in plots.latent_scatter(np.ones((4, 3))).axes[0].get_xlabel()
+    plots.latent_scatter(np.eye(2, 3))
+
+
+def test_scatter_labels_of_other_kinds():
+    latents = np.random.default_rng(0).normal(size=(6, 2))
+    words = plots.latent_scatter(latents, ["b", "a", "b", "c", "a", "a"])
+    assert list(legend_of(words)) == ["a", "b", "c"]
+    flags = plots.latent_scatter(latents, np.arange(6) > 2, ["no", "yes"])
+    assert list(legend_of(flags)) == ["no", "yes"]
+    column = plots.latent_scatter(latents, np.array([[4], [2], [2], [2], [4], [4]]))
+    assert list(legend_of(column)) == ["2", "4"]
+    quantity = plots.latent_scatter(latents, np.linspace(0, 1, 6))
+    assert quantity.axes[0].get_legend() is None and len(quantity.axes) == 2  # a colour bar
+    offsets, scatter = points_of(quantity)
+    value_of = {tuple(p): v for p, v in zip(latents, np.linspace(0, 1, 6), strict=True)}
+    np.testing.assert_allclose(scatter.get_array(), [value_of[tuple(p)] for p in offsets])
+
+
+@pytest.mark.parametrize(
+    ("latents", "options", "message"),
+    [
+        (np.zeros(4), {}, r"must have shape \(N, D\), D of 2 or more; got \(4,\)"),
+        (np.zeros((4, 1)), {}, "D of 2 or more"),
+        (np.zeros((0, 2)), {}, "latents is empty"),
+        (np.full((4, 2), np.nan), {}, "holds NaN or infinity"),
+        (np.zeros((1, 3)), {}, "One point of 3 dimensions has no principal axes"),
+        (np.zeros((4, 2)), {"labels": [1, 2]}, r"one per point: \(4,\); got shape \(2,\)"),
+        (np.zeros((4, 2)), {"labels": np.eye(4)}, r"One-hot labels: pass labels\.argmax"),
+        (np.zeros((2, 2)), {"labels": [0, 5], "class_names": ["a"]}, "1 names; .* from 0 to 5"),
+        (np.zeros((2, 2)), {"labels": [-1, 0], "class_names": ["a"]}, "run from -1 to 0"),
+    ],
+)
+def test_bad_scatter(latents, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.latent_scatter(latents, **options)
+
+
+# --- losses
+
+
+def lines_of(figure):
+    return {line.get_label(): line for line in figure.axes[0].get_lines()}
+
+
+def test_losses_of_training_and_validation_share_a_colour():
+    history = {
+        "loss": [3.0, 2, 1], "val_loss": [3.5, 2.5, 1.5], "kl_loss": [1, 2, 3.0],
+        "learning_rate": [1e-3] * 3,
+    }  # fmt: skip
+    lines = lines_of(plots.losses(history))
+    assert list(lines) == ["loss", "loss, validation", "kl loss"]
+    colours = {name: line.get_color() for name, line in lines.items()}
+    assert colours["loss"] == colours["loss, validation"] != colours["kl loss"]
+    assert lines["loss"].get_linestyle() == "-"
+    assert lines["loss, validation"].get_linestyle() == "--"
+    np.testing.assert_array_equal(lines["loss"].get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    np.testing.assert_array_equal(lines["loss, validation"].get_ydata(), [3.5, 2.5, 1.5])
+    assert list(lines_of(plots.losses(history, names=["learning_rate"]))) == ["learning rate"]
+
+
+def test_losses_of_a_real_history_that_was_resumed():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 2), "float32")
+    options = {"validation_data": (x, x[:, :1]), "validation_freq": 2, "verbose": 0}
+    history = model.fit(x, x[:, :1], initial_epoch=3, epochs=8, **options)
+    lines = lines_of(plots.losses(history))
+    np.testing.assert_array_equal(lines["loss"].get_xdata(), [4, 5, 6, 7, 8])
+    np.testing.assert_array_equal(lines["loss, validation"].get_xdata(), [4, 6, 8])
+    np.testing.assert_array_equal(lines["loss"].get_ydata(), history.history["loss"])
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "scale"),
+    [
+        ([100.0, 10, 1], None, "log"),
+        ([3.0, 2, 1], None, "linear"),
+        ([100.0, 1, -1], None, "linear"),
+        ([100.0, 1, 0], None, "linear"),
+        ([100.0, np.nan, 1], None, "log"),
+        ([np.nan, np.nan], None, "linear"),
+        ([100.0, 10, 1], False, "linear"),
+        ([3.0, 2, 1], True, "log"),
+    ],
+)
+def test_losses_use_a_logarithm_when_it_helps(values, log, scale):
+    assert plots.losses({"loss": values}, log=log).axes[0].get_yscale() == scale
+
+
+@pytest.mark.parametrize(
+    ("history", "options", "message"),
+    [
+        ({}, {}, "empty"),
+        ({"loss": []}, {}, "empty"),
+        ({"learning_rate": [1.0]}, {}, "empty"),
+        ({"loss": [1.0]}, {"names": ["kl"]}, r"no \['kl'\]; it has \['loss'\]"),
+        ({"loss": [1.0] * 5, "val_loss": [1.0] * 4}, {}, "'val_loss' has 4 values for 5 epochs"),
+        ([1.0, 2.0], {}, "what fit returned or a dictionary"),
+    ],
+)
+def test_bad_losses(history, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.losses(history, **options)
+
+
+# --- bands
+
+
+def test_bands_without_repeats_speak_of_none():
+    axes = plots.bands([1, 2, 3], np.ones((2, 1, 3)), ["a", "b"]).axes[0]
+    assert axes.get_legend().get_title().get_text() == ""
+
+
+def test_bands_of_few_repeats_hold_all():
+    curves = np.array([[[1.0, 2.0], [3.0, 8.0], [2.0, 5.0]]])
+    axes = plots.bands([1, 2], curves, ["a"]).axes[0]
+    assert axes.get_legend().get_title().get_text() == "mean, and all 3 repeats"
+    corners = {tuple(point) for point in axes.collections[0].get_paths()[0].vertices}
+    assert corners == {(1, 1), (1, 3), (2, 2), (2, 8)}
+
+
+def test_bands_show_the_mean_and_90_percent_of_the_repeats():
+    x, curves = np.arange(5), np.random.default_rng(0).normal(size=(2, 50, 5))
+    figure = plots.bands(x, curves, ["a", "b"], 0.5, "step", "value")
+    (axes,) = figure.axes
+    lines = lines_of(figure)
+    assert list(lines) == ["a", "b", "expected"]
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert shown == list(lines) and "90 %" in axes.get_legend().get_title().get_text()
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "value")
+    for name, values, band in zip("ab", curves, axes.collections, strict=True):
+        np.testing.assert_allclose(lines[name].get_xydata(), np.stack([x, values.mean(0)], 1))
+        corners = {tuple(point) for point in band.get_paths()[0].vertices.round(6)}
+        for share in (5, 95):
+            edge = np.percentile(values, share, axis=0).round(6)
+            assert corners >= set(zip(x.astype(float), edge, strict=True))
+        colour = matplotlib.colors.to_hex(band.get_facecolor()[0])
+        assert colour == matplotlib.colors.to_hex(lines[name].get_color())
+    assert set(lines["expected"].get_ydata()) == {0.5}
+    assert lines["expected"].get_linestyle() == "--"
+
+
+def test_bands_of_tensors_and_of_many_points():
+    curves = keras.ops.reshape(keras.ops.arange(60, dtype="float32"), (1, 2, 30))
+    figure = plots.bands(range(30), curves, ["a"])
+    assert list(lines_of(figure)) == ["a"] and lines_of(figure)["a"].get_marker() == "None"
+    np.testing.assert_allclose(lines_of(figure)["a"].get_ydata(), np.arange(30) + 15)
+
+
+@pytest.mark.parametrize(
+    ("x", "values", "options", "scales"),
+    [
+        ([1, 4, 32], [1, 2, 3], {}, ("log", "linear")),
+        ([1, 4, 29], [1, 2, 30], {}, ("linear", "log")),
+        ([0, 4, 64], [-1, 2, 30], {}, ("linear", "linear")),
+        ([1, 4, 29], [1, np.nan, 30], {}, ("linear", "log")),
+        ([1, 4, 29], [1, 2, 3], {"expected": 40}, ("linear", "log")),
+        ([1, 4, 29], [1, 2, 30], {"expected": -1}, ("linear", "linear")),
+        ([1, 4, 29], [1, 2, 30], {"log": False}, ("linear", "linear")),
+        ([1, 4, 29], [1, 2, 3], {"log": True}, ("linear", "log")),
+    ],
+)
+def test_bands_use_logarithms_where_they_help(x, values, options, scales):
+    (axes,) = plots.bands(x, [[values]], ["a"], **options).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == scales
+
+
+def test_bands_tick_a_logarithmic_axis_where_was_measured():
+    (axes,) = plots.bands(2 ** np.arange(11), np.ones((1, 1, 11)), ["a"]).axes
+    assert list(axes.get_xticks()) == list(2 ** np.arange(11))
+    assert [tick.get_text() for tick in axes.get_xticklabels()][-2:] == ["512", "1024"]
+    assert not len(axes.get_xticks(minor=True))
+
+
+def test_bands_in_the_axes_of_a_chart(tmp_path):
+    figure, axes = plots.chart(8, 4, rows=2, columns=2, xlabels=["time", "step"])
+    for each in axes.flat:
+        returned = plots.bands([1, 2], [[[3, 4]]], ["a"], axes=each, title="One", ylabel="y")
+        assert returned is figure
+    assert [each.get_title() for each in figure.axes] == ["One"] * 4
+    assert [each.get_xlabel() for each in axes[-1]] == ["time", "step"]
+    assert not figure.get_suptitle() and figure.get_layout_engine() is not None
+    path = tmp_path / "a.png"
+    plots.bands([1, 2], [[[3, 4]]], ["b"], axes=axes[1, 1], path=path)
+    assert figure._repr_png_() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("x", "shape", "labels", "message"),
+    [
+        ([[1, 2]], (1, 3, 2), "a", r"x must have shape \(N,\), N of 1 or more; got \(1, 2\)"),
+        ([], (1, 3, 0), "a", r"x must have shape .* got \(0,\)"),
+        ([1, 2], (1, 3, 3), "a", r"\(curves, repeats, 2\), as x has 2 values; got \(1, 3, 3\)\.$"),
+        ([1, 2], (3, 2), "a", r"got \(3, 2\)\. Curves without repeats .* curves\[:, None\]"),
+        ([1, 2], (1, 0, 2), "a", r"got \(1, 0, 2\)"),
+        ([1, 2], (2, 3, 2), "a", "labels must be one for each curve: 2; got 1"),
+        ([1, 2], (2, 3, 2), None, "labels must be one for each curve: 2; got 0"),
+    ],
+)
+def test_bad_bands(x, shape, labels, message):
+    with pytest.raises(ValueError, match=message):
+        plots.bands(x, np.zeros(shape), labels)
