@@ -95,8 +95,10 @@ def check_regular(path):
     """Refuse what is no regular file before it is opened: a pipe would wait for good.
 
     Raises:
-        OSError: for a pipe, a socket, a device or a folder, or if there is nothing.
+        OSError: for a pipe, a socket, a device, a folder, a link to nothing, or nothing.
     """
+    if os.path.islink(path) and not os.path.exists(path):
+        raise OSError("it is a link to nothing")
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}

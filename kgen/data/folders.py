@@ -1,8 +1,11 @@
 """Images in folders and files of one's own: where they are, and what belongs together."""
 
+import bz2
 import collections
 import gzip
+import lzma
 import math
+import os
 import pathlib
 import re
 import zipfile
@@ -26,6 +29,8 @@ from kgen.data.layout import (
     images_of,
     kind_of,
     layout,
+    printable,
+    refuse_shared,
     some,
     spelled,
 )
@@ -39,10 +44,16 @@ from kgen.data.storage import (
     Storage,
     both_into_memory,
     into_memory,
+    of_numpy,
     shapes_of,
     spare_memory,
 )
 
+PACKED = {  # by suffix, which need not be there: how a content begins, and what unpacks it
+    ".gz": (b"\x1f\x8b", gzip.decompress),
+    ".bz2": (b"BZh", bz2.decompress),
+    ".xz": (b"\xfd7zXZ\0", lzma.decompress),
+}
 OWN = ("idx", "domains")  # kinds whose files or folders are named by splits
 ON_BACKGROUND = '; what is transparent is shown on background="white", or another colour'
 
@@ -96,7 +107,7 @@ def from_path(path, split, kind, options):
     names = _class_names(folders.values())
     folders = [folders[name] for name in wanted]
     if any(folder != path and folder != root / folder.name for folder in folders) or root != path:
-        print(f"{path}: what is loaded lies in {some(folders)}")
+        print(f"{printable(path)}: what is loaded lies in {some(folders)}")
     kinds = sorted({kind or kind_of(folder) for folder in folders})
     if len(kinds) > 1 or (len(folders) > 1 and kinds[0] in (*OWN, "lmdb")):
         raise ValueError(f"{path} has the splits {own} of {kinds}: load one of them by split=.")
@@ -114,7 +125,7 @@ def from_path(path, split, kind, options):
     else:
         found = _from_images(folders, split, kinds[0], options, left_out)
     if left_out:
-        print(f"{path}: files that are left out, by suffix: {counted(left_out)}")
+        print(f"{printable(path)}: files that are left out, by suffix: {counted(left_out)}")
     return found._replace(own=own) if own else found
 
 
@@ -131,11 +142,12 @@ def own_splits(path, kind=None):
 
 
 def _existing(path, kind):
-    path = pathlib.Path(path).expanduser()
+    path = pathlib.Path(os.path.expanduser(path))
     if kind is not None and kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS} or None; got {kind!r}.")
-    if not path.exists():
-        raise ValueError(f"There is no file or folder {path}.")
+    if not os.path.exists(path):  # which takes any name
+        nothing = f"{path} is a link to nothing: mend or delete it."
+        raise ValueError(nothing if os.path.islink(path) else f"There is no file or folder {path}.")
     if not path.is_dir():
         try:
             check_regular(path)
@@ -147,8 +159,8 @@ def _existing(path, kind):
 # Files of images
 
 
-def _images_in(folder, left_out, deep=True):
-    return sorted(images_of(folder, deep, left_out))
+def _images_in(folder, left_out, entered, deep=True):
+    return sorted(images_of(folder, deep, left_out, entered))
 
 
 def _no_images(folder, left_out):
@@ -231,12 +243,12 @@ def _from_classes(folders, names, split, options, left_out):
     folder = folders[0]
     if not names:
         raise ValueError(f'{folder} has no folders: kind="classes" expects one for each class.')
-    files, labels, places = [], [], []
+    files, labels, places, entered = [], [], [], {}
     for label, name in enumerate(names):
         own = []
         for place in [folder / name for folder in folders if (folder / name).is_dir()]:
             some_files = collections.Counter()
-            if not (there := _images_in(place, some_files)):
+            if not (there := _images_in(place, some_files, entered)):
                 raise ValueError(
                     f"The class {name!r} is empty: {_no_images(place, some_files)}. Fill the "
                     "folder or delete it."
@@ -265,14 +277,15 @@ def _from_classes(folders, names, split, options, left_out):
 
 def _from_images(folders, split, kind, options, left_out):
     """Images without classes, each of them one image or a pair."""
-    files = [file for folder in folders for file in _images_in(folder, left_out, deep=False)]
+    entered = {}
+    files = [file for f in folders for file in _images_in(f, left_out, entered, deep=False)]
     if not files:
         raise ValueError(
             f"{_no_images(folders[0], left_out)}. Expected images, folders named by their classes, "
             "trainA and trainB, IDX files, or an LMDB's data.mdb."
         )
     if inner := [f"{f / name}" for f in folders for name in folders_in(f) if holds(f / name)]:
-        print(f"{folders[0]}: the images in its folders are left out ({some(inner)})")
+        print(f"{some(folders[:1])}: the images in its folders are left out ({some(inner)})")
     files = _part(files, split, folders[0])
     if kind == "pairs":
         return _from_pairs(files, options)
@@ -303,10 +316,11 @@ def _from_domains(folder, split, options, left_out):
             f"Two domains are two folders, or trainA and trainB (testA, testB); {folder} has "
             f"{names}."
         )
+    refuse_shared({name: [folder / name] for pair in (own.values() or [names]) for name in pair})
     left_out.update(files_in(folder))
-    parts = []
+    parts, entered = [], {}
     for side in sides:
-        files = [file for name in side for file in _images_in(folder / name, left_out)]
+        files = [file for name in side for file in _images_in(folder / name, left_out, entered)]
         if not files:
             there = _no_images(folder / side[0], left_out)
             raise ValueError(f"The domain {side[0]!r} is empty: {there}.")
@@ -390,7 +404,9 @@ def _from_file(path, split, options):
         return Found(_part(images, split, path), origins=(_part(stored, split, path), None))
     if path.suffix.lower() in suffixes():
         raise ValueError(f"{path} is one image; a dataset is a folder of images.")
-    raise ValueError(f"Expected a folder, an .npy, .npz or IDX file; got {path}.")
+    raise ValueError(
+        f"Expected a folder, an .npy, .npz or IDX file; got {path}. Unpack it, if it is an archive."
+    )
 
 
 def _from_npz(path, split):
@@ -398,9 +414,8 @@ def _from_npz(path, split):
     names = _from_archive(path)
     if own := arrays_by_split(names):
         wanted = list(own) if spelled(split) == "all" else [chosen(split, own, path)]
-        images, labels = zip(*(_pair_from_archive(path, own[name]) for name in wanted), strict=True)
-        labels = None if any(some is None for some in labels) else np.concatenate(labels)
-        return Found(np.concatenate(images), labels, own=list(own))
+        pairs = {name: _pair_from_archive(path, own[name]) for name in wanted}
+        return Found(*_joined(path, pairs), own=list(own))
     known = {name.lower(): name for name in names}
     images = next((known[n] for n in ("images", "x", "arr_0") if n in known), None)
     images = names[0] if images is None and len(names) == 1 else images
@@ -424,11 +439,40 @@ def _from_archive(path, name=None):
         if not zipfile.is_zipfile(path):  # np.load would take it for something else
             raise ValueError("it is no .npz, or was cut off")
         with np.load(path) as file:
-            if name is not None and not file[name].ndim:
+            if name is None:
+                return file.files
+            array = file[name]
+            if not array.ndim:
                 raise ValueError(f"{name!r} is a single number")
-            return file.files if name is None else file[name]
+            return array
     except Exception as error:  # zipfile, zlib and NumPy raise what they like
-        raise ValueError(f"{path} cannot be read as arrays: {error}") from error
+        raise ValueError(f"{path} cannot be read as arrays: {of_numpy(error)}") from error
+
+
+def _joined(path, pairs):
+    """Images and labels of all splits, from those of each; no labels where one has none."""
+    images = {split: _grey(images) for split, (images, _) in pairs.items()}
+    labels = {split: labels for split, (_, labels) in pairs.items() if labels is not None}
+    if labels and (without := [split for split in pairs if split not in labels]):
+        print(f"{printable(path)}: without labels, since {some(without)} has none")
+    whole = _concatenated(path, "images", images)
+    alike = len(labels) == len(pairs)
+    return whole, _concatenated(path, "labels", labels) if alike else None
+
+
+def _grey(images):
+    return images[..., None] if images.ndim == 3 else images
+
+
+def _concatenated(path, what, arrays):
+    """Arrays by split in one; a `ValueError` where they are of several kinds."""
+    if len({(array.shape[1:], array.dtype.kind) for array in arrays.values()}) > 1:
+        forms = [f"{split} {array.dtype} {array.shape}" for split, array in arrays.items()]
+        raise ValueError(
+            f"{path}: the {what} of its splits differ, so they cannot be put together: "
+            f"{', '.join(forms)}. Load them one by one, such as split={next(iter(arrays))!r}."
+        )
+    return np.concatenate(list(arrays.values()))
 
 
 def _flat(labels):
@@ -446,10 +490,8 @@ def _from_idx(folder, split):
             "or not, each with its labels (train-labels-idx1-ubyte) beside it."
         )
     if spelled(split) == "all":
-        images, labels = zip(*map(_idx_pair, splits.values()), strict=True)
-        missing = any(own is None for own in labels)
-        labels = None if missing else np.concatenate(labels)
-        return Found(np.concatenate(images), labels, own=list(splits))
+        pairs = {name: _idx_pair(path) for name, path in splits.items()}
+        return Found(*_joined(folder, pairs), own=list(splits))
     return Found(*_idx_pair(splits[chosen(split, splits, folder)]), own=list(splits))
 
 
@@ -457,12 +499,16 @@ def _idx_by_split(folder):
     splits = {}
     for path in idx_files(folder):
         other = splits.setdefault(_split_of_idx(path.name), path)
-        if other.name.removesuffix(".gz") != path.name.removesuffix(".gz"):
+        if _unpacked_name(other) != _unpacked_name(path):
             raise ValueError(
                 f"{folder} holds several sets: {other.name}, {path.name}. Load one of these files, "
                 "or give each set its own folder."
             )
     return splits
+
+
+def _unpacked_name(path):
+    return path.stem.lower() if path.suffix.lower() in PACKED else path.name.lower()
 
 
 def _split_of_idx(name):
@@ -476,12 +522,10 @@ def _idx_pair(path):
     images = read_idx(path)
     if images.ndim != 3:
         raise ValueError(f"{path} has the shape {images.shape}: images have three dimensions.")
-    name = re.sub(r"images([-.])idx3", r"labels\1idx1", path.name)
-    labels = path.with_name(name)
-    if not labels.exists():
-        other = labels.name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
-        labels = labels.with_name(other)
-    if not labels.exists():
+    name = re.sub(r"images([-.])idx3", r"labels\1idx1", _unpacked_name(path))
+    beside = sorted(path.parent.iterdir(), key=lambda p: (p.suffix != path.suffix, p.name))
+    labels = next((other for other in beside if _unpacked_name(other) == name), None)
+    if labels is None:
         return images, None
     labels_read = read_idx(labels).astype("int64")
     if labels_read.shape != images.shape[:1]:
@@ -493,7 +537,7 @@ def _idx_pair(path):
 
 
 def read_idx(path):
-    """The array of an IDX file (MNIST's format), gzipped or not: unsigned bytes.
+    """The array of an IDX file (MNIST's format): unsigned bytes, packed or not (gzip, bzip2, xz).
 
     Raises:
         ValueError: if it is no such file, or its length is not what its header says.
@@ -501,13 +545,15 @@ def read_idx(path):
     path = pathlib.Path(path)
     try:
         check_regular(path)
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
+        raw = path.read_bytes()
+        unpack = next((unpack for begin, unpack in PACKED.values() if raw.startswith(begin)), bytes)
+        raw = unpack(raw)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or not 0 < 4 * raw[3] <= len(raw) - 4:
         raise ValueError(
             f"{path} is no IDX file of unsigned bytes: it begins with {raw[:4].hex(' ')}, expected "
-            "00 00 08 and the number of dimensions."
+            "00 00 08 and the number of dimensions. Unpack it, if it is packed, or fetch it again."
         )
     if raw[3] > 4:
         raise ValueError(f"{path} has {raw[3]} dimensions; images have three, and labels one.")

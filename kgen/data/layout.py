@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kgen.data.pixels import suffixes
 
 KINDS = ("classes", "flat", "pairs", "domains", "idx", "lmdb")
-IDX = re.compile(r"(.*)images[-.]idx3[-.]ubyte(\.gz)?$")
+IDX = re.compile(r"(.*)images[-.]idx3[-.]ubyte(\.(gz|bz2|xz))?$", re.IGNORECASE)
 ARRAYS = {"x": 0, "images": 0, "image": 0, "y": 1, "labels": 1, "label": 1, "targets": 1}
 SPLITS = {
     "train": ("train", "training", "trn"),
@@ -49,6 +49,9 @@ def layout(path, kind=None):
     if not splits:
         return Layout(root, {None: root})
     folders = _unwrapped(splits, kind)
+    refuse_shared(
+        {split: [f, *(f / name for name in folders_in(f))] for split, f in folders.items()}
+    )
     if kind is None:  # a class has one name in all splits
         _refuse_names_alike(root, {name for f in folders.values() for name in folders_in(f)})
     return Layout(root, folders)
@@ -159,21 +162,29 @@ def idx_files(folder):
     return sorted(folder / e.name for e in _entries(folder) if IDX.match(e.name))
 
 
-def images_of(folder, deep=True, left_out=None):
+def images_of(folder, deep=True, left_out=None, entered=None):
     """Yield the paths of the images in a folder, and in its folders if `deep`.
 
     What is hidden is left out, links are followed, each folder is entered once.
 
     Args:
         left_out: a `collections.Counter`, to which the suffixes of other files are added.
+        entered: a dictionary that several calls share, each for a part of a set; it keeps for which
+            of them a folder was entered.
+
+    Raises:
+        ValueError: for a folder that links make part of another one in `entered`, too.
     """
-    known, readable, waiting = set(), suffixes(), [folder]
+    entered, readable, waiting = {} if entered is None else entered, suffixes(), [folder]
     while waiting:
         here = waiting.pop()
         status = os.stat(here)
-        if (status.st_dev, status.st_ino) in known:
+        identity = status.st_dev, status.st_ino
+        if identity in entered:
+            if entered[identity] != folder:
+                raise _shared(entered[identity], folder, here)
             continue
-        known.add((status.st_dev, status.st_ino))
+        entered[identity] = folder
         for entry in _entries(here):
             suffix = _suffix(entry.name)
             if _is_folder(entry):
@@ -182,6 +193,27 @@ def images_of(folder, deep=True, left_out=None):
                 yield entry.path
             elif left_out is not None and not os.path.isdir(entry.path):
                 left_out[suffix] += 1
+
+
+def refuse_shared(parts):
+    """Raise a `ValueError` where links make one folder that of two parts of a set.
+
+    Args:
+        parts: the folders of each part, by its name.
+    """
+    known = {}
+    for part, folders in parts.items():
+        for folder in folders:
+            other = known.setdefault(os.path.realpath(folder), part)
+            if other != part:
+                raise _shared(other, part, folder)
+
+
+def _shared(one, other, folder):
+    return ValueError(
+        f"{one} and {other} share a folder, {os.path.realpath(folder)}: its images would be in "
+        "both. Delete the link in one of them, or give each its own images."
+    )
 
 
 def holds(folder):
@@ -330,8 +362,12 @@ def _unlikely(folder, names, reason):
 
 def some(names):
     """The first of some names, as they can be printed."""
-    some = ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
-    return os.fsencode(some).decode("utf-8", "replace")
+    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def printable(name):
+    """A name of a file, whose bytes may be no UTF-8, as it can be printed."""
+    return os.fsencode(str(name)).decode("utf-8", "replace")
 
 
 # Folders

@@ -77,7 +77,7 @@ def _builder(name, data_dir):
 
     known = tfds.list_builders(with_community_datasets=False)  # those are listed on the network
     first, store = name.split("/")[0], data_dir or tfds.core.constants.DATA_DIR
-    if ":" not in name and first not in known and not pathlib.Path(store, first).is_dir():
+    if ":" not in name and first not in known and not os.path.isdir(os.path.join(store, first)):
         raise ValueError(_no_dataset(name, known))
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -94,7 +94,7 @@ def _builder(name, data_dir):
 def _no_dataset(name, known):
     """What to say of a name that stands for nothing, with names that are like it."""
     path = pathlib.Path(name)
-    beside = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [str(p) for p in path.parent.iterdir()] if os.path.isdir(path.parent) else []
     close = difflib.get_close_matches(name, beside)
     close += difflib.get_close_matches(name.split("/")[0].lower(), [*EMBEDDED, *known])
     return (

@@ -10,7 +10,8 @@ from PIL import ExifTags, Image, ImageColor, ImageFile, UnidentifiedImageError
 
 from kgen.arguments import check_regular
 
-NO_IMAGES = ("EPS", "FLI", "IPTC", "MPEG")  # documents, films and mere metadata
+# Documents, films, mere metadata, and what Pillow warns of since it will give it up.
+NO_IMAGES = ("EPS", "FLI", "IPTC", "MPEG", "IM")
 WHITE = (255, 255, 255)
 
 # What Pillow's many decoders raise for files that are no images, or end too early.
@@ -41,13 +42,17 @@ CHUNK, CHUNK_BYTES = 256, 2**26  # what is worked on at once, where all images a
 
 def suffixes():
     """Suffixes, lower case, of the images that the installed Pillow reads, its plugins included."""
+    formats = {*_formats(), "MPO"}  # written only, but read as the JPEG that it begins with
+    return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
+
+
+def _formats():
+    """Names of the formats that are read, whatever a file's suffix says."""
     Image.init()
-    formats = {"MPO"}  # registered to be written only, but read as the JPEG that it begins with
     for name, (factory, _) in Image.OPEN.items():
         stub = isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
         if not stub and name not in NO_IMAGES:
-            formats.add(name)
-    return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
+            yield name
 
 
 def colour(value, name="background"):
@@ -212,7 +217,8 @@ def _opened(source, name):
     try:
         if not encoded:
             check_regular(source)
-        with Image.open(io.BytesIO(source) if encoded else source) as image:
+        readable = io.BytesIO(source) if encoded else source
+        with Image.open(readable, formats=list(_formats())) as image:
             if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
                 raise ValueError("its pixels are signed or of 32 bits; kgen reads 8 and 16 bits")
             yield image

@@ -58,6 +58,18 @@ def with_channel(images, image_shape):
     return images
 
 
+def labels_in_model_range(labels):
+    """Labels as a step sees them: those that are images as images are, all others as they are.
+
+    Images are uint8 or floats of 3 axes or more. They become float32 in [-1, 1], `(N, H, W)` with a
+    channel axis. Classes, one-hot vectors and masks (other integers) are none.
+    """
+    dtype = str(labels.dtype)
+    if len(labels.shape) < 3 or not ("uint8" in dtype or "float" in dtype):
+        return labels
+    return to_model_range(labels[..., None] if len(labels.shape) == 3 else labels)
+
+
 def normalize_image_shape(image_shape):
     """Return `(H, W, C)`, or `(D,)` for points, from what a user writes.
 
@@ -100,11 +112,9 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
     dtype = images.dtype
     name = what if what.isidentifier() else "images"  # in code that a message suggests
     if dtype != np.uint8 and dtype.kind != "f" and "bfloat16" not in str(dtype):
-        factor = " * 255" if dtype.kind == "b" else ""
         raise TypeError(
-            f"{what} must be uint8 in [0, 255] or floats in [-1, 1]; got dtype {dtype}. "
-            f"Values of {'True and False' if factor else '0 to 255'}: convert with "
-            f"{name}.astype('uint8'){factor}."
+            f"{what} must be uint8 in [0, 255] or floats in [-1, 1]; got dtype {dtype}."
+            + _as_pixels(images, name)
         )
     if image_shape is not None:
         _check_shape(images.shape, tuple(image_shape), what)
@@ -144,6 +154,21 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
             "If the images really have no value below 0, build the model or dataset with "
             "check_range=False."
         )
+
+
+def _as_pixels(images, name):
+    """How numbers of another dtype become pixels; nothing of what is no number."""
+    if images.dtype.kind == "b":
+        return f" Values of True and False: convert with {name}.astype('uint8') * 255."
+    if images.dtype.kind not in "iu" or not images.size:
+        return ""
+    low, high = int(images.min()), int(images.max())
+    if low >= 0 and high <= 255:
+        return f" Values of {low} to {high}: convert with {name}.astype('uint8')."
+    return (
+        f" Values of {low} to {high}: scale them from what they can be to [-1, 1], such as 0 to "
+        f"65535 by {name} / 32767.5 - 1."
+    )
 
 
 def looks_channels_first(image_shape):

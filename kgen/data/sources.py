@@ -4,7 +4,7 @@ import contextlib
 import math
 import numbers
 import os
-import pathlib
+import reprlib
 
 import numpy as np
 import psutil
@@ -14,10 +14,12 @@ from kgen.data.augmentation import check_augmentation
 from kgen.data.dataset import ImageDataset
 from kgen.data.embedded import EMBEDDED
 from kgen.data.folders import Options, from_path, own_splits
-from kgen.data.layout import spelled
+from kgen.data.layout import printable, spelled
 from kgen.data.pairs import ImagePairs
 from kgen.data.pixels import colour, suffixes, with_channels
 from kgen.data.storage import Converted, Storage
+
+LONGEST = 4096  # characters of a path on any system
 
 
 def load(
@@ -127,8 +129,7 @@ def at_most(
     size = _size(image_size)
     if channels not in (None, 1, 3, 4):
         raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
-    if not name or not isinstance(name, str | os.PathLike):
-        raise TypeError(f"name must be the name of a set or a path; got {name!r}.")
+    _check_name(name)
     if memory is not None and (not isinstance(memory, numbers.Real) or memory < 0):
         raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
     positive(batch_size, "batch_size")
@@ -149,7 +150,9 @@ def at_most(
         seed=seed,
         name=str(name),
     )
-    with _naming(name, " Change the array with NumPy and pass it to kgen.data.ImageDataset."):
+    numbers_ = found.images.dtype.kind in "buif"  # of others nothing can be made
+    advice = " Change the array with NumPy and pass it to kgen.data.ImageDataset." * numbers_
+    with _naming(name, advice):
         if channels is not None:
             found = found._replace(
                 images=_converted(found.images, channels, background),
@@ -168,7 +171,7 @@ def at_most(
         few = num_examples is not None and dataset.num_examples == num_examples
         which = "the first" if few else "all"
         print(
-            f"{name}: {which} {dataset.num_examples:,} images. "
+            f"{printable(name)}: {which} {dataset.num_examples:,} images. "
             'split="train" and split="test" are four fifths and one fifth of all.'
         )
     if size is not None:
@@ -249,8 +252,7 @@ def splits(name, kind=None, data_dir=None):
     Raises:
         ValueError: as `load`.
     """
-    if not name or not isinstance(name, str | os.PathLike):
-        raise TypeError(f"name must be the name of a set or a path; got {name!r}.")
+    _check_name(name)
     if _is_embedded(name):
         return ["train", "test"]
     if _is_path(name):
@@ -258,6 +260,15 @@ def splits(name, kind=None, data_dir=None):
     from kgen.data.originals import prepared_builder
 
     return list(prepared_builder(name, data_dir).info.splits)
+
+
+def _check_name(name):
+    text = os.fspath(name) if isinstance(name, str | os.PathLike) else None
+    if not isinstance(text, str) or not text.strip() or "\0" in text or len(text) > LONGEST:
+        raise TypeError(
+            f"name must be the name of a set or a path, of at most {LONGEST} characters; got "
+            f"{reprlib.repr(name)}."
+        )
 
 
 def _is_embedded(name):
@@ -269,7 +280,7 @@ def _is_path(name):
     if not isinstance(name, str) or name.startswith((".", "~", os.sep)):
         return True
     ends = name.lower().endswith(("/", os.sep, ".npy", ".npz", *suffixes()))
-    return ends or pathlib.Path(name).exists()
+    return ends or os.path.lexists(name)
 
 
 def _size(image_size):

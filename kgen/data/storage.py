@@ -236,13 +236,22 @@ class ArrayFile(Storage):
             check_regular(self.path)
             return np.lib.format.open_memmap(self.path, mode="r")
         except Exception as error:  # what parses a header raises what it likes
-            raise ValueError(f"{self.path} cannot be read as an array: {error}") from error
+            raise ValueError(
+                f"{self.path} cannot be read as an array: {of_numpy(error)}"
+            ) from error
 
     def identity_of(self, indices):
         """As of any storage; where the file is more than 2 GiB, of its size and time, too."""
         stat = os.stat(self.path)
         known = (stat.st_size, int(stat.st_mtime)) if stat.st_size > WHOLE else ""
         return f"{super().identity_of(indices)} {known}"
+
+
+def of_numpy(error):
+    """What NumPy says of a file, without its advice to unpickle: that may run any code."""
+    if "Python objects" in str(error) or "allow_pickle" in str(error):
+        return "it holds Python objects. Save numbers, images of one size by numpy.stack(images)."
+    return str(error)
 
 
 class Published(Storage):

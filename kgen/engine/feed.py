@@ -118,8 +118,16 @@ def _labelled(model, dataset):
         raise _pairs(model, repr(dataset.name), "pass one domain: pairs.domain(0)")
     if not model.takes_labels:
         return dataset.without_labels()
-    model.check_labels(dataset.labels)
+    _check_labels(model, dataset.labels)
     return dataset
+
+
+def _check_labels(model, labels):
+    """Let the model check labels, and know their shape: TensorFlow may know of no axes."""
+    model.check_labels(labels)
+    shape = getattr(labels, "shape", (None,))[1:]
+    if shape != model._label_shape:  # what is compiled is for one alone
+        model._label_shape = shape
 
 
 def _check_shape(model, dataset):
@@ -219,7 +227,7 @@ class Batches:
         self._first = form
         labels = None if labels is None else to_numpy(labels)
         if model.takes_labels:
-            model.check_labels(labels)
+            _check_labels(model, labels)
         elif labels is not None and labels.ndim > 2:
             raise _pairs(model, what, "leave the second out of the batches")
         if len(images) % self.minibatches:

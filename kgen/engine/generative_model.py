@@ -16,6 +16,7 @@ from keras.src.backend.common import global_state  # nothing public tells of the
 from kgen import schedules
 from kgen.arguments import below, check_room, flag, one_of, positive, whole
 from kgen.data.ranges import (
+    labels_in_model_range,
     looks_channels_first,
     normalize_image_shape,
     to_model_range,
@@ -63,7 +64,9 @@ class GenerativeModel(backend.Steps, keras.Model):
         minibatches_per_update: how many minibatches of `batch_size` images one update takes
             (`k` of Algorithm 1 of Goodfellow et al., 2014); `minibatches` hands them out.
         takes_labels: whether batches are `(images, labels)`; otherwise labels are ignored. Labels
-            that are images (4 axes) reach the step as images do, uint8 as float32 in [-1, 1].
+            of 3 axes or more that are uint8 or floats are images, too: they reach the step as
+            float32 in [-1, 1], `(N, H, W)` with a channel axis. All others (classes `(N,)`, one-hot
+            vectors `(N, K)`, masks of other integers) reach it as they are.
         step: integer variable, the number of updates so far; schedules read it.
 
     Args:
@@ -125,6 +128,7 @@ class GenerativeModel(backend.Steps, keras.Model):
                 f"image_shape={(*self.image_shape[1:], self.image_shape[0])} if it is.",
                 stacklevel=3,
             )
+        self._label_shape = None  # of one label, of the data that came last
         self.seed, self.check_range = whole(seed, "seed"), flag(check_range, "check_range")
         self.step = self._counter("step", ())
         self.first_non_finite_step = self._counter("first_non_finite_step", (len(self.players),))
@@ -721,9 +725,13 @@ class GenerativeModel(backend.Steps, keras.Model):
         if _rank(images) is None:  # TensorFlow's, after several kinds of data
             images = ops.reshape(images, (-1, *self.image_shape))
         images = to_model_range(with_channel(images, self.image_shape or ()))
-        if "uint8" in str(getattr(labels, "dtype", "")) and _rank(labels) == 4:
-            labels = to_model_range(labels)  # images, too
-        return (images, labels) if self.takes_labels else images
+        if not self.takes_labels:
+            return images
+        if hasattr(labels, "shape"):  # a model of one's own may take others
+            if _rank(labels) is None:
+                labels = ops.reshape(labels, (-1, *self._label_shape))
+            labels = labels_in_model_range(labels)
+        return images, labels
 
     def check_labels(self, labels):
         """Raise a `ValueError` unless these are labels that the model learns from.

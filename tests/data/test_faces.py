@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 
 import numpy as np
@@ -43,6 +44,23 @@ def test_a_face_depends_on_the_seed_and_its_number_alone():
     np.testing.assert_array_equal(draw(sample_factors(16, seed=3), 40, threads=1), images)
     np.testing.assert_array_equal(draw(rows(sixteen, slice(8)), 40), images[:8])
     assert len(np.unique(images.reshape(16, -1), axis=0)) == 16
+
+
+@pytest.mark.parametrize(
+    "n, options, known",
+    [
+        (1, {}, "ff8e98c6602b28f5"),
+        (70_000, {}, "b817381a1a4f7717"),
+        (200_001, {"seed": 3, "start": 10**6}, "c6c3a8c04c2227dd"),
+        (70_000, {"seed": 2, "presentation": "man"}, "5976aa460422522a"),
+    ],
+)
+def test_factors_are_drawn_in_parts_and_stay_what_they_are(n, options, known):
+    """Trained models and their cards depend on them."""
+    found = hashlib.sha256()
+    for name, values in sample_factors(n, **options).items():
+        found.update(f"{name}{values.dtype}{values.shape}".encode() + values.tobytes())
+    assert found.hexdigest()[:16] == known
 
 
 def test_factors_have_their_types_and_ranges_and_every_class_occurs():

@@ -1,6 +1,8 @@
 """Folders and files of one's own: what is found in them, and what is refused."""
 
+import bz2
 import gzip
+import lzma
 import os
 import struct
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kgen.data import ImagePairs, load
+from kgen.data import ImageDataset, ImagePairs, load
 from kgen.data.folders import read_idx
 from kgen.data.storage import Files, Kept, PairFiles, Storage
 
@@ -46,7 +48,7 @@ def test_a_flat_folder(tmp_path):
     write(tmp_path / "folder.png" / "inside.png", RGB[0])
     assert load(str(tmp_path), kind="flat").num_examples == 10
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(ValueError, match=r"gone\.png cannot be read"):
+    with pytest.raises(ValueError, match=r"gone\.png cannot be read: it is a link to nothing"):
         load(tmp_path, kind="flat")
 
 
@@ -266,6 +268,31 @@ def test_idx_files(tmp_path):
     np.testing.assert_array_equal(everything(alone)[..., 0], RGB[8:, ..., 0])
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".GZ"])
+def test_idx_files_are_unpacked_by_content(tmp_path, pack, suffix):
+    for name, content in (("train-images-idx3", RGB[..., 0]), ("train-labels-idx1", np.arange(10))):
+        (tmp_path / f"{name}-ubyte{suffix}").write_bytes(pack(idx(content)))
+    for place in (tmp_path, tmp_path / f"train-images-idx3-ubyte{suffix}"):
+        data = load(place)
+        np.testing.assert_array_equal(everything(data)[..., 0], RGB[..., 0])
+        np.testing.assert_array_equal(data.labels, np.arange(10))
+    path = tmp_path / f"train-images-idx3-ubyte{suffix}"
+    for content in (pack(gzip.compress(pack(idx(RGB[..., 0])))), b"PK\3\4" + bytes(80)):
+        path.write_bytes(content)
+        if content != gzip.compress(idx(RGB[..., 0])):
+            with pytest.raises(
+                ValueError, match=r"ubyte\S* is no IDX file.*Unpack it, if it is pa"
+            ):
+                load(tmp_path)
+
+
+def test_idx_names_in_capitals(tmp_path):
+    (tmp_path / "Train-Images.idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    (tmp_path / "train-labels.IDX1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(10))))
+    np.testing.assert_array_equal(load(tmp_path).labels, np.arange(10))
+
+
 def test_several_sets_of_idx_files(tmp_path):
     for name in ("letters", "digits"):
         (tmp_path / f"emnist-{name}-train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
@@ -372,6 +399,68 @@ def test_odd_arrays_of_npz_files(tmp_path, arrays, words):
     with pytest.raises((ValueError, TypeError), match=words) as error:
         load(tmp_path / "a.npz", "train")
     assert str(tmp_path / "a.npz") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["U3", "S3", "M8[s]", "m8[s]", "O", "c16", [("red", "u1")], "V2", "i8", "u2", "i1"]
+)
+def test_advice_about_dtypes_can_be_followed(tmp_path, kind):
+    levels = RGB[..., 0] if kind != "i1" else RGB[..., 0] // 2 - 100.0
+    array = np.zeros(RGB.shape[:3], kind) if "V" in kind else levels.astype(kind)
+    for name, write in (("a.npy", np.save), ("a.npz", np.savez)):
+        write(tmp_path / name, array)
+        with pytest.raises((TypeError, ValueError), match=f"{name}") as error:
+            load(tmp_path / name)
+        said = str(error.value)
+        assert "pickle" not in said
+        assert ("astype" in said) == (kind in ("i8", "u2"))
+        assert ("pass it to kgen.data.ImageDataset" in said) == (kind in ("i8", "u2", "i1"))
+    if kind == "i1":
+        assert "Values of -100 to 27: scale them" in said
+    with pytest.raises(TypeError, match="got dtype") as error:
+        ImageDataset(array)
+    assert ("astype" in str(error.value)) == (kind in ("i8", "u2"))
+
+
+@pytest.mark.parametrize(
+    "test, forms",
+    [
+        (RGB[:3, :6], r"train uint8 \(10, 12, 8, 3\), test uint8 \(3, 6, 8, 3\)"),
+        (RGB[:3, ..., 0], r"test uint8 \(3, 12, 8, 1\)"),
+        (RGB[:3] / 255.0 - 0.5, r"test float64 \(3, 12, 8, 3\)"),
+        (RGB[:3].astype(int), r"test int64 \(3, 12, 8, 3\)"),
+        (np.zeros((3, 2)), r"test float64 \(3, 2\)"),
+    ],
+)
+def test_splits_that_cannot_be_put_together(tmp_path, test, forms):
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=RGB, x_test=test)
+    message = rf"a\.npz: the images of its splits differ.*{forms}.*such as split='train'"
+    with pytest.raises(ValueError, match=message):
+        load(path, "all")
+    assert load(path).num_examples == load(path, "train").num_examples == 10
+
+
+def test_splits_that_are_alike_are_put_together(tmp_path, capsys):
+    path, labels = tmp_path / "a.npz", np.arange(10)
+    np.savez(path, x_train=RGB[..., 0], x_test=RGB[:3, ..., :1], y_train=labels, y_test=labels[:3])
+    data = load(path, "all")
+    assert data.num_examples == 13 and data.image_shape == (12, 8, 1)
+    np.testing.assert_array_equal(data.labels, [*range(10), 0, 1, 2])
+    assert not capsys.readouterr().out
+    for wrong in (np.eye(3), np.array(["a", "b", "c"])):
+        np.savez(path, x_train=RGB, x_test=RGB[:3], y_train=labels, y_test=wrong)
+        with pytest.raises(
+            ValueError, match=r"the labels of its splits differ.*train int64 \(10,\)"
+        ):
+            load(path, "all")
+    np.savez(path, x_train=RGB, x_test=RGB[:3], y_train=labels)
+    assert load(path, "all").labels is None
+    assert "a.npz: without labels, since test has none\n" in capsys.readouterr().out
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(RGB[:3, :6, :, 0]))
+    with pytest.raises(ValueError, match=r"images of its splits differ.*test uint8 \(3, 6, 8, 1\)"):
+        load(tmp_path, "all")
 
 
 def pipe(path):
@@ -485,12 +574,16 @@ def test_broken_pairs_and_classes(tmp_path, capsys):
 
 
 def test_names_that_are_not_utf8(tmp_path, capsys):
+    write_flat(tmp_path / os.fsdecode(b"gr\xfcn"), RGB[:2])
+    assert load(tmp_path / os.fsdecode(b"gr\xfcn")).num_examples == 2
+    assert load(tmp_path).num_examples == 2
+    assert capsys.readouterr().out.encode().count("gr\ufffdn".encode()) == 2
     write_flat(tmp_path, RGB[:2])
     folder = os.fsencode(tmp_path)
     os.rename(folder + b"/00.png", folder + b"/\xe9t\xe9.png")
     with open(folder + b"/\xfc.png", "wb"):
         pass
-    assert load(tmp_path, skip_broken=True).num_examples == 2
+    assert load(tmp_path, kind="flat", skip_broken=True).num_examples == 2
     assert "\ufffd.png" in capsys.readouterr().out
 
 

@@ -166,6 +166,49 @@ def test_linked_folders_are_followed_without_looping(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("folders", "link", "target"),
+    [
+        (["cats"], "dogs", "cats"),
+        (["cats/more", "emus"], "dogs", "cats/more"),
+        (["cats", "dogs"], "cats/more", "dogs"),
+        (["cats", "dogs/more/deep"], "cats/deep", "dogs/more/deep"),
+        (classes("train"), "test", "train"),
+        ([*classes("train"), "test/cats"], "test/dogs", "train/dogs"),
+        ([*classes("train"), "test/cats"], "test/dogs", "train/cats"),
+        (["train"], "test", "train"),
+        (["trainA"], "trainB", "trainA"),
+        (["trainA", "trainB", "testA"], "testB", "trainB"),
+        (["trainA/deep", "trainB"], "trainB/deep", "trainA/deep"),
+    ],
+)
+def test_a_folder_that_links_make_part_of_two_is_refused(tmp_path, folders, link, target):
+    photos = make(tmp_path / "photos", *folders)
+    (photos / link).symlink_to(photos / target)
+    for split in (None, "all", "train") if "deep" not in link else (None, "all"):
+        with pytest.raises(ValueError, match=f"share a folder, .*{target}.*Delete the link"):
+            load(photos, split)
+    (photos / link).unlink()
+    assert load(make(photos, link)).num_examples >= 5
+
+
+def test_images_that_are_linked_are_the_users_own(tmp_path):
+    """One image may belong to two classes; a folder that two classes share is a slip."""
+    photos = make(tmp_path, "cats", "dogs", n=2)
+    os.link(photos / "cats" / "0.png", photos / "dogs" / "hard.png")
+    (photos / "dogs" / "soft.png").symlink_to("../cats/1.png")
+    assert counts(load(photos)) == [2, 4]
+
+
+def test_links_to_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, target in (("gone", "nowhere"), ("loop", "loop"), ("gone.npz", "no.npz")):
+        (tmp_path / name).symlink_to(target)
+        for path in (name, f"./{name}", tmp_path / name):
+            with pytest.raises(ValueError, match=f"{name} is a link to nothing: mend or delete it"):
+                load(path)
+
+
+@pytest.mark.parametrize(
     ("folders", "message"),
     [
         (("Train", "train"), "several folders for the split 'train': Train, train"),

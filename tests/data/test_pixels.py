@@ -1,6 +1,7 @@
 """Encoded images: which files are images, what is transparent, what is refused."""
 
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -41,6 +42,30 @@ def test_all_that_pillow_writes_is_read_again(tmp_path):
     assert data.num_examples == len(written)
     for path in tmp_path.iterdir():
         assert probe(path, path.name)[:2] == decode(path, path.name).shape[:2]
+
+
+def test_what_pillow_will_give_up_is_left_out_without_its_warnings(tmp_path, recwarn, capsys):
+    warnings.simplefilter("always")
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Image.fromarray(RGB).save(tmp_path / "b.im")
+    recwarn.clear()
+    assert load(tmp_path).num_examples == 1 and not recwarn
+    assert "files that are left out, by suffix: .im 1" in capsys.readouterr().out
+    (tmp_path / "b.im").rename(tmp_path / "b.png")  # also by content
+    with pytest.raises(BrokenImage, match="its content is no image"):
+        load(tmp_path)
+    assert not recwarn
+
+
+@pytest.mark.parametrize("form", ["EPS", "PDF", "IM"])
+def test_formats_that_are_not_read_are_not_opened_under_another_suffix(tmp_path, form):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Image.fromarray(RGB).save(tmp_path / "a.png", form)
+    with pytest.raises(BrokenImage, match=r"a\.png cannot be read: its content is no image"):
+        load(tmp_path)
 
 
 def test_modes_that_pillow_converts_to_colour_alone(tmp_path):

@@ -35,7 +35,11 @@ def test_to_uint8_clips_and_refuses_nan():
 @pytest.mark.parametrize(
     "images, shape, words",
     [
-        (np.zeros((2, 8, 8, 1), "int32"), None, "astype"),
+        (np.zeros((2, 8, 8, 1), "int32"), None, "Values of 0 to 0: .*astype"),
+        (np.full((2, 8, 8, 1), 999), None, r"Values of 999 to 999: scale .* 0 to 65535 by images"),
+        (np.full((2, 8, 8, 1), -1, "int8"), None, "Values of -1 to -1: scale"),
+        (np.zeros((2, 8, 8, 1), "U1"), None, "got dtype <U1.$"),
+        (np.zeros((2, 8, 8, 1), "complex64"), None, "got dtype complex64.$"),
         (np.zeros((2, 8, 8, 1), "bool"), None, r"astype\('uint8'\) \* 255"),
         (np.zeros((2, 8, 8, 1), object), None, "dtype"),
         (np.full((2, 8, 8, 1), 128.0), None, r"\[0, 255\]"),

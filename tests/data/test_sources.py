@@ -415,8 +415,14 @@ def test_unknown_names_list_what_there_is():
         load("sounds")
     with pytest.raises(ValueError, match=r"splits \['train', 'test', 'all'\]"):
         load("digits", split="validation")
-    for name in ("", None, 7):
-        with pytest.raises(TypeError, match="name must be the name of a set or a path"):
+    long, null = "a" * 5000, pathlib.Path("a\0b")
+    for name in ("", None, 7, b"digits", " ", "\t\n", "a\0b", "digits\0", "./\0", null, long):
+        for find in (load, kgen.data.splits):
+            with pytest.raises(TypeError, match="name must be the name of a set or a pa") as error:
+                find(name)
+            assert len(str(error.value)) < 150
+    for name in ("a" * 300, "a" * 300 + "/b", "a" * 300 + ".npz", "./" + "a" * 300, "b/" * 2000):
+        with pytest.raises(ValueError, match=r"There is no (dataset|file or folder)"):
             load(name)
     with pytest.raises(ValueError, match=r"memory must be a number of bytes.*'1GB'"):
         load("digits", memory="1GB")
@@ -441,6 +447,15 @@ def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path, monkey
     ):
         with pytest.raises(ValueError, match=name):
             load("digits", **options)
+
+
+def test_what_is_no_file_is_refused_and_not_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind("a.sock")
+    for name, kind in {"/dev/zero": "device", "/dev/null": "device", "a.sock": "socket"}.items():
+        with pytest.raises(ValueError, match=f"{name} cannot be read: it is a {kind}, not a reg"):
+            load(name)
 
 
 def test_more_drawn_examples_than_memory_holds():

@@ -5,6 +5,7 @@ import numbers
 import numpy as np
 
 from kgen.arguments import positive
+from kgen.data.storage import for_all
 
 FACTORS = {
     "presentation": ("woman", "man"),
@@ -35,6 +36,7 @@ SHARES = {  # where classes are not equally likely
 }
 
 COLUMNS = 32  # uniform numbers of a face, some in reserve
+TOGETHER = 2**14  # faces whose factors are drawn at once
 
 
 def sample_factors(n, seed=0, start=0, **fixed):
@@ -63,24 +65,37 @@ def sample_factors(n, seed=0, start=0, **fixed):
             raise ValueError(f"{name} must be an integer from 0 upward; got {value!r}.")
     if unknown := sorted(set(fixed) - set(FACTORS)):
         raise ValueError(f"There is no factor {unknown}; the factors are {list(FACTORS)}.")
-    bits = np.random.PCG64(seed)
-    bits.advance(start * COLUMNS)
-    uniforms = np.random.Generator(bits).random((n, COLUMNS))
-    factors = {}
-    for column, (name, kind) in enumerate(FACTORS.items()):
-        u = uniforms[:, column]
-        if name in fixed:
-            factors[name] = _given(name, fixed[name], n)
-        elif name in SHARES:
-            shares = np.array([SHARES[name][who] for who in FACTORS["presentation"]], "float64")
-            steps = (shares.cumsum(1) / shares.sum(1, keepdims=True))[factors["presentation"]]
-            factors[name] = (u[:, None] >= steps).sum(1).astype("int32")
-        elif isinstance(kind[0], str):
-            factors[name] = (u * len(kind)).astype("int32")
-        else:
-            factors[name] = (kind[0] + u * (kind[1] - kind[0])).astype("float32")
-    factors["detail"] = uniforms[:, -4:].astype("float32") * np.float32(0.9999)
+    given = {name: _given(name, value, n) for name, value in fixed.items()}
+    kinds = {
+        name: "int32" if isinstance(kind[0], str) else "float32" for name, kind in FACTORS.items()
+    }
+    factors = {name: given.get(name, np.empty(n, kinds[name])) for name in FACTORS}
+    factors["detail"] = np.empty((n, 4), "float32")
+
+    def fill(part):
+        bits = np.random.PCG64(seed)
+        bits.advance((start + part.start) * COLUMNS)
+        uniforms = np.random.Generator(bits).random((part.stop - part.start, COLUMNS))
+        for u, name in zip(uniforms.T, FACTORS, strict=False):
+            if name not in given:
+                factors[name][part] = _drawn(name, u, factors["presentation"][part])
+        factors["detail"][part] = uniforms[:, -4:].astype("float32") * np.float32(0.9999)
+
+    parts = [slice(first, min(first + TOGETHER, n)) for first in range(0, n, TOGETHER)]
+    for_all(fill, parts, "Drawing factors")
     return factors
+
+
+def _drawn(name, u, presentation):
+    """A factor, from uniform numbers and what was drawn before it."""
+    kind = FACTORS[name]
+    if name in SHARES:
+        shares = np.array([SHARES[name][who] for who in FACTORS["presentation"]], "float64")
+        steps = shares.cumsum(1) / shares.sum(1, keepdims=True)
+        return sum((u >= step[presentation]).astype("int32") for step in steps.T)
+    if isinstance(kind[0], str):
+        return (u * len(kind)).astype("int32")
+    return (kind[0] + u * (kind[1] - kind[0])).astype("float32")
 
 
 def _given(name, value, n):
