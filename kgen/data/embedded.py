@@ -76,7 +76,7 @@ def _drawn(num_examples, nbytes):
 
 
 def _check_split(name, split, known):
-    if split not in known:
+    if not isinstance(split, str) or split not in known:
         raise ValueError(f"{name} has the splits {list(known)}; got {split!r}.")
 
 

@@ -29,6 +29,7 @@ from kgen.data.layout import (
     images_of,
     kind_of,
     layout,
+    only,
     printable,
     refuse_shared,
     some,
@@ -133,7 +134,11 @@ def own_splits(path, kind=None):
     """Names of the splits that a folder or a file has of its own."""
     path = _existing(path, kind)
     if path.is_file():
-        return list(arrays_by_split(_from_archive(path))) if path.suffix.lower() == ".npz" else []
+        return (
+            list(arrays_by_split(path, _from_archive(path)))
+            if path.suffix.lower() == ".npz"
+            else []
+        )
     root, folders = layout(path, kind)
     if own := [name for name in folders if name]:
         return own
@@ -412,19 +417,21 @@ def _from_file(path, split, options):
 def _from_npz(path, split):
     """Arrays under the names that are in use: `x_train` and the like, `images` and `labels`."""
     names = _from_archive(path)
-    if own := arrays_by_split(names):
+    if own := arrays_by_split(path, names):
         wanted = list(own) if spelled(split) == "all" else [chosen(split, own, path)]
         pairs = {name: _pair_from_archive(path, own[name]) for name in wanted}
         return Found(*_joined(path, pairs), own=list(own))
     known = {name.lower(): name for name in names}
-    images = next((known[n] for n in ("images", "x", "arr_0") if n in known), None)
-    images = names[0] if images is None and len(names) == 1 else images
+    images = only(path, "of images", *(known.get(name) for name in ("images", "x")))
+    labels = only(path, "of labels", *(known.get(name) for name in ("labels", "y")))
+    if images is None and len(names) == 1 and labels is None:
+        images = names[0]
+    images = known.get("arr_0") if images is None else images
     if images is None:
         raise ValueError(
             f"{path} holds the arrays {sorted(names)}; expected images (and labels), x (and y), "
             "or x_train, y_train, x_test, y_test."
         )
-    labels = next((known[n] for n in ("labels", "y") if n in known), None)
     return _parts(*_pair_from_archive(path, (images, labels)), split, path)
 
 

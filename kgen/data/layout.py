@@ -103,16 +103,36 @@ def domains(folder):
     return {key: (sides[key]["a"], sides[key]["b"]) for key in order if len(sides[key]) == 2}
 
 
-def arrays_by_split(names):
-    """Names of the arrays of images and of labels (or None) by split, as `x_train` has it."""
+def arrays_by_split(path, names):
+    """Names of the arrays of images and of labels (or None) by split, as `x_train` has it.
+
+    Raises:
+        ValueError: where several arrays of the file at `path` may be one of these.
+    """
     found = {}
     for name in names:
         words = re.findall(r"[^\W_]+", name.lower())
         split = [WORDS[word] for word in words if word in WORDS]
         what = [ARRAYS[word] for word in words if word in ARRAYS]
         if len(words) == 2 and split and what:
-            found.setdefault(split[0], [None, None])[what[0]] = name
+            two = found.setdefault(split[0], [None, None])
+            two[what[0]] = only(path, f"of the split {split[0]!r}", two[what[0]], name)
     return {split: two for split, two in found.items() if two[0]}
+
+
+def only(path, what, *names):
+    """The one name among these (others are None), or None.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    names = [name for name in names if name is not None]
+    if len(names) > 1:
+        raise ValueError(
+            f"{path} has several arrays {what}: {', '.join(names)}. Keep one of them, or load it "
+            "with NumPy and pass it to kgen.data.ImageDataset."
+        )
+    return names[0] if names else None
 
 
 def kind_of(folder):
@@ -282,9 +302,13 @@ def _splits(folder, kind):
     plain = [name for name in names if said[name][0] and not said[name][1]]
     if not plain:  # cats_train, cats_test: the same name with each split
         spoken = {split for split, _ in said.values()}
-        if None in spoken or len(spoken) < 2:
+        if len(spoken - {None}) < 2:
             return {}
-        if len(set(said.values())) < len(names) or len({rest for _, rest in said.values()}) > 1:
+        if (
+            None in spoken
+            or len(set(said.values())) < len(names)
+            or len({rest for _, rest in said.values()}) > 1
+        ):
             if kind is not None:
                 return {}
             raise ValueError(

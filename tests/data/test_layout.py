@@ -220,6 +220,7 @@ def test_links_to_nothing(tmp_path, monkeypatch):
         (("", "train/cats", "test/cats"), r'and images beside them \(.*kind="flat"'),
         (("", "test"), "and images beside them"),
         (("cats_train", "cats_test", "dogs_train"), r'speak of splits.*kind="classes"'),
+        ([*classes("seg_train", "seg_test"), "seg_pred"], r'speak of splits.*kind="classes"'),
         (classes("cats", "dogs", below=("train", "test")), r"cats holds folders named by splits"),
         (classes("fold1", "fold2"), r'same folders \(cats, dogs\).*kind="classes"'),
         (("images", "masks"), r'images is no name of a class. If so, pass kind="classes"'),
@@ -291,6 +292,20 @@ def test_splits_of_an_npz_in_any_spelling(tmp_path):
     np.savez(tmp_path / "a.npz", x_train=images, x_test=images[:3], extra=labels)
     assert [load(tmp_path / "a.npz", s).num_examples for s in (None, "test", "all")] == [10, 3, 13]
     assert splits(tmp_path / "a.npz") == ["train", "test"]
+
+
+def test_arrays_of_an_npz_that_may_be_two_things(tmp_path):
+    images, labels = np.zeros((10, 8, 8), "uint8"), np.arange(10)
+    for names in (("x_train", "train_images"), ("x_train", "X_train"), ("images", "x")):
+        np.savez(tmp_path / "a.npz", **dict.fromkeys(names, images))
+        with pytest.raises(ValueError, match=f"a.npz has several arrays .*{', '.join(names)}"):
+            load(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", images=images, labels=labels, y=labels)
+    with pytest.raises(ValueError, match=r"a\.npz has several arrays of labels: labels, y\. Keep"):
+        load(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", labels=labels)
+    with pytest.raises(ValueError, match=r"a\.npz holds the arrays \['labels'\]; expected images"):
+        load(tmp_path / "a.npz")
 
 
 def test_a_folder_with_the_name_of_an_embedded_set(tmp_path, monkeypatch, capsys):

@@ -413,8 +413,11 @@ def test_unknown_names_list_what_there_is():
         load("fashion_minst")
     with pytest.raises(ValueError, match="no images"):
         load("sounds")
-    with pytest.raises(ValueError, match=r"splits \['train', 'test', 'all'\]"):
-        load("digits", split="validation")
+    for split in ("validation", "", 0, ["train"], {"train": 1}, np.array("train")):
+        with pytest.raises(ValueError, match=r"splits \['train', 'test', 'all'\]; got"):
+            load("digits", split=split)
+        with pytest.raises(ValueError, match=r"splits \['train', 'test'\]; got"):
+            load("faces", split=split)
     long, null = "a" * 5000, pathlib.Path("a\0b")
     for name in ("", None, 7, b"digits", " ", "\t\n", "a\0b", "digits\0", "./\0", null, long):
         for find in (load, kgen.data.splits):
