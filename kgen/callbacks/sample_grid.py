@@ -1,5 +1,6 @@
 """`SampleGrid`: the same latents after every epoch, as pictures, an animation, summaries."""
 
+import importlib.util
 import re
 import time
 import warnings
@@ -60,6 +61,11 @@ class SampleGrid(keras.callbacks.Callback):
         """Refuse now what would fail after the first epoch."""
         if not callable(getattr(self.model, "generate", None)):
             raise TypeError(f"SampleGrid needs a model with generate; got {self.model!r}.")
+        if self.tensorboard is not None and importlib.util.find_spec("tensorflow") is None:
+            raise ImportError(
+                "SampleGrid writes summaries by tensorflow, which cannot be imported: pip install "
+                "tensorflow, or leave tensorboard= out."
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             images = self.model.generate(self.n, seed=self.seed)

@@ -1,16 +1,62 @@
 """What callbacks would fail at after an epoch, refused before the first step."""
 
-import os
+import importlib.util
+import inspect
+import numbers
 import pathlib
 import string
+import tempfile
 
 import keras
+
+from kgen.arguments import positive
 
 MONITORING = (
     keras.callbacks.EarlyStopping,
     keras.callbacks.ModelCheckpoint,
     keras.callbacks.ReduceLROnPlateau,
 )
+NUMBERS = ("patience", "start_from_epoch", "cooldown", "min_lr", "factor")  # of those
+PACKAGES = {
+    keras.callbacks.TensorBoard: ("tensorflow", "tensorboard"),
+    keras.callbacks.RemoteMonitor: ("requests",),
+}
+# How Keras calls each hook: positions, then names.
+HOOKS = {f"on_{when}": (["logs"], []) for when in ("train_begin", "train_end")}
+HOOKS |= {f"on_epoch_{when}": (["epoch", "logs"], []) for when in ("begin", "end")}
+HOOKS |= {f"on_train_batch_{when}": (["batch"], ["logs"]) for when in ("begin", "end")}
+HOOKS |= {f"on_batch_{when}": (["batch"], ["logs"]) for when in ("begin", "end")}
+OF_VALIDATION = {f"on_test_{when}": (["logs"], []) for when in ("begin", "end")}
+OF_VALIDATION |= {f"on_test_batch_{when}": (["batch"], ["logs"]) for when in ("begin", "end")}
+
+
+def check_hooks(run, validates):
+    """Look at whether Keras can call what callbacks define.
+
+    Args:
+        run: the `Run`, before its callbacks are told of anything.
+        validates: whether there is validation data.
+
+    Raises:
+        TypeError: for a hook that does not take what Keras passes, or a name that is none.
+    """
+    for callback in run.callbacks:
+        name = type(callback).__name__
+        for hook, (positions, names) in (HOOKS | (OF_VALIDATION if validates else {})).items():
+            method = getattr(callback, hook)
+            call = ", ".join([*positions, *(f"{n}={n}" for n in names)])
+            try:
+                inspect.signature(method).bind(*positions, **dict.fromkeys(names))
+            except TypeError as error:
+                raise TypeError(
+                    f"{name}.{hook} is called as {hook}({call}), which what it is here does not "
+                    f"take: {error}."
+                ) from error
+            except ValueError:  # of what is not written in Python nothing is known
+                continue
+        given = vars(callback) if isinstance(callback, keras.callbacks.LambdaCallback) else ()
+        if unknown := sorted(n for n in given if n[:3] == "on_" and not hasattr(type(callback), n)):
+            raise TypeError(f"{name} has {unknown}, which Keras never calls: {[*HOOKS]}.")
 
 
 def check_callbacks(run, validates):
@@ -22,17 +68,25 @@ def check_callbacks(run, validates):
 
     Raises:
         ValueError: for what is monitored without being logged, or without it being known which way
-            is better; for what optimizers do not allow.
+            is better; for what optimizers do not allow; for settings that are none.
         TypeError, ValueError: for files that could not be loaded.
         OSError: for files that could not be written.
+        ImportError: for packages that are missing.
     """
     for callback in run.callbacks:
+        _check_packages(callback)
+        if isinstance(callback, keras.callbacks.TensorBoard) and callback.update_freq != "epoch":
+            positive(callback.update_freq, 'update_freq, if not "epoch" or "batch",')
+        if isinstance(callback, keras.callbacks.CSVLogger) and len(callback.sep) != 1:
+            raise ValueError(f"CSVLogger separates by one character; got {callback.sep!r}.")
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            _check_folder(callback, pathlib.Path(callback.backup_dir) / "latest.weights.h5")
         saves = isinstance(callback, keras.callbacks.ModelCheckpoint)
         if isinstance(callback, MONITORING):
             _check_monitor(callback, run, validates, saves and not callback.save_best_only)
         _check_optimizers(callback, run.model.optimizer)
         if saves:
-            _check_folder(callback.filepath)
+            _check_folder(callback, callback.filepath)
             if not callback.save_weights_only:
                 _check_suffix(callback.filepath)
                 run.model.check_savable()
@@ -41,6 +95,9 @@ def check_callbacks(run, validates):
 
 def _check_monitor(callback, run, validates, unused):
     name, monitor = type(callback).__name__, callback.monitor
+    for setting in NUMBERS:
+        if not isinstance(value := getattr(callback, setting, 0), numbers.Real):
+            raise ValueError(f"{setting} of {name} must be a number; got {value!r}.")
     if callback.mode not in ("min", "max") and monitor.removeprefix("val_") != "loss":
         raise ValueError(
             f"{name} monitors {monitor!r} and does not know whether less or more of it is better: "
@@ -105,11 +162,27 @@ def _check_optimizers(callback, optimizer):
         )
 
 
-def _check_folder(path):
+def _check_packages(callback):
+    for kind, packages in PACKAGES.items():
+        needed = packages if isinstance(callback, kind) else ()
+        if missing := [p for p in needed if importlib.util.find_spec(p) is None]:
+            raise ImportError(
+                f"{kind.__name__} needs {' and '.join(missing)}, which cannot be imported: pip "
+                f"install {' '.join(missing)}, or leave the callback out."
+            )
+
+
+def _check_folder(callback, path):
+    name = type(callback).__name__
     if pathlib.Path(path).is_dir():
-        raise OSError(f"ModelCheckpoint cannot write {path}: it is a folder.")
+        raise OSError(f"{name} cannot write {path}: it is a folder.")
     folder = pathlib.Path(path).absolute().parent
     while "{" in folder.name or not folder.exists():
         folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f"ModelCheckpoint cannot write {path}: {folder} is no folder to write to.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{name} cannot write {path}: {folder} is no folder to write to ({error})."
+        ) from error

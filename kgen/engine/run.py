@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kgen.engine import backend
-from kgen.engine.preflight import check_callbacks
+from kgen.engine.preflight import check_callbacks, check_hooks
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -71,6 +71,7 @@ class Run(keras.callbacks.CallbackList):
         if self._begun:
             return
         self._begun = True
+        check_hooks(self, self.validates)
         super().on_train_begin(logs)
         check_callbacks(self, self.validates)
         if self.checkpoint is not None:

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import kgen
+from kgen.engine import preflight
 
 X = np.random.default_rng(0).integers(0, 256, (16, 8, 8), "uint8")
 
@@ -159,6 +160,57 @@ def test_names_of_checkpoints_that_the_end_of_an_epoch_could_not_fill(tmp_path):
         saving = save(tmp_path / "fine" / path, save_freq=freq)
         autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[saving])
     assert len([*(tmp_path / "fine").iterdir()]) == 1 + len(X) // 8
+
+
+def test_hooks_that_keras_could_not_call():
+    of = keras.callbacks.LambdaCallback
+
+    class Own(keras.callbacks.Callback):
+        def on_batch_end(self, batch):
+            pass
+
+    for callback, words in (
+        (of(on_epoch_end=lambda epoch: None), r"on_epoch_end\(epoch, logs\)"),
+        (of(on_train_batch_end=lambda batch: None), r"on_train_batch_end\(batch, logs=logs\)"),
+        (of(on_train_end=lambda: None), r"on_train_end\(logs\)"),
+        (of(on_epoch_begin=3), "on_epoch_begin"),
+        (of(on_epoch_ends=lambda epoch, logs: None), "on_epoch_ends'], which Keras never calls"),
+        (Own(), r"Own.on_batch_end is called as on_batch_end\(batch, logs=logs\)"),
+    ):
+        refused(autoencoder(), TypeError, words, callbacks=[callback])
+    callback, called = of(on_test_end=lambda: None), []
+    refused(autoencoder(), TypeError, "on_test_end", callbacks=[callback], validation_data=X)
+    fine = of(on_epoch_end=lambda *what: called.append(what), on_train_end=called.append)
+    autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[fine, callback])
+    assert len(called) == 2
+
+
+def test_what_callbacks_need_or_could_not_use(tmp_path, monkeypatch):
+    found, missing = preflight.importlib.util.find_spec, ["tensorboard", "requests"]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            preflight.importlib.util,
+            "find_spec",
+            lambda name, *package: (name not in missing and found(name, *package)) or None,
+        )
+        for callback in (
+            keras.callbacks.TensorBoard(str(tmp_path), write_graph=False),
+            keras.callbacks.RemoteMonitor(),
+        ):
+            words = f"{type(callback).__name__} needs .* pip install (tensorboard|requests)"
+            refused(autoencoder(), ImportError, words, callbacks=[callback])
+        missing.append("tensorflow")
+        grid = kgen.callbacks.SampleGrid(tmp_path / "grid", tensorboard=tmp_path / "logs")
+        refused(autoencoder(), ImportError, "pip install tensorflow", callbacks=[grid])
+    (tmp_path / "file").write_text("")
+    backup = keras.callbacks.BackupAndRestore
+    for path in (tmp_path / "file", tmp_path / "file" / "backup"):
+        refused(autoencoder(), OSError, "BackupAndRestore cannot", callbacks=[backup(str(path))])
+    comma = keras.callbacks.CSVLogger(tmp_path / "x.csv", separator=", ")
+    refused(autoencoder(), ValueError, "one character", callbacks=[comma])
+    stop = keras.callbacks.EarlyStopping("loss", patience="3")
+    refused(autoencoder(), ValueError, "patience of EarlyStopping must be", callbacks=[stop])
+    autoencoder().fit(X, batch_size=8, verbose=0, callbacks=[backup(str(tmp_path / "a" / "b"))])
 
 
 def test_what_optimizers_do_not_allow(tmp_path):
