@@ -340,6 +340,32 @@ def test_export_serves_what_predict_returns(case, tmp_path):
     np.testing.assert_allclose(served.numpy(), predicted, atol=1e-5, rtol=1e-4)
 
 
+@each_case
+def test_predict_refuses_what_call_does_not_take(case):
+    model = compiled(case)
+    if not case.takes_steps:
+        fit(model, case)
+    signature = model.input_signature()
+    many = isinstance(signature, list)
+    shape, _ = signature[0] if many else signature
+    for wrong, words in (
+        (np.zeros((3, *shape, 2, 2), "float32"), "shape|takes"),
+        (np.zeros((0, *shape), "float32"), "empty|takes"),
+        (np.full((3, *shape), np.nan, "float32"), "NaN"),
+        (np.full((3, *shape), "a"), "must be"),
+        (np.zeros(shape, "float32"), "shape|takes"),
+        ([np.zeros((3, *shape), "float32")] * 5, "takes .* got a list of 5"),
+        ({"x": np.zeros((3, *shape), "float32")}, "takes"),
+    ):
+        if many and isinstance(wrong, np.ndarray):
+            wrong = [wrong, np.zeros(3, "int32")]
+        with pytest.raises((TypeError, ValueError), match=rf"^x\b.*({words})"):
+            model.predict(wrong)
+        if not isinstance(wrong, dict):
+            with pytest.raises((TypeError, ValueError), match=rf"^The first batch.*({words})"):
+                model.predict((wrong,) for _ in range(2))
+
+
 @pytest.mark.parametrize(
     "cases", [heads, pytest.param(CASES, marks=pytest.mark.full)], ids=["heads", "all"]
 )

@@ -76,11 +76,21 @@ def evaluation_source(model, x, y, batch_size):
         x = _dataset(model, x, y, shuffle=False)
     if isinstance(x, ImageDataset):
         _check_shape(model, x)
-        x = _labelled(model, x)
-        options = {} if batch_size is None else {"batch_size": batch_size}
-        options |= {"shuffle": False, "drop_last": False, "augment": None, "steps_per_epoch": None}
-        return x.with_options(**options)
+        return _in_order(_labelled(model, x), batch_size)
     return Batches(model, x)
+
+
+def prediction_source(model, x, batch_size):
+    """The data of `predict`, of what `call` takes, and the size of batches if Keras makes them."""
+    if is_array(x) or not _is_in_batches(x):
+        return model.inputs_in(x), batch_size
+    if not isinstance(x, ImageDataset):
+        return Inputs(model, x), None
+    if isinstance(x, ImagePairs):
+        raise _pairs(model, repr(x.name), "pass one domain: pairs.domain(0)")
+    x = _in_order(x.without_labels(), batch_size)
+    model.inputs_in(x.fetch(np.arange(1)), "x", warns=False)
+    return x, None
 
 
 def split(x, y, fraction):
@@ -110,6 +120,19 @@ def _dataset(model, x, y, **options):
         check_range=model.check_range,
         **options,
     )
+
+
+def _is_in_batches(x):
+    no = list | tuple | dict | set | str | bytes
+    return isinstance(x, keras.utils.PyDataset) or (
+        hasattr(x, "__iter__") and not isinstance(x, no)
+    )
+
+
+def _in_order(dataset, batch_size):
+    options = {} if batch_size is None else {"batch_size": batch_size}
+    options |= {"shuffle": False, "drop_last": False, "augment": None, "steps_per_epoch": None}
+    return dataset.with_options(**options)
 
 
 def _labelled(model, dataset):
@@ -191,7 +214,7 @@ class Batches:
         self.is_generator = hasattr(data, "__next__")
         if isinstance(data, keras.utils.PyDataset):
             first = data[0] if data.num_batches != 0 else None
-        elif hasattr(data, "__iter__") and not isinstance(data, list | tuple | dict | str | bytes):
+        elif _is_in_batches(data):
             first = next(iter(data), None)
         else:
             raise _wrong_type(data)
@@ -218,13 +241,7 @@ class Batches:
             raise ValueError(f"{what} holds sample weights. {NO_WEIGHTS}")
         images, model = to_numpy(images), self.model
         check_values(images, model.image_shape, model.check_range, what, self._first is None)
-        form = images.dtype, images.shape[1:]
-        if self._first not in (None, form):
-            raise ValueError(
-                f"{what} is {_form(form)}, but the first batch is {_form(self._first)}: all must "
-                "be alike."
-            )
-        self._first = form
+        self._compare(what, images)
         labels = None if labels is None else to_numpy(labels)
         if model.takes_labels:
             _check_labels(model, labels)
@@ -239,14 +256,24 @@ class Batches:
                 "drop_remainder=True)."
             )
 
+    def _compare(self, what, *arrays):
+        """Raise a `ValueError` unless dtypes and shapes are those of the first batch."""
+        form = [(array.dtype, array.shape[1:]) for array in arrays]
+        if self._first not in (None, form):
+            raise ValueError(
+                f"{what} is {_form(form)}, but the first batch is {_form(self._first)}: all must "
+                "be alike."
+            )
+        self._first = form
+
     def checked(self):
         """What Keras iterates, of the kind that the data is."""
         data = self.data
         if isinstance(data, keras.utils.PyDataset):
             return _Indexed(self)
-        if self.is_generator:  # Keras wants a generator, not any iterator, and tuples
+        if self.is_generator:  # Keras wants a generator, not any iterator, and tuples all through
             return (
-                batch if isinstance(batch, tuple) else (batch,)
+                _as_tuples(batch) if isinstance(batch, tuple) else (batch,)
                 for index, batch in enumerate(data)
                 if self.check(batch, index) is None
             )
@@ -273,6 +300,15 @@ class Batches:
 
         looked_at = self.data.enumerate().map(tf.autograph.experimental.do_not_convert(look))
         return looked_at.prefetch(1)  # beside the step
+
+
+class Inputs(Batches):
+    """Inputs of `call` that come in batches; what else a batch holds (labels) is passed over."""
+
+    def _check(self, batch, what):
+        inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+        self.model.inputs_in(inputs, what, warns=self._first is None)
+        self._compare(what, *map(to_numpy, tree.flatten(inputs)))
 
 
 class _Indexed(keras.utils.PyDataset):
@@ -307,6 +343,11 @@ def check_values(images, image_shape, check_range, what, spans=False):
         check_images(images, image_shape, what=what)
 
 
+def _as_tuples(batch):
+    return tuple(map(_as_tuples, batch)) if isinstance(batch, list | tuple) else batch
+
+
 def _form(form):
-    dtype, shape = form
-    return f"{dtype} of shape (N, {', '.join(map(str, shape))})"
+    return " and ".join(
+        f"{dtype} of shape (N, {', '.join(map(str, shape))})" for dtype, shape in form
+    )

@@ -1,6 +1,8 @@
 """`GenerativeModel`: write the algorithm once, fit it on TensorFlow, JAX and torch."""
 
 import contextlib
+import functools
+import inspect
 import math
 import os
 import pathlib
@@ -46,6 +48,13 @@ BOOKKEEPING = {
 }
 
 
+# What the engine sets, once, in the constructor: anything else under these names would break steps.
+ENGINES = {"step", "first_non_finite_step", "compiled_as", "_inference", "_means"}
+ENGINES |= {"_training_random", "_evaluation_random"}
+OWNERS = {"builtins", "kgen", "keras", "tensorflow", "jax", "torch"}
+ARGUMENTS = {"image_shape", "seed", "check_range"}  # attributes of the constructor's arguments
+
+
 class GenerativeModel(backend.Steps, keras.Model):
     """Base of every kgen model: a `keras.Model` whose author writes the algorithm, nothing else.
 
@@ -57,6 +66,9 @@ class GenerativeModel(backend.Steps, keras.Model):
     model drops it, as `compile` does, so that `model.steps = 10` holds from the next step or call
     on. What is changed *inside* an attribute (an entry of a dictionary, the layers of a network) is
     the author's to announce, by `compile()` or by setting the attribute again to a new object.
+
+    Names that the engine and Keras use for methods and attributes of a model (`step`, `random`,
+    `optimizer`, `metrics`, ...) are refused for networks and other attributes.
 
     Attributes:
         players: dictionary from optimizer to the names of the networks that it moves.
@@ -106,9 +118,8 @@ class GenerativeModel(backend.Steps, keras.Model):
     def __init__(
         self, image_shape=None, *, seed=0, check_range=True, name=None, dtype=None, **networks
     ):
+        self._check_names()
         super().__init__(name=name, dtype=dtype, autocast=False)
-        if any(isinstance(names, str) for names in self.players.values()):
-            raise TypeError(f"players maps optimizers to lists of networks; got {self.players}.")
         expected = self.network_names
         if unknown := sorted(set(networks) - set(expected)):
             raise TypeError(
@@ -130,11 +141,15 @@ class GenerativeModel(backend.Steps, keras.Model):
             )
         self._label_shape = None  # of one label, of the data that came last
         self.seed, self.check_range = whole(seed, "seed"), flag(check_range, "check_range")
-        self.step = self._counter("step", ())
-        self.first_non_finite_step = self._counter("first_non_finite_step", (len(self.players),))
-        self._training_random = SeedGenerator(self.seed, 0, name="training_random")
-        self._evaluation_random = SeedGenerator(self.seed, 1, name="evaluation_random")
-        self._means = [keras.metrics.Mean(name=name) for name in self.logs]
+        own = {
+            "step": self._counter("step", ()),
+            "first_non_finite_step": self._counter("first_non_finite_step", (len(self.players),)),
+            "_training_random": SeedGenerator(self.seed, 0, name="training_random"),
+            "_evaluation_random": SeedGenerator(self.seed, 1, name="evaluation_random"),
+            "_means": [keras.metrics.Mean(name=name) for name in self.logs],
+        }
+        for attribute, value in own.items():
+            super().__setattr__(attribute, value)
         # Out of Keras's sight: compiled functions, and the arguments of `compile`.
         self.__dict__.update(_inference={}, compiled_as={})
 
@@ -159,8 +174,61 @@ class GenerativeModel(backend.Steps, keras.Model):
             aggregation="only_first_replica",
         )
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        taken = (ENGINES | ARGUMENTS | {"optimizer"}) & vars(cls).keys()
+        for name, value in vars(cls).items():  # data in the place of a method
+            above = getattr(super(cls, cls), name, None)
+            method = inspect.isroutine(above) or isinstance(above, property)
+            if method and not (value is None or callable(value) or hasattr(value, "__get__")):
+                taken |= {name} if not name.startswith("__") else set()
+        if taken:
+            raise TypeError(
+                f"{cls.__name__} defines {sorted(taken)}, which have a meaning of their own in "
+                f"{cls.__base__.__name__}: choose other names."
+            )
+
+    def _check_names(self):
+        """Raise unless `players` and `logs` name what can be named so."""
+        if isinstance(self.logs, str):
+            raise TypeError(f"logs is a tuple of names; got {self.logs!r}. Write ({self.logs!r},).")
+        if any(isinstance(names, str) for names in self.players.values()):
+            raise TypeError(f"players maps optimizers to lists of networks; got {self.players}.")
+        for name in self.network_names:
+            if not (isinstance(name, str) and name.isidentifier()):
+                raise ValueError(f"Networks are attributes, which cannot be named {name!r}.")
+            self._refuse_taken(name)
+
+    def _refuse_taken(self, name, value=None):
+        """Raise an `AttributeError` where an attribute would stand for one of the engine's.
+
+        Args:
+            name: of the attribute.
+            value: what it would be; None: a network.
+        """
+        engines = (c for c in type(self).__mro__ if c.__module__.split(".")[0] in OWNERS)
+        owner = next((c for c in engines if name in vars(c)), None)
+        network = value is None or isinstance(value, keras.layers.Layer)
+        of_class = getattr(owner, name, None)
+        fixed = isinstance(of_class, property) and of_class.fset is None
+        method = inspect.isroutine(of_class) and not callable(value)
+        if (
+            name in ENGINES
+            or fixed
+            or method
+            or (network and (owner is not None or name in ARGUMENTS or name in _of_keras()))
+        ):
+            what = f"{owner.__name__}.{name}" if owner is not None else f"the {name} of a model"
+            raise AttributeError(
+                f"{what} has its own meaning, so {type(self).__name__} cannot have "
+                f"{'a network' if network else f'{value!r:.60}'} under this name: choose another "
+                f"one, such as self.my_{name.strip('_')}."
+            )
+
     def __setattr__(self, name, value):
         layer = isinstance(value, keras.layers.Layer)
+        if value is not None:
+            self._refuse_taken(name, value)
         before = getattr(self, name, ...) if layer else self.__dict__.get(name, ...)
         if layer and isinstance(before, keras.layers.Layer) and before is not value:
             # A built model takes no further layers: this one goes where the other was.
@@ -473,14 +541,17 @@ class GenerativeModel(backend.Steps, keras.Model):
         pixels = int(np.prod(self.image_shape[:2])) if self.image_shape else 1
         return int(np.clip(2**20 // max(pixels, 1), 1, 128))
 
-    def images_in(self, images, what="images"):
-        """Check images from outside and return them float32 in [-1, 1], `(N, *image_shape)`."""
+    def images_in(self, images, what="images", warns=True):
+        """Check images from outside and return them float32 in [-1, 1], `(N, *image_shape)`.
+
+        Floats of which none is negative are a warning, unless `warns` is False.
+        """
         if isinstance(images, feed.ImageDataset):
             raise TypeError(f"{what} must be an array; of a dataset pass dataset.images().")
         images = feed.to_numpy(images)
         feed.check_values(images, self.image_shape, self.check_range, what)
         of_range = images.dtype != np.uint8 and self.check_range and len(self.image_shape) == 3
-        if of_range and images.min() >= 0:  # a bright image has no negative value either
+        if warns and of_range and images.min() >= 0:  # a bright image has no negative value either
             warnings.warn(
                 f"{what} has floats in [{images.min():.4g}, {images.max():.4g}], none negative: "
                 "divided by 255? Images are uint8 in [0, 255] or floats in [-1, 1]: pass the uint8 "
@@ -489,6 +560,68 @@ class GenerativeModel(backend.Steps, keras.Model):
                 stacklevel=3,
             )
         return to_model_range(with_channel(images, self.image_shape))
+
+    def inputs_in(self, inputs, what="x", warns=True):
+        """Check inputs of `call` from outside and return them as it takes them.
+
+        Args:
+            inputs: an array, or a list of as many as `input_signature` says; images as `images_in`
+                takes them.
+            what: their name in messages.
+            warns: as in `images_in`.
+
+        Raises:
+            TypeError, ValueError: if they are others; says what `call` takes.
+        """
+        wanted = self._taken_by_call()
+        given = [*inputs] if isinstance(inputs, list | tuple) else [inputs]
+        if len(given) != len(wanted) or not all(feed.is_array(part) for part in given):
+            rows = len(wanted) == 1 and isinstance(inputs, list) and inputs
+            hint = f" Of rows in a list make one array: numpy.array({what})." if rows else ""
+            raise TypeError(self._not_taken(what, inputs, hint))
+        given = [feed.to_numpy(part) for part in given]
+        found = []
+        for index, (part, (shape, dtype)) in enumerate(zip(given, wanted, strict=True)):
+            name = what if len(wanted) == 1 else f"{what}[{index}]"
+            if shape == self.image_shape:
+                found.append(self.images_in(part, name, warns))
+            elif not _fits(part, shape, dtype):
+                raise ValueError(self._not_taken(name, part))
+            elif not np.isfinite(part).all():
+                raise ValueError(f"{name} must be finite; got NaN or infinity among its values.")
+            else:
+                found.append(part.astype(dtype, copy=False))
+        if len({len(part) for part in found}) > 1:
+            raise ValueError(self._not_taken(what, inputs, " All have as many rows."))
+        return found if isinstance(self.input_signature(), list) else found[0]
+
+    def _taken_by_call(self):
+        signature = self.input_signature()
+        return signature if isinstance(signature, list) else [signature]
+
+    def _not_taken(self, what, inputs, hint=""):
+        """The message that `inputs` are not what `call` takes."""
+        taken = [f"{dtype} {_rows_of(shape)}" for shape, dtype in self._taken_by_call()]
+        says = (inspect.getdoc(type(self).call) or "").split("\n")[0]
+        parts = inputs if isinstance(inputs, list | tuple) else [inputs]
+        if any(feed.is_array(part) and len(part.shape) > 2 for part in parts):
+            hint += self._for_images()
+        return (
+            f"{what} must be what {type(self).__name__}.call takes ({says!r}): "
+            f"{' and '.join(taken)}; got {_described(inputs)}.{hint}"
+        )
+
+    def _for_images(self):
+        """Which methods take images, for who hands them to a `call` that does not."""
+        if self.image_shape in [shape for shape, _ in self._taken_by_call()]:
+            return ""
+        methods = [
+            name
+            for name, method in inspect.getmembers(type(self), inspect.isfunction)
+            if {"images", "batch_size"} <= inspect.signature(method).parameters.keys()
+            and not name.startswith("_")
+        ]
+        return f" Images are for {', '.join(methods)}." if methods else ""
 
     def latents(self, n, dimension, seed=None):
         """Draw `n` latents from N(0, I) on the host: the same for a seed on every backend.
@@ -583,6 +716,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             jit_compile=jit_compile,
             auto_scale_loss=False,
         )
+        self.__dict__["_compiled_optimizer"] = self.optimizer
         self._loss_tracker = None  # the means of `logs` are all there is
         self.ensure_built()
         for player in self.players:
@@ -591,6 +725,11 @@ class GenerativeModel(backend.Steps, keras.Model):
         self.__dict__["compiled_as"] = self.get_compile_config()
 
     def _assert_compiled_for_its_networks(self):
+        if self.optimizer is not self._compiled_optimizer:
+            raise ValueError(
+                "model.optimizer was replaced after compile(), which prepares optimizers for what "
+                "they move: pass it there, model.compile(optimizer)."
+            )
         for player in self.players:
             optimizer = self._optimizer_of(player)
             optimizer = getattr(optimizer, "inner_optimizer", optimizer)
@@ -721,10 +860,7 @@ class GenerativeModel(backend.Steps, keras.Model):
     def prepare(self, data):
         """A batch as the algorithm sees it, from what Keras hands to a step."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        images = ops.convert_to_tensor(images)  # an eager step on JAX gets arrays
-        if _rank(images) is None:  # TensorFlow's, after several kinds of data
-            images = ops.reshape(images, (-1, *self.image_shape))
-        images = to_model_range(with_channel(images, self.image_shape or ()))
+        images = self._as_images(images)
         if not self.takes_labels:
             return images
         if hasattr(labels, "shape"):  # a model of one's own may take others
@@ -732,6 +868,13 @@ class GenerativeModel(backend.Steps, keras.Model):
                 labels = ops.reshape(labels, (-1, *self._label_shape))
             labels = labels_in_model_range(labels)
         return images, labels
+
+    def _as_images(self, images):
+        """Images of a batch as every algorithm sees them, in the model's range."""
+        images = ops.convert_to_tensor(images)  # an eager step on JAX gets arrays
+        if _rank(images) is None:  # TensorFlow's, after several kinds of data
+            images = ops.reshape(images, (-1, *self.image_shape))
+        return to_model_range(with_channel(images, self.image_shape or ()))
 
     def check_labels(self, labels):
         """Raise a `ValueError` unless these are labels that the model learns from.
@@ -773,9 +916,11 @@ class GenerativeModel(backend.Steps, keras.Model):
     def predict_step(self, *args):
         """Keras's step of `predict`: `call` on inputs in the model's range."""
         *state, data = args
-        inputs = keras.utils.unpack_x_y_sample_weight(data)[0]
-        if self.input_signature()[0] == self.image_shape:
-            inputs = to_model_range(with_channel(inputs, self.image_shape))
+        inputs = tree.flatten(keras.utils.unpack_x_y_sample_weight(data)[0])
+        for index, (shape, _) in enumerate(self._taken_by_call()):
+            if shape == self.image_shape:
+                inputs[index] = self._as_images(inputs[index])
+        inputs = inputs if isinstance(self.input_signature(), list) else inputs[0]
         with running(phase=EVALUATION):
             return super().predict_step(*state, (inputs,))
 
@@ -964,17 +1109,18 @@ class GenerativeModel(backend.Steps, keras.Model):
             return super().evaluate(feed.for_keras(x), verbose=verbose, steps=steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
-        """What `call` returns, as NumPy arrays, in stored order; images may be uint8."""
+        """What `call` returns, as NumPy arrays, in stored order.
+
+        Args:
+            x: what `call` takes, as `inputs_in`; or the data of `fit`, in batches of it.
+            batch_size, verbose, steps, callbacks: as in Keras.
+
+        Raises:
+            TypeError, ValueError: if it is not what `call` takes; says what that is.
+        """
         _check_options(verbose, batch_size=batch_size, steps=steps)
         callbacks = as_callbacks(callbacks)
-        if x is None or (isinstance(x, list | tuple | dict) and not x):
-            raise TypeError(f"x must be what `call` takes, such as images; got {x!r}.")
-        if feed.is_array(x):
-            x = feed.to_numpy(x)
-            if self.input_signature()[0] == self.image_shape:
-                x = self.images_in(x, "x")
-        elif isinstance(x, feed.ImageDataset):
-            x, batch_size = feed.evaluation_source(self, x, None, batch_size), None
+        x, batch_size = feed.prediction_source(self, x, batch_size)
         self._check_file()
         with feed.own_errors(x), backend.keeping_values(self):
             outputs = super().predict(feed.for_keras(x), batch_size, verbose, steps, callbacks)
@@ -1139,6 +1285,12 @@ class GenerativeModel(backend.Steps, keras.Model):
             super().save(temporary)
 
 
+@functools.cache
+def _of_keras():
+    """Names of the attributes that Keras keeps on a model."""
+    return {*vars(keras.Model(name="model")), *BOOKKEEPING, "optimizer", "loss"}
+
+
 def _optimizer(optimizer):
     if isinstance(optimizer, str | keras.optimizers.Optimizer) or (
         isinstance(optimizer, dict) and "class_name" in optimizer
@@ -1210,6 +1362,30 @@ def _in_32_bits(array):
             f"infer computes in 32 bits; got integers from {array.min()} to {array.max()}."
         )
     return array.astype(narrow.get(array.dtype.name, array.dtype), copy=False)
+
+
+def _rows_of(shape):
+    return f"({', '.join(map(str, ('N', *shape)))}{'' if shape else ','})"
+
+
+def _described(inputs):
+    """What came, in a message: dtype and shape of an array, of a list those of its parts."""
+    if isinstance(inputs, list | tuple):
+        first = ", ".join(map(_described, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
+        return f"a {type(inputs).__name__} of {len(inputs)}: {first}" if inputs else repr(inputs)
+    if feed.is_array(inputs):
+        return f"{str(inputs.dtype).removeprefix('torch.')} {tuple(inputs.shape)}"
+    return repr(inputs)[:80]
+
+
+def _fits(array, shape, dtype):
+    """Whether an array holds rows of this shape, at least one, of numbers that the dtype holds."""
+    kinds = "iu" if "int" in dtype else "fiub"
+    number = array.dtype.kind in kinds or ("f" in kinds and "bfloat16" in str(array.dtype))
+    alike = array.ndim == 1 + len(shape) and all(
+        side in (None, found) for side, found in zip(shape, array.shape[1:], strict=True)
+    )
+    return number and alike and len(array) > 0
 
 
 def _rows(array, start, size):

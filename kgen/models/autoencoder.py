@@ -99,10 +99,6 @@ class Autoencoder(EncodingModel):
         """Reconstruct images."""
         return self.decoder(self.encoder(inputs, training=training), training=training)
 
-    def encode(self, images, batch_size=None):
-        """Latents of images, as they are: float32 `(N, latent_dim)`."""
-        return self.infer(self._encode, self.images_in(images), batch_size=batch_size)
-
     def corrupt(self, images, seed=0):
         """Images as the encoder sees them in training: float32 `(N, *image_shape)` in [-1, 1].
 

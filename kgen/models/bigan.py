@@ -98,10 +98,6 @@ class BiGAN(EncodingModel, GAN):
 
     # What a user asks for.
 
-    def encode(self, images, batch_size=None):
-        """Codes of images: float32 `(N, latent_dim)`."""
-        return self.infer(self._encode, self.images_in(images), batch_size=batch_size)
-
     def scores(self, images, batch_size=None):
         """Raw outputs of the discriminator for images and their codes, float32 `(N,)`."""
         return super().scores(images, batch_size)

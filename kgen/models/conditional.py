@@ -89,6 +89,14 @@ class ConditionalGAN(LabelledGAN):
         """Latents and labels."""
         return [((self.latent_dim,), "float32"), ((), "int32")]
 
+    def inputs_in(self, inputs, what="x", warns=True):
+        """Check latents and labels from outside, as `GenerativeModel.inputs_in`."""
+        latents, labels = super().inputs_in(inputs, what, warns)
+        try:
+            return [latents, labels_for(len(latents), labels, self.num_classes)]
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from error
+
     def generate(self, n, labels=None, seed=None, batch_size=None):
         """Images for labels: float32 `(n, *image_shape)` in [-1, 1].
 

@@ -305,8 +305,7 @@ class Gaussian(EncodingModel):
 
     def encode(self, images, batch_size=None):
         """Coordinates along the axes, scaled to unit variance: float32 `(N, components)`."""
-        self._assert_fitted()
-        return self.infer(self._encode, self.images_in(images), batch_size=batch_size)
+        return super().encode(images, batch_size)
 
     def generate(self, n, labels=None, seed=None, batch_size=None):
         """Draw `n` images from the Gaussian: float32 `(n, *image_shape)`, clipped to [-1, 1].
@@ -331,6 +330,10 @@ class Gaussian(EncodingModel):
 
     def _scales(self):
         return ops.sqrt(ops.maximum(ops.convert_to_tensor(self._eigenvalues), self._floor()))
+
+    def _latents_of(self, images, what, batch_size):
+        self._assert_fitted()
+        return super()._latents_of(images, what, batch_size)
 
     def _encode(self, images):
         rows = ops.reshape(ops.cast(images, "float32"), (-1, math.prod(self.image_shape)))

@@ -59,11 +59,17 @@ class LatentModel(GenerativeModel):
 
 
 class EncodingModel(LatentModel):
-    """A model that also encodes images to latents: a subclass defines `encode`."""
+    """A model that also encodes images to latents.
+
+    A subclass defines `_encode`, from a tensor of images to one of latents.
+    """
 
     def encode(self, images, batch_size=None):
-        """Latents of images: float32 `(N, latent_dim)`."""
-        raise NotImplementedError(f"{type(self).__name__} has to define encode(images).")
+        """Latents of images, as they are: float32 `(N, latent_dim)`."""
+        return self._latents_of(images, "images", batch_size)
+
+    def _latents_of(self, images, what, batch_size):
+        return self.infer(self._encode, self.images_in(images, what), batch_size=batch_size)
 
     def reconstruct(self, images, batch_size=None):
         """Images after encoding and decoding: float32 `(N, *image_shape)` in [-1, 1]."""
@@ -82,7 +88,7 @@ class EncodingModel(LatentModel):
         steps = positive(steps, "steps")
         if steps < 2:
             raise ValueError(f"steps counts both ends, so at least 2; got {steps!r}.")
-        start, end = self.encode(a, batch_size), self.encode(b, batch_size)
+        start, end = (self._latents_of(x, of, batch_size) for x, of in ((a, "a"), (b, "b")))
         if start.shape != end.shape:
             raise ValueError(f"a and b must pair up: got {len(start)} and {len(end)} images.")
         t = np.linspace(0, 1, steps, dtype="float32")[None, :, None]

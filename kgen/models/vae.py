@@ -134,11 +134,14 @@ class VAE(EncodingModel):
 
     def encode(self, images, batch_size=None):
         """Mean of q(z|x): float32 `(N, latent_dim)`."""
-        return self.posterior(images, batch_size)[0]
+        return super().encode(images, batch_size)
 
     def posterior(self, images, batch_size=None):
         """Mean and log-variance of q(z|x): two float32 arrays `(N, latent_dim)`."""
         return tuple(self.infer(self.q, self.images_in(images), batch_size=batch_size))
+
+    def _encode(self, images):
+        return self.q(images)[0]
 
     # Likelihood.
 

@@ -258,6 +258,58 @@ def test_labels_and_weights_of_batches_are_checked(kind):
         model.evaluate(x, y, sample_weight=np.ones(4))
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "iterator", "ImageDataset"])
+def test_predict_takes_the_data_of_fit(kind):
+    model = kgen.Autoencoder((8, 8), network="shallow")
+    x = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), "uint8")
+    expected, few = model.predict(x, verbose=0), model.predict(x[:3, :, :, 0], verbose=0)
+    np.testing.assert_allclose(few, expected[:3], atol=1e-6)
+    if kind == "ImageDataset":
+        dataset = kgen.data.ImageDataset(x, np.arange(8), shuffle=True, batch_size=3)
+        np.testing.assert_allclose(model.predict(dataset, verbose=0), expected, atol=1e-6)
+        with pytest.raises(ValueError, match=r"^x has shape .* The size differs"):
+            model.predict(kgen.data.ImageDataset(x[:, 1:]))
+        with pytest.raises(TypeError, match="pairs"):
+            model.predict(kgen.data.ImagePairs(x, x))
+        return
+    if kind == "iterator":
+        np.testing.assert_allclose(model.predict(iter([x]), verbose=0), expected, atol=1e-6)
+        with pytest.raises(ValueError, match="exhausted"):
+            model.predict(iter([]))
+        return
+    y = np.arange(4)  # passed over
+    found = model.predict(batched(kind, [(x[:4], y), (x[4:], y)]), verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"Batch 2 has shape .* The size differs"):
+        model.predict(batched(kind, [(x[:4],), (x[4:, 1:],)]), verbose=0)
+    floats = x / np.float32(255)
+    with pytest.warns(UserWarning, match="The first batch has floats .* divided by 255"):
+        model.predict(batched(kind, [(floats,)]), verbose=0)
+    with pytest.raises(ValueError, match="Batch 2 has floats"):
+        model.predict(batched(kind, [(2 * floats - 1,), (floats * 255,)]), verbose=0)
+
+
+def test_predict_says_what_call_takes():
+    x = np.zeros((6, 8, 8), "uint8")
+    for make, more in ((kgen.GAN, ""), (kgen.BiGAN, "encode, reconstruct, ")):
+        gan = make((8, 8), 4, network="mlp")
+        words = r"GAN.call takes .*: float32 \(N, 4\); got uint8 \(6, 8, 8\). Images are for "
+        with pytest.raises(ValueError, match=f"{words}discriminate, {more}scores"):
+            gan.predict(x)
+        gan.predict(np.zeros((6, 4), "int64"), verbose=0)
+    gan, z = kgen.ConditionalGAN((8, 8), 3, 4, network="mlp"), np.zeros((6, 4))
+    with pytest.raises(TypeError, match=r"float32 \(N, 4\) and int32 \(N,\); got float64 \(6, 4\)"):
+        gan.predict(z)
+    for labels in (np.full(6, 3), np.full(6, -1)):
+        with pytest.raises(ValueError, match=r"^x: labels must be integers from 0 to 2"):
+            gan.predict([z, labels])
+    with pytest.raises(ValueError, match="as many rows"):
+        gan.predict([z, np.arange(3)])
+    with pytest.raises(ValueError, match=r"^x\[1\] must be .* got float64 \(6,\)"):
+        gan.predict([z, np.zeros(6)])
+    assert gan.predict((z, np.arange(6) % 3), verbose=0).shape == (6, 8, 8, 1)
+
+
 def test_a_dataset_of_batches_is_told_of_epochs_and_read_as_it_comes():
     class Told(keras.utils.PyDataset):
         ends = 0
@@ -733,8 +785,13 @@ def test_a_network_may_have_two_inputs_or_take_images_of_any_size():
     assert model.input_signature() == [((8, 8, 1), "float32"), ((3,), "float32")]
     model.compile()
     model.fit(np.zeros((8, 8, 8), "uint8"), batch_size=4, verbose=0)
-    inputs = [np.zeros((6, 8, 8, 1), "float32"), np.zeros((6, 3), "float32")]
-    assert model.predict(inputs, verbose=0).shape == (6, 5)
+    images, b = np.full((6, 8, 8, 1), 255, "uint8"), np.zeros((6, 3), "float32")
+    found = model.predict([images, b], verbose=0)
+    assert found.shape == (6, 5)
+    np.testing.assert_allclose(found, model.predict([images // 255 * 1.0, b], verbose=0), atol=1e-6)
+    np.testing.assert_allclose(
+        found, model.predict([([images, b],)].__iter__(), verbose=0), atol=1e-6
+    )
 
     convolution = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(1, 3)])
     with pytest.raises(ValueError, match="needs image_shape="):
@@ -1025,6 +1082,45 @@ def test_variables_of_a_subclass_belong_to_the_model():
     model.compile("sgd")
     model.fit(np.ones((12, 1), "float32"), batch_size=4, verbose=0)
     assert float(ops.convert_to_numpy(model.seen)) == 12.0
+
+
+def test_names_of_the_engine_are_refused():
+    def mean_of(name, **attributes):
+        return type("Author", (MeanOf,), {"players": {"p": [name]}, **attributes})
+
+    names = ["step", "optimizer", "random", "metrics", "layers", "name", "seed", "players", "logs"]
+    names += ["update", "objective", "_means", "history", "loss", "image_shape", "weights"]
+    for name in names:
+        with pytest.raises(AttributeError, match=rf"{name}.* cannot have a network .*my_"):
+            mean_of(name)(**{name: one_weight()})
+    for name in ("a/b", "two words", 3, ""):
+        with pytest.raises(ValueError, match=f"cannot be named {name!r}"):
+            mean_of(name)()
+    for attributes in ({"step": 3}, {"step": lambda self: 3}, {"seed": 3}, {"update": 3}):
+        with pytest.raises(TypeError, match=rf"defines {[*attributes]!r}".replace("[", r"\[")):
+            mean_of("network", **attributes)
+    with pytest.raises(TypeError, match=r"Write \('loss',\)"):
+        mean_of("network", logs="loss")(network=one_weight())
+
+    class Early(MeanOf):
+        def __init__(self, **kwargs):
+            self.step = 3
+            super().__init__(**kwargs)
+
+    with pytest.raises(AttributeError, match="cannot have 3 under this name"):
+        Early(network=one_weight())
+    gan = kgen.GAN((8, 8), 4, network="mlp")
+    for name, value in {"noise": 0.1, "scores": [1], "generate": layers.Dense(1)}.items():
+        with pytest.raises(AttributeError, match=f"(GAN|Model).{name} has its own meaning"):
+            setattr(gan, name, value)
+    model = MeanOf(network=one_weight())
+    model.run_id, model.noise, model.my_step = "a", layers.GaussianNoise(0.1), 3
+    model.objective = lambda batch, training: ops.mean(model.network(batch, training=training))
+    model.compile("sgd")
+    model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+    model.optimizer = keras.optimizers.SGD(0.1)
+    with pytest.raises(ValueError, match=r"replaced after compile.*model.compile\(optimizer\)"):
+        model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
 
 
 def test_players_map_to_lists():

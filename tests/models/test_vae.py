@@ -158,6 +158,13 @@ def test_interpolations_are_lines_in_latent_space():
         vae.interpolate(a, b, steps=1)
     with pytest.raises(ValueError, match="pair up"):
         vae.interpolate(a, b[:2])
+    for wrong, words in ((a[:, :5], "has shape"), (a / 1.0, "has floats"), (a[:0], "is empty")):
+        with pytest.raises(ValueError, match=f"^a {words}"):
+            vae.interpolate(wrong, b)
+        with pytest.raises(ValueError, match=f"^b {words}"):
+            vae.interpolate(a, wrong)
+    with pytest.warns(UserWarning, match="^b has floats .*divided by 255"):
+        vae.interpolate(a, b / 255)
 
 
 def test_generate_decodes_the_prior():
