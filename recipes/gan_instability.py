@@ -22,7 +22,7 @@ import kgen
 from kgen import plots
 from kgen.engine import backend, state
 from kgen.losses import R1, GradientPenalty
-from kgen.networks.gans import mlp_discriminator, mlp_generator
+from kgen.networks import mlp_discriminator, mlp_generator
 from recipes import _run
 from recipes._measured import Measured
 

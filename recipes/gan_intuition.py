@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 import kgen
 from kgen import plots
 from kgen.losses import R1
-from kgen.networks.gans import mlp_generator
+from kgen.networks import mlp_generator
 from recipes import _run
 from recipes._flags import from_zero
 

@@ -21,7 +21,7 @@ from keras import ops
 import kgen
 from kgen import plots
 from kgen.losses import GradientPenalty, WeightClipping
-from kgen.networks.gans import mlp_discriminator
+from kgen.networks import mlp_discriminator
 from recipes import _run
 from recipes._measured import Measured
 

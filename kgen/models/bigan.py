@@ -6,7 +6,7 @@ from keras import ops
 from kgen.losses import ADVERSARIAL_LOSSES
 from kgen.models.gan import GAN, check_outputs, constant, symbolic
 from kgen.models.latent_model import EncodingModel, given
-from kgen.networks.gans import ADVERSARIAL_NETWORKS
+from kgen.networks import ADVERSARIAL_NETWORKS
 
 
 @keras.saving.register_keras_serializable("kgen")

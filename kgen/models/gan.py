@@ -22,7 +22,7 @@ from kgen.models.latent_model import (
     output_shapes,
     refuse_sigmoid,
 )
-from kgen.networks.gans import ADVERSARIAL_NETWORKS
+from kgen.networks import ADVERSARIAL_NETWORKS
 
 serialize = keras.saving.serialize_keras_object
 Adam, RMSprop = keras.optimizers.Adam, keras.optimizers.RMSprop

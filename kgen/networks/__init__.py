@@ -6,18 +6,9 @@ from kgen.networks.autoencoders import (
     dense_decoder,
     dense_encoder,
 )
-from kgen.networks.gans import (
-    ADVERSARIAL_NETWORKS,
-    dcgan_discriminator,
-    dcgan_encoder,
-    dcgan_generator,
-    mlp_discriminator,
-    mlp_encoder,
-    mlp_generator,
-    resnet_discriminator,
-    resnet_encoder,
-    resnet_generator,
-)
+from kgen.networks.dcgan import dcgan_discriminator, dcgan_encoder, dcgan_generator
+from kgen.networks.mlp import mlp_discriminator, mlp_encoder, mlp_generator
+from kgen.networks.resnet import resnet_discriminator, resnet_encoder, resnet_generator
 
 __all__ = [
     "ADVERSARIAL_NETWORKS",
@@ -35,3 +26,9 @@ __all__ = [
     "resnet_encoder",
     "resnet_generator",
 ]
+
+ADVERSARIAL_NETWORKS = {
+    "dcgan": (dcgan_generator, dcgan_discriminator, dcgan_encoder),
+    "mlp": (mlp_generator, mlp_discriminator, mlp_encoder),
+    "resnet": (resnet_generator, resnet_discriminator, resnet_encoder),
+}

@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
+from kgen.networks.common import CHANNELS_LAST, cropped
 
 __all__ = [
     "NETWORKS",
@@ -15,9 +16,6 @@ __all__ = [
     "dense_decoder",
     "dense_encoder",
 ]
-
-
-_LAST = "channels_last"  # whatever Keras is configured for: images are NHWC
 
 
 def dense_encoder(image_shape, latent_dim, *, gaussian=False, hidden=(512,), dtype=None):
@@ -71,7 +69,7 @@ def convolutional_encoder(image_shape, latent_dim, *, gaussian=False, filters=No
     """
     inputs = x = keras.Input(image_shape)
     for channels in filters or _filters(image_shape):
-        x = Conv2D(channels, 4, 2, "same", _LAST, activation="relu", dtype=dtype)(x)
+        x = Conv2D(channels, 4, 2, "same", CHANNELS_LAST, activation="relu", dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     return keras.Model(inputs, _latent(x, latent_dim, gaussian), name="encoder")
 
@@ -92,23 +90,19 @@ def convolutional_decoder(image_shape, latent_dim, *, filters=None, dtype=None):
     smallest = (*sizes[-1], filters[-1])
     x = layers.Dense(math.prod(smallest), "relu", dtype=dtype)(inputs)
     x = layers.Reshape(smallest, dtype=dtype)(x)
-    for channels, size, target in zip(
-        [*filters[-2::-1], None], sizes[:0:-1], sizes[-2::-1], strict=True
-    ):
+    for channels, size in zip([*filters[-2::-1], None], sizes[-2::-1], strict=True):
         last = channels is None
-        settings = {"dtype": "float32" if last else dtype}
+        policy = "float32" if last else dtype
         x = Conv2DTranspose(
             image_shape[-1] if last else channels,
             4,
             2,
             "same",
-            data_format=_LAST,
+            data_format=CHANNELS_LAST,
             activation="tanh" if last else "relu",
-            **settings,
+            dtype=policy,
         )(x)
-        extra = [2 * side - wanted for side, wanted in zip(size, target, strict=True)]
-        if any(extra):
-            x = layers.Cropping2D(((0, extra[0]), (0, extra[1])), _LAST, **settings)(x)
+        x = cropped(x, size, policy)
     return keras.Model(inputs, x, name="decoder")
 
 
