@@ -355,9 +355,8 @@ def checked(images, check_range=True, image_shape=None):
         check_images(some, image_shape, check_range)
         return images
     images = np.asarray(images)
-    images = images[..., None] if images.ndim == 3 else images
     check_images(images, image_shape, check_range)
-    return images
+    return images[..., None] if images.ndim == 3 else images
 
 
 def first(images, n):

@@ -449,6 +449,8 @@ def _from_archive(path, name=None):
             if name is None:
                 return file.files
             array = file[name]
+            if isinstance(array, bytes):  # of a member that is no .npy
+                raise ValueError(f"{name!r} is no array")
             if not array.ndim:
                 raise ValueError(f"{name!r} is a single number")
             return array

@@ -129,6 +129,7 @@ def check_images(images, image_shape=None, check_range=True, what="images"):
         raise ValueError(f"{what} has no pixels: shape {images.shape} has a side of 0.")
     if image_shape is None:
         refuse_channels_first(images.shape, what)
+        refuse_one_image(images.shape, what)
     if dtype == np.uint8:
         return
     if bad := int(images.size - np.isfinite(images).sum()):
@@ -194,6 +195,25 @@ def refuse_channels_first(shape, what="images"):
             f"{what} has shape (N, {', '.join(map(str, shape[1:]))}), which looks channels first; "
             "(N, height, width, channels) is expected: use numpy.moveaxis(images, 1, -1). If each "
             f"image really is {shape[1]} pixels high and has {shape[3]} channels, pass "
+            f"kgen.data.ImageDataset(images, image_shape={tuple(shape[1:])})."
+        )
+
+
+def refuse_one_image(shape, what="images"):
+    """Refuse `(N, H, W)` that seems to be one image `(H, W, C)`: 3 or 4 wide, and no smaller.
+
+    Args:
+        shape: of a batch of images.
+        what: the name of the argument in messages.
+
+    Raises:
+        ValueError: with the two ways on.
+    """
+    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
+        raise ValueError(
+            f"{what} has shape {tuple(shape)}, which looks like one image, (height, width, "
+            "channels); (N, height, width) is expected, or with channels: use images[None]. If "
+            f"these really are grey images {shape[2]} pixels wide, pass "
             f"kgen.data.ImageDataset(images, image_shape={tuple(shape[1:])})."
         )
 

@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import pathlib
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,7 +28,7 @@ from kgen.data.pixels import (
     resize,
     with_channels,
 )
-from kgen.data.ranges import to_uint8
+from kgen.data.ranges import refuse_one_image, to_uint8
 
 WORKERS = min(8, os.cpu_count() or 1)
 WHOLE = 2**31  # bytes that identities read whole; of more, they read a share of this size
@@ -59,7 +60,8 @@ def digest_of_rows(rows, count, dtype, shape):
 
 def _bytes(array):
     if array.dtype == object:
-        return repr(array.tolist()).encode()
+        with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # arrays among them
+            return repr(array.tolist()).encode()
     return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
@@ -219,6 +221,7 @@ class ArrayFile(Storage):
         stored = self._mapped()
         if not stored.ndim:
             raise ValueError(f"{path} cannot be read as an array: it holds a single number.")
+        refuse_one_image(stored.shape, str(path))
         self.grey = stored.ndim == 3
         self.shape = (*stored.shape, 1) if self.grey else stored.shape
         self.dtype = stored.dtype

@@ -204,6 +204,17 @@ def test_of_a_storage_of_ones_own(monkeypatch):
     assert sorted(read) == list(range(0, 300, 3))
 
 
+def test_of_labels_that_are_objects():
+    found = set()
+    for change in (0, 1e-12, 1):
+        labels = np.empty(20, object)
+        for i in range(20):
+            labels[i] = np.arange(2000.0) / 7
+        labels[3][1000] += change
+        found.add(ImageDataset(IMAGES, labels).fingerprint)
+    assert len(found) == 3
+
+
 def test_of_views(tmp_path):
     flat(tmp_path / "images", IMAGES)
     load_ = lambda memory: load(tmp_path / "images", memory=memory)  # noqa: E731

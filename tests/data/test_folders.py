@@ -5,6 +5,7 @@ import gzip
 import lzma
 import os
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -503,6 +504,23 @@ def test_a_pipe_in_the_place_of_a_file_that_was_loaded(tmp_path):
         data.fingerprint  # noqa: B018
 
 
+def test_one_image_is_no_set_of_narrow_ones(tmp_path):
+    for image in (RGB[0], np.full((9, 8, 4), -1.0)):
+        np.save(tmp_path / "a.npy", image)
+        np.savez(tmp_path / "a.npz", image)
+        for read in (
+            lambda: load(tmp_path / "a.npy"),
+            lambda: load(tmp_path / "a.npy", memory=0),
+            lambda: load(tmp_path / "a.npz"),
+            lambda image=image: ImageDataset(image),
+        ):
+            with pytest.raises(ValueError, match=r"looks like one image.*images\[None\]"):
+                read()
+        shape = image.shape[1:]
+        assert ImageDataset(image, image_shape=shape).image_shape == (*shape, 1)
+        assert ImageDataset(image[None]).image_shape == image.shape
+
+
 def test_idx_labels_that_do_not_match(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(9)))
@@ -532,6 +550,10 @@ def test_npz_and_npy(tmp_path):
         load(tmp_path / "odd.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "keras.npz").read_bytes()[:200])
     (tmp_path / "cut.npy").write_bytes((tmp_path / "grey.npy").read_bytes()[:100])
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
+        archive.writestr("images.npy", b"no array")
+    with pytest.raises(ValueError, match=r"other\.npz cannot be read as arrays: 'images' is no ar"):
+        load(tmp_path / "other.npz")
     np.save(tmp_path / "number.npy", np.float32(1))
     (tmp_path / "array.npz").write_bytes((tmp_path / "grey.npy").read_bytes())
     (tmp_path / "text.npz").write_text("hello")
