@@ -148,8 +148,8 @@ def _cutout(images, seed):
 def _stretch(images, side, seed):
     """Whether each position of a side lies in a stretch of half of its length: `(N, side)`."""
     length = _part(side, 2)
-    centre = _whole(images, 0, side - length % 2, seed)
-    start = centre - length // 2
+    center = _whole(images, 0, side - length % 2, seed)
+    start = center - length // 2
     position = ops.arange(side)[None]
     return ops.logical_and(position >= start, position < start + length)
 

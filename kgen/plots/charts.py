@@ -92,9 +92,9 @@ def latent_scatter(latents, labels=None, class_names=None, *, title=None, path=N
     else:
         classes, index = np.unique(labels, return_inverse=True)
         names = _names(classes, class_names)
-        colours = _colours(len(classes))
-        axes.scatter(*points[order].T, c=colours[index[order]], **style)
-        handles = [Line2D([], [], ls="", marker="o", ms=7, mfc=c, mec="none") for c in colours]
+        colors = _colors(len(classes))
+        axes.scatter(*points[order].T, c=colors[index[order]], **style)
+        handles = [Line2D([], [], ls="", marker="o", ms=7, mfc=c, mec="none") for c in colors]
         axes.legend(
             handles,
             names,
@@ -252,8 +252,8 @@ def _two_axes(points):
         return points, ("$z_1$", "$z_2$")
     if len(points) < 2:
         raise ValueError(f"One point of {dimensions} dimensions has no principal axes.")
-    centred = points - points.mean(axis=0)
-    _, scales, directions = np.linalg.svd(centred, full_matrices=False)
+    centered = points - points.mean(axis=0)
+    _, scales, directions = np.linalg.svd(centered, full_matrices=False)
     # The sign is arbitrary: the first of the largest coefficients is made positive, so that figures
     # are stable; what is as large within a thousandth is none the less, or rounding would decide.
     size = np.abs(directions[:2])
@@ -264,7 +264,7 @@ def _two_axes(points):
         f"principal axis {i} of {dimensions} dimensions ({share:.0f} % of the variance)"
         for i, share in enumerate(shares, 1)
     ]
-    return centred @ directions.T, texts
+    return centered @ directions.T, texts
 
 
 def _labels(labels, n):
@@ -290,7 +290,7 @@ def _names(classes, class_names):
     return [str(class_names[int(i)]) for i in classes]
 
 
-def _colours(n):
+def _colors(n):
     import matplotlib
 
     if n <= 20:

@@ -135,13 +135,13 @@ def _draw_graph(axes, places, edges, inches):
         needed = math.hypot(box.width, box.height) if drawn else box.width + box.height
         text.set_size(17 * scale * min(1, (0.4 if drawn else 0.5) * inches * DPI / needed))
 
-    def arrow(start, end, bend, colour):
-        look = {"arrowstyle": "-|>", "mutation_scale": 20 * scale, "lw": 2, "color": colour}
+    def arrow(start, end, bend, color):
+        look = {"arrowstyle": "-|>", "mutation_scale": 20 * scale, "lw": 2, "color": color}
         look |= {"connectionstyle": f"arc3,rad={bend}", "shrinkA": 3, "shrinkB": 3}
         look |= {"patchA": nodes[start], "patchB": nodes[end]}
         axes.annotate("", places[end], places[start], arrowprops=look)
 
-    centre = np.median([x for x, _ in places.values()])
+    center = np.median([x for x, _ in places.values()])
     for (start, end), gradient in pairs.items():
         arrow(start, end, 0, DARK)
         if gradient is None:
@@ -152,7 +152,7 @@ def _draw_graph(axes, places, edges, inches):
         if abs(dy) < 0.6 * abs(dx):
             side = np.sign(right[1])  # above
         else:
-            side = np.sign(right[0]) * (1 if middle[0] > centre + 1e-6 else -1)  # outside
+            side = np.sign(right[0]) * (1 if middle[0] > center + 1e-6 else -1)  # outside
         bend = side * min(0.3, 0.4 / length)
         arrow(end, start, bend, PALE if gradient == "blocked" else RED)
         top = middle + bend / 2 * length * right  # of the arc

@@ -240,12 +240,12 @@ def _as_fits(items, size, max_bytes):
 
 def _frames(items, size, count, form):
     """So many of the frames, evenly spaced, with their colours chosen."""
-    scale, colours = form
+    scale, colors = form
     smaller = tuple(round(side * scale) for side in size)
     chosen = np.linspace(0, len(items) - 1, count).round().astype(int) if count > 1 else [-1]
-    pages = (_centred(_frame(items[i]), size) for i in chosen)
+    pages = (_centered(_frame(items[i]), size) for i in chosen)
     return [
-        (page if scale == 1 else page.resize(smaller, Image.Resampling.BOX)).quantize(colours)
+        (page if scale == 1 else page.resize(smaller, Image.Resampling.BOX)).quantize(colors)
         for page in pages
     ]
 
@@ -273,7 +273,7 @@ def _size(item):
     return _frame(item).size
 
 
-def _centred(frame, size):
+def _centered(frame, size):
     if frame.size == size:
         return frame
     page = Image.new("RGB", size, "white")

@@ -47,8 +47,8 @@ def tick_positions(n):
     """Which of n positions carry a number: at most about 12, and -z wherever z does."""
     step = math.ceil(n / 12)
     lower = [i for i in range(0, n // 2, step) if n - 1 - 2 * i >= step]
-    centred = n % 2 and (not lower or n // 2 - lower[-1] >= step)
-    return lower + [n // 2] * bool(centred) + [n - 1 - i for i in reversed(lower)]
+    centered = n % 2 and (not lower or n // 2 - lower[-1] >= step)
+    return lower + [n // 2] * bool(centered) + [n - 1 - i for i in reversed(lower)]
 
 
 def finish(figure, path):

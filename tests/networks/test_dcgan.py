@@ -47,7 +47,7 @@ def test_stages_of_dcgan(side, filters, smallest):
         assert layer.data_format == "channels_last"
 
 
-def test_dcgan_normalises_all_layers_but_the_first_and_the_last():
+def test_dcgan_normalizes_all_layers_but_the_first_and_the_last():
     generator = networks.dcgan_generator((32, 32, 3), 10, filters=4)
     kinds = (layers.Dense, Conv2DTranspose, BatchNormalization, layers.ReLU)
     order = [type(layer) for layer in generator.layers if isinstance(layer, kinds)]

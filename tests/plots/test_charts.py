@@ -51,7 +51,7 @@ def legend_of(figure):
 
 
 @pytest.mark.parametrize("classes", [3, 10, 15, 30])
-def test_scatter_colours_every_point_by_its_class(classes):
+def test_scatter_colors_every_point_by_its_class(classes):
     rng = np.random.default_rng(0)
     latents, labels = rng.normal(size=(300, 2)), np.arange(300) % classes
     names = [f"class {i}" for i in range(classes)]
@@ -60,8 +60,8 @@ def test_scatter_colours_every_point_by_its_class(classes):
     legend = legend_of(figure)
     assert list(legend) == names and len(set(legend.values())) == classes
     label_of = {tuple(point): label for point, label in zip(latents, labels, strict=True)}
-    for point, colour in zip(offsets, scatter.get_facecolors(), strict=True):
-        assert matplotlib.colors.to_hex(colour) == legend[names[label_of[tuple(point)]]]
+    for point, color in zip(offsets, scatter.get_facecolors(), strict=True):
+        assert matplotlib.colors.to_hex(color) == legend[names[label_of[tuple(point)]]]
     assert len({tuple(point) for point in offsets}) == 300
     axes = figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("$z_1$", "$z_2$")
@@ -147,15 +147,15 @@ def lines_of(figure):
     return {line.get_label(): line for line in figure.axes[0].get_lines()}
 
 
-def test_losses_of_training_and_validation_share_a_colour():
+def test_losses_of_training_and_validation_share_a_color():
     history = {
         "loss": [3.0, 2, 1], "val_loss": [3.5, 2.5, 1.5], "kl_loss": [1, 2, 3.0],
         "learning_rate": [1e-3] * 3,
     }  # fmt: skip
     lines = lines_of(plots.losses(history))
     assert list(lines) == ["loss", "loss, validation", "kl loss"]
-    colours = {name: line.get_color() for name, line in lines.items()}
-    assert colours["loss"] == colours["loss, validation"] != colours["kl loss"]
+    colors = {name: line.get_color() for name, line in lines.items()}
+    assert colors["loss"] == colors["loss, validation"] != colors["kl loss"]
     assert lines["loss"].get_linestyle() == "-"
     assert lines["loss, validation"].get_linestyle() == "--"
     np.testing.assert_array_equal(lines["loss"].get_xydata(), [[1, 3], [2, 2], [3, 1]])
@@ -239,8 +239,8 @@ def test_bands_show_the_mean_and_90_percent_of_the_repeats():
         for share in (5, 95):
             edge = np.percentile(values, share, axis=0).round(6)
             assert corners >= set(zip(x.astype(float), edge, strict=True))
-        colour = matplotlib.colors.to_hex(band.get_facecolor()[0])
-        assert colour == matplotlib.colors.to_hex(lines[name].get_color())
+        color = matplotlib.colors.to_hex(band.get_facecolor()[0])
+        assert color == matplotlib.colors.to_hex(lines[name].get_color())
     assert set(lines["expected"].get_ydata()) == {0.5}
     assert lines["expected"].get_linestyle() == "--"
 

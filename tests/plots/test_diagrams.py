@@ -129,16 +129,16 @@ def test_nothing_in_a_graph_overlaps_or_is_cut(nodes, edges, labels):
     written = [each.title for each in figure.axes if each.get_title()]
     written += [figure.legends[0], figure._suptitle]
     for axes in figure.axes:
-        centres = {tuple(node.center if hasattr(node, "center") else node.xy): node
+        centers = {tuple(node.center if hasattr(node, "center") else node.xy): node
                    for node in axes.patches}  # fmt: skip
         for text in (text for text in axes.texts if text.get_text()):
             written.append(text)
             box = text.get_window_extent()
             corners = [(x, y) for x in (box.x0, box.x1) for y in (box.y0, box.y1)]
-            for centre, node in centres.items():
+            for center, node in centers.items():
                 outline = node.get_transform().transform_path(node.get_path())
                 inside = [outline.contains_point(corner) for corner in corners]
-                assert inside == [centre == tuple(text.get_position())] * 4, text.get_text()
+                assert inside == [center == tuple(text.get_position())] * 4, text.get_text()
             assert not any(line.intersects_bbox(box, filled=False) for line in curves_of(axes))
     boxes = [each.get_window_extent() for each in written]
     for i, box in enumerate(boxes):

@@ -64,7 +64,7 @@ def test_grid_of_floats_equals_grid_of_uint8(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
 
 
-def test_grey_levels_are_not_stretched(tmp_path):
+def test_gray_levels_are_not_stretched(tmp_path):
     levels = np.float32([-0.5, 0, 0.25])
     picture = rendered(plots.grid(np.ones((3, 8, 8, 1), "float32") * levels[:, None, None, None],
                                   columns=3), tmp_path)  # fmt: skip
@@ -217,8 +217,8 @@ def test_manifold_stands_at_the_quantiles_of_the_prior(tmp_path):
 
     def decode(latents):
         seen.append(latents)
-        colour = np.concatenate([latents / 4, np.zeros((len(latents), 1))], axis=1)
-        return np.broadcast_to(colour[:, None, None, :], (len(latents), 4, 4, 3))
+        color = np.concatenate([latents / 4, np.zeros((len(latents), 1))], axis=1)
+        return np.broadcast_to(color[:, None, None, :], (len(latents), 4, 4, 3))
 
     figure = plots.manifold(decode, n=6)
     quantiles = norm.ppf((np.arange(6) + 0.5) / 6)
@@ -299,10 +299,10 @@ def test_an_animation_that_has_to_be_small(tmp_path):
             known = []
             for i in range(gif.n_frames):
                 gif.seek(i)
-                grey = (
+                gray = (
                     gif.convert("RGB").resize((96, 96), Image.Resampling.NEAREST).crop((0, 0, 9, 5))
                 )
-                known.append(int(np.median(np.asarray(grey))) / 4)
+                known.append(int(np.median(np.asarray(gray))) / 4)
             return path.stat().st_size, gif.size, known, gif.info["duration"]
 
     whole, size, shown, _ = small(paths, 2**20)
