@@ -28,6 +28,7 @@ import numpy as np
 from kgen.arguments import positive
 from kgen.engine.feed import to_numpy
 from kgen.engine.random import host_generator
+from kgen.linear_algebra import product, stoppable
 from kgen.metrics.features import features
 from kgen.metrics.judges import Judge
 from kgen.metrics.neighbours import nearest
@@ -48,6 +49,7 @@ __all__ = [
     "spherical",
 ]
 
+WHAT = "Gaussian prior"  # says the progress bar
 LEAST = 1e-6  # variance along any axis, as a share: latents that never change have a density, too
 
 
@@ -224,7 +226,7 @@ class GaussianPrior:
         if np.abs(covariance - covariance.T).max() > 1e-6 * np.abs(covariance).max():
             raise ValueError("covariance must be symmetric; this one is not.")
         try:
-            factor = np.linalg.cholesky(covariance)
+            factor = stoppable(np.linalg.cholesky, covariance, what=WHAT)
         except np.linalg.LinAlgError as error:
             raise ValueError(
                 "covariance must be positive definite; this one is not. GaussianPrior.fit keeps "
@@ -246,8 +248,8 @@ class GaussianPrior:
         """
         latents = _varied(latents)
         mean = latents.mean(axis=0)
-        covariance = (latents - mean).T @ (latents - mean) / len(latents)
-        values, axes = np.linalg.eigh(covariance)
+        covariance = product((latents - mean).T, latents - mean, WHAT) / len(latents)
+        values, axes = stoppable(np.linalg.eigh, covariance, what=WHAT)
         if values[0] < LEAST * values[-1]:
             covariance = (axes * np.maximum(values, LEAST * values[-1])) @ axes.T
         return cls(mean, covariance)
@@ -264,7 +266,8 @@ class GaussianPrior:
     def log_density(self, latents):
         """Log-density of latents `(N, D)` in nats: float64 `(N,)`."""
         latents = _latents(latents, "latents", self.dimension)
-        inside = np.linalg.solve(self._factor, (latents - self.mean).T)
+        centered = (latents - self.mean).T
+        inside = stoppable(np.linalg.solve, self._factor, centered, what=WHAT)
         constant = 0.5 * self.dimension * math.log(2 * math.pi)
         log_determinant = np.log(np.diag(self._factor)).sum()
         return -0.5 * np.square(inside).sum(axis=0) - log_determinant - constant

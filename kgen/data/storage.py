@@ -475,13 +475,14 @@ def in_order(function, items, threads=WORKERS):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def progress(items, total, what):
+def progress(items, total, what, bar_format=None):
     """A progress bar over items, shown if it takes longer than two seconds.
 
     Not in log files, nor where another thread works ahead of the one that users wait for.
     """
     ahead = threading.current_thread() is not threading.main_thread()
-    return tqdm(items, what, total, delay=2, leave=False, disable=ahead or None)
+    settings = {"delay": 2, "leave": False, "disable": ahead or None, "bar_format": bar_format}
+    return tqdm(items, what, total, **settings)
 
 
 def shapes_of(items, skip_broken=False, source=None, name=str):

@@ -1,16 +1,20 @@
 """Fréchet distance between Gaussians (Fréchet, 1957; of images' features: Heusel et al., 2017)."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from kgen.data.storage import progress
+from kgen.linear_algebra import product, stoppable
 from kgen.metrics.cache import chunks_like, found_of
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, rows
 
 EPSILON = np.finfo("float64").eps
-ROWS = 4096  # in one product
+ROWS = 1024  # in one product
 SMALL = 512  # rows or features, up to which singular values take no time
+WHAT = "Fréchet distance"  # says the progress bar
 LARGEST = 4096  # rank of a covariance: more takes minutes within one call of LAPACK
 
 
@@ -87,7 +91,8 @@ class GaussianStatistics:
         if self._scatter is None and count > width:
             features = np.concatenate([*self._rows, features])
             self._scatter, self.count, self._rows = np.zeros((width, width)), 0, []
-        for start in range(0, len(features), ROWS):
+        starts = range(0, len(features), ROWS)
+        for start in progress(starts, len(starts), WHAT):
             self._add(features[start : start + ROWS])
         return self
 
@@ -286,26 +291,28 @@ def _affordable(count, width):
 
 def _overlap(a, b):
     """Trace of the square root of the product of two covariances."""
-    products = b.factor.T @ a.factor
+    products = product(b.factor.T, a.factor, WHAT)
     if min(products.shape) > SMALL:  # roots of eigenvalues are faster: are they exact enough?
         products = products.T if products.shape[0] > products.shape[1] else products
         rank = min(a.count, b.count) - 1
-        roots = np.sqrt(np.maximum(np.linalg.eigvalsh(products @ products.T)[-rank:], 0))
+        values = stoppable(np.linalg.eigvalsh, product(products, products.T, WHAT), what=WHAT)
+        roots = np.sqrt(np.maximum(values[-rank:], 0))
         rounding = 4 * EPSILON * np.square(products).sum()
         error = (rounding / np.maximum(2 * roots, np.sqrt(rounding) or 1)).sum()
         if error <= 1e-7 * (a.trace + b.trace):
             return roots.sum()
-    return np.linalg.svd(products, compute_uv=False).sum()
+    singular_values = functools.partial(np.linalg.svd, compute_uv=False)
+    return stoppable(singular_values, products, what=WHAT).sum()
 
 
 def _factor(covariance, rank):
     """`(F, R)` whose product with its transpose is a covariance of that rank at most."""
     if rank >= len(covariance):
         try:
-            return np.linalg.cholesky(covariance)
+            return stoppable(np.linalg.cholesky, covariance, what=WHAT)
         except np.linalg.LinAlgError:  # singular all the same
             pass
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = stoppable(np.linalg.eigh, covariance, what=WHAT)
     values, vectors = values[-rank:], vectors[:, -rank:]
     positive = values > EPSILON * values[-1]  # the rest is rounding
     return vectors[:, positive] * np.sqrt(values[positive])

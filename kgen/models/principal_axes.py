@@ -4,6 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from kgen.data.storage import progress
+from kgen.linear_algebra import orthonormal, product, stoppable
+
+WHAT = "Principal axes"  # says the progress bar
 FULL = 2000  # up to so many dimensions or examples, the whole spectrum is computed
 ROWS = 512  # examples in one product
 
@@ -85,8 +89,10 @@ def principal_axes(examples, components=None, seed=0):
         axes = vectors.T
     else:
         rows = np.concatenate([*centred()])
-        eigenvalues, vectors = _largest(rows @ rows.T / count, components)
-        axes = np.linalg.qr(rows.T @ vectors)[0].T  # orthonormal where an eigenvalue is 0, too
+        eigenvalues, vectors = _largest(product(rows, rows.T, WHAT) / count, components)
+        axes = orthonormal(
+            product(rows.T, vectors, WHAT), WHAT
+        ).T  # orthonormal where an eigenvalue is 0, too
     return PrincipalAxes(mean, directed(axes), np.maximum(eigenvalues, 0), total, count)
 
 
@@ -106,7 +112,7 @@ def _mean(examples):
 
 def _largest(matrix, k):
     """The k largest eigenvalues of a symmetric matrix, in descending order, and eigenvectors."""
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    values, vectors = stoppable(np.linalg.eigh, (matrix + matrix.T) / 2, what=WHAT)
     return values[: -k - 1 : -1], vectors[:, : -k - 1 : -1]
 
 
@@ -119,9 +125,9 @@ def _block_krylov(centred, count, dimension, k, seed, tolerance=1e-6, passes=20)
 
     width = min(dimension, k + max(8, k // 8))
     random = np.random.default_rng(seed)
-    new = np.linalg.qr(random.standard_normal((dimension, width)))[0]
+    new = orthonormal(random.standard_normal((dimension, width)), WHAT)
     basis = images = np.zeros((dimension, 0))
-    for _ in range(passes):
+    for _ in progress(range(passes), passes, WHAT):
         basis = np.concatenate([basis, new], axis=1)
         images = np.concatenate([images, times_covariance(new)], axis=1)
         values, rotation = _largest(basis.T @ images, width)
@@ -133,5 +139,5 @@ def _block_krylov(centred, count, dimension, k, seed, tolerance=1e-6, passes=20)
             basis, images = best, their_images
         new = residuals[:, : dimension - basis.shape[1]]  # no more than what is missing
         for _ in range(2):  # once leaves what rounding left
-            new = np.linalg.qr(new - basis @ (basis.T @ new))[0]
+            new = orthonormal(new - basis @ (basis.T @ new), WHAT)
     return best[:, :k].T, values[:k]

@@ -1,9 +1,11 @@
 """Axes with numbers: latents, losses, repeated measurements, and plots of one's own."""
 
+import functools
 import math
 
 import numpy as np
 
+from kgen.linear_algebra import stoppable
 from kgen.plots.style import (
     DARK,
     DPI,
@@ -253,7 +255,8 @@ def _two_axes(points):
     if len(points) < 2:
         raise ValueError(f"One point of {dimensions} dimensions has no principal axes.")
     centered = points - points.mean(axis=0)
-    _, scales, directions = np.linalg.svd(centered, full_matrices=False)
+    svd = functools.partial(np.linalg.svd, full_matrices=False)
+    _, scales, directions = stoppable(svd, centered, what="Principal axes")
     # The sign is arbitrary: the first of the largest coefficients is made positive, so that figures
     # are stable; what is as large within a thousandth is none the less, or rounding would decide.
     size = np.abs(directions[:2])
