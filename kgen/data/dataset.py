@@ -7,7 +7,7 @@ import os
 import keras
 import numpy as np
 
-from kgen.arguments import positive
+from kgen.arguments import positive, whole
 from kgen.data.augmentation import augment, chances, check_augmentation
 from kgen.data.pixels import resize
 from kgen.data.ranges import (
@@ -88,7 +88,8 @@ class ImageDataset(keras.utils.PyDataset):
                     f"{labels.shape}."
                 )
         self._images, self._labels = images, labels
-        self.shuffle, self.seed, self.drop_last = bool(shuffle), int(seed), bool(drop_last)
+        self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
+        self.seed = whole(seed, "seed")
         self.batch_size = positive(batch_size, "batch_size")
         self.class_names = None if class_names is None else list(class_names)
         self.name, self.check_range = name, check_range
@@ -200,7 +201,7 @@ class ImageDataset(keras.utils.PyDataset):
         checks = {
             "batch_size": lambda value: positive(value, "batch_size"),
             "shuffle": bool,
-            "seed": int,
+            "seed": lambda value: whole(value, "seed"),
             "drop_last": bool,
             "augment": lambda value: check_augmentation(value, self.image_shape),
             "steps_per_epoch": lambda value: (

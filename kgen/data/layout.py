@@ -129,8 +129,7 @@ def only(path, what, *names):
     names = [name for name in names if name is not None]
     if len(names) > 1:
         raise ValueError(
-            f"{path} has several arrays {what}: {', '.join(names)}. Keep one of them, or load it "
-            "with NumPy and pass it to kgen.data.ImageDataset."
+            f"{path} has several arrays {what}: {', '.join(names)}. Keep one of them in the file."
         )
     return names[0] if names else None
 

@@ -9,7 +9,7 @@ import reprlib
 import numpy as np
 import psutil
 
-from kgen.arguments import positive
+from kgen.arguments import flag, positive, whole
 from kgen.data.augmentation import check_augmentation
 from kgen.data.dataset import ImageDataset
 from kgen.data.embedded import EMBEDDED
@@ -20,6 +20,7 @@ from kgen.data.pixels import colour, suffixes, with_channels
 from kgen.data.storage import Converted, Storage
 
 LONGEST = 4096  # characters of a path on any system
+CHANGE = " Change the array with NumPy and save it, or pass it to kgen.data.ImageDataset."
 
 
 def load(
@@ -127,15 +128,19 @@ def at_most(
 ):
     """What `load` returns; where there are fewer than `num_examples`, all of them."""
     size = _size(image_size)
-    if channels not in (None, 1, 3, 4):
-        raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
+    if channels is not None:
+        if not _is_integer(channels) or channels not in (1, 3, 4):
+            raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
+        channels = int(channels)
     _check_name(name)
-    if memory is not None and (not isinstance(memory, numbers.Real) or memory < 0):
+    seed, skip_broken = whole(seed, "seed"), flag(skip_broken, "skip_broken")
+    shuffle = None if shuffle is None else flag(shuffle, "shuffle")
+    if memory is not None and (not isinstance(memory, numbers.Real) or not memory >= 0):
         raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
     positive(batch_size, "batch_size")
     check_augmentation(augment, (*(size or (2**16, 2**16)), 3))  # their size is known later
     background = colour(background)
-    options = Options(size, channels, memory, bool(skip_broken), num_examples, background)
+    options = Options(size, channels, memory, skip_broken, num_examples, background)
     with _naming(name):
         found = _find(name, split, data_dir, kind, options)
     if len(found.images) == 0:
@@ -150,9 +155,8 @@ def at_most(
         seed=seed,
         name=str(name),
     )
-    numbers_ = found.images.dtype.kind in "buif"  # of others nothing can be made
-    advice = " Change the array with NumPy and pass it to kgen.data.ImageDataset." * numbers_
-    with _naming(name, advice):
+    change = found.images.dtype.kind in "buif"  # of what is no number nothing can be made
+    with _naming(name, CHANGE if change else ""):
         if channels is not None:
             found = found._replace(
                 images=_converted(found.images, channels, background),
@@ -286,10 +290,14 @@ def _is_path(name):
 def _size(image_size):
     if image_size is None:
         return None
-    size = (image_size, image_size) if isinstance(image_size, numbers.Integral) else image_size
+    size = (image_size, image_size) if _is_integer(image_size) else image_size
     pair = isinstance(size, tuple | list) and len(size) == 2
-    if not pair or not all(isinstance(n, numbers.Integral) and n > 0 for n in size):
+    if not pair or not all(_is_integer(n) and n > 0 for n in size):
         raise ValueError(
             f"image_size must be a positive integer or (height, width); got {image_size!r}."
         )
     return tuple(map(int, size))
+
+
+def _is_integer(n):
+    return isinstance(n, numbers.Integral) and not isinstance(n, bool)

@@ -247,8 +247,9 @@ def test_options_of_a_view_are_checked():
     for steps in (0, -1, 1.5):
         with pytest.raises(ValueError, match="steps_per_epoch must be a positive integer"):
             numbered().with_options(steps_per_epoch=steps)
-    with pytest.raises(TypeError):
-        numbered().with_options(seed=None)
+    for seed in (None, -1, "a"):
+        with pytest.raises(ValueError, match="seed must be an integer of at least 0"):
+            numbered().with_options(seed=seed)
     with pytest.raises(ValueError, match="batch_size=64 is more than the 23 images of 'arrays'"):
         numbered().with_options(batch_size=64, drop_last=True, steps_per_epoch=2)
 

@@ -36,6 +36,14 @@ def test_the_split_of_the_digits_is_fixed_disjoint_and_stratified():
     np.testing.assert_array_equal(test.labels, load("digits", split="test").labels)
 
 
+def test_channels_of_a_small_integer_type():
+    assert load("faces", num_examples=2, image_size=8, channels=np.uint8(1)).image_shape[2] == 1
+    data = load("digits", channels=np.uint8(3), num_examples=2)
+    np.testing.assert_array_equal(
+        data.images(), load("digits", channels=3, num_examples=2).images()
+    )
+
+
 def test_digits_resized():
     data = load("digits", image_size=np.int64(28))
     assert data.image_shape == (28, 28, 1)
@@ -447,8 +455,16 @@ def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path, monkey
         ({"augment": {"crop": 2}}, "augment's crop"),
         ({"background": "whyte"}, "background"),
         ({"memory": -1}, "memory"),
+        ({"memory": float("nan")}, "memory"),
+        ({"seed": None}, "seed"),
+        ({"seed": -1}, "seed"),
+        ({"shuffle": "no"}, "shuffle"),
+        ({"skip_broken": "yes"}, "skip_broken"),
+        ({"channels": 3.0}, "channels"),
+        ({"channels": True}, "channels"),
+        ({"image_size": True}, "image_size"),
     ):
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises((TypeError, ValueError), match=name):
             load("digits", **options)
 
 
