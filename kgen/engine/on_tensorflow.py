@@ -80,8 +80,17 @@ def input_gradient(fn, x):
 
 
 def apply_gradients(optimizer, gradients, variables):
-    """Let the optimizer move its variables."""
-    optimizer.apply(gradients, variables)
+    """Let the optimizer move its variables.
+
+    Without a strategy, as if the replicas had met: else Keras sums the gradients over the one there
+    is, by an operation whose own gradient TensorFlow registers for good, and with it the graph of
+    the step and all weights, of every model that was ever trained.
+    """
+    if tf.distribute.has_strategy():
+        optimizer.apply(gradients, variables)
+        return
+    apply = getattr(optimizer, "_common_apply", optimizer.apply)  # that of Keras's loss scale
+    tf.distribute.get_replica_context().merge_call(lambda _: apply(gradients, variables))
 
 
 def compiled(fn, model):

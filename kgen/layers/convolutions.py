@@ -78,8 +78,27 @@ def _applied(layer, convolve, inputs):
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
+def _with_gradient(convolve):
+    """A function of two tensors from one that returns its output and its gradient's function.
+
+    As `ops.custom_gradient`, but TensorFlow's registers each gradient in a graph for good, and so
+    keeps every graph in which a layer was ever traced, and the weights: here tapes alone know it.
+    """
+    if keras.config.backend() != "tensorflow":
+        return ops.custom_gradient(convolve)
+    from tensorflow.python.eager import record  # nothing public tells tapes and nobody else
+
+    def recorded(inputs, kernel):
+        with record.stop_recording():
+            outputs, gradient = convolve(inputs, kernel)
+        record.record_operation(convolve.__name__, [outputs], [inputs, kernel], gradient)
+        return outputs
+
+    return recorded
+
+
 def _convolution(strides):
-    @ops.custom_gradient
+    @_with_gradient
     def convolve(images, kernel):
         def gradient(g):
             of_images = _transposed(g, kernel, strides, images.shape[1:3])
@@ -91,7 +110,7 @@ def _convolution(strides):
 
 
 def _transposed_convolution(strides):
-    @ops.custom_gradient
+    @_with_gradient
     def convolve(inputs, kernel):
         def gradient(g):
             of_inputs = ops.conv(g, kernel, strides, "same", "channels_last")
