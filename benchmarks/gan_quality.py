@@ -104,7 +104,7 @@ def train(
         settings = {"batch_size": batch_size, "epochs": epochs, "callbacks": [kept, watch]}
         model.fit(images, labels, verbose=2, **settings)
     drawn = kgen.data.to_uint8(model.generate(SAMPLES, seed=seed))[..., 0]
-    asked = np.arange(SAMPLES) % 10 if getattr(model, "takes_labels", False) else []
+    asked = np.arange(SAMPLES) % 10 if getattr(model, "num_classes", None) else []
     if contender in OURS:
         model.save(samples.with_suffix(".keras"))
     with open(written := samples.with_suffix(".new"), "wb") as file:

@@ -9,6 +9,7 @@ if {"kgen.data", "kgen.metrics"} & {*sys.orig_argv}:  # as commands, python -m k
 
 from kgen import (
     callbacks,
+    conditions,
     data,
     engine,
     latent,
@@ -55,6 +56,7 @@ __all__ = [
     "NonFiniteLoss",
     "SemiSupervisedGAN",
     "callbacks",
+    "conditions",
     "data",
     "engine",
     "latent",

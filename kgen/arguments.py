@@ -7,7 +7,6 @@ import stat
 
 import numpy as np
 import psutil
-from keras import ops
 
 
 def whole(n, name, least=0):
@@ -103,58 +102,3 @@ def check_regular(path):
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         raise OSError(f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a regular file")
-
-
-def integer_labels(labels, classes, least=0):
-    """Labels as int32, `(N,)` or a scalar; `(N, 1)`, as some datasets have them, is taken.
-
-    Raises:
-        ValueError: unless they are integers from `least` below `classes`.
-    """
-    try:
-        labels = ops.convert_to_numpy(labels) if ops.is_tensor(labels) else np.asarray(labels)
-    except ValueError:  # rows of several lengths
-        labels = np.array([*labels, None], object)[:-1]
-    labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
-    inside = labels.dtype.kind in "iu" and labels.ndim <= 1
-    if not inside or (labels.size and not least <= labels.min() <= labels.max() < classes):
-        raise ValueError(
-            f"labels must be integers from {least} to {classes - 1}, one or (N,); got "
-            f"{labels.dtype} of shape {labels.shape}"
-            + (f" from {labels.min()} to {labels.max()}." if inside and labels.size else ".")
-            + _mended(labels, classes, least)
-        )
-    return labels.astype("int32")
-
-
-def _mended(labels, classes, least):
-    """The line that makes these labels integers from `least` on, where there is one."""
-    kind, line = labels.dtype.kind, None
-    if labels.ndim == 1 and (kind in "US" or any(isinstance(v, str | bytes) for v in labels)):
-        line = "numpy.unique(labels, return_inverse=True)[1]  # in the order of the alphabet"
-    elif labels.ndim == 2 and kind in "biuf" and labels.size:
-        if labels.min() >= 0 and np.allclose(labels.sum(axis=1), 1, atol=1e-3):
-            line = "labels.argmax(axis=1)  # of one-hot vectors"
-    elif labels.ndim == 1 and kind in "bfO" and labels.size:
-        if all(isinstance(v, numbers.Real) and v % 1 == 0 for v in labels.tolist()):
-            line = 'labels.astype("int32")'
-    elif kind in "iu" and labels.size and labels.max() == classes and not (labels == 0).any():
-        if labels.min() > 0:
-            line = "labels - 1  # they count from 1"
-        elif labels.min() >= least:
-            line = f"numpy.where(labels > 0, labels - 1, {least})  # they count from 1"
-    return "" if line is None else f" This makes them so:\n    labels = {line}"
-
-
-def labels_for(n, labels, classes, least=0):
-    """Labels for `n` things, int32 `(n,)`: those given, or one for all.
-
-    Raises:
-        ValueError: as `integer_labels`, or for another number of labels.
-    """
-    labels = integer_labels(labels, classes, least)
-    if labels.ndim and len(labels) != n:
-        raise ValueError(
-            f"labels must be one, or one for each image: got {len(labels)} for {n} images."
-        )
-    return np.broadcast_to(labels, n)

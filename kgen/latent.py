@@ -26,7 +26,7 @@ import numbers
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.engine.feed import to_numpy
+from kgen.arrays import to_numpy
 from kgen.engine.random import host_generator
 from kgen.linear_algebra import product, stoppable
 from kgen.metrics.features import features

@@ -102,7 +102,7 @@ def draw(gan, history, moments, images, test, folder, seed):
     rows, labels = [*moments.found.values(), real], [f"epoch {n}" for n in moments.found]
     title, path = "The same latents while the networks learn", folder / "training.png"
     plots.strips(np.stack(rows), [*labels, "real images"], title=title, path=path)
-    draw_training(history, gan.adversarial, folder / "losses.png")
+    draw_training(history, gan.adversarial_loss, folder / "losses.png")
     near = kgen.metrics.memorisation(gan.generate(500, seed=seed), images, test)
     rows = np.stack([near.generated[:12], near.neighbours[:12]]), near.closest(12)
     title = "Samples and the nearest training images (pixels); below the twelve nearest of 500"

@@ -64,9 +64,9 @@ class Critic(kgen.GAN):
         loss, scores = self.discriminator_step(batch, self.sample(batch, training=False))
         return {"discriminator_loss": loss, **scores}
 
-    def told_apart(self, *args):
+    def discriminator_loss(self, real, fake, training):
         """Loss and scores, as in `kgen.GAN`; without the penalty in the first updates."""
-        loss, scores = super().told_apart(*args)
+        loss, scores = super().discriminator_loss(real, fake, training)
         first = ops.convert_to_tensor(self.step) < WITHOUT_PENALTY
         return ops.where(first, scores["fake_score"] - scores["real_score"], loss), scores
 

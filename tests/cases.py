@@ -187,7 +187,7 @@ class Adversaries:
 
     def told_apart(self, real_score, fake_score, fake):
         """Losses by name, that of the generator not among them."""
-        loss, _ = by_hand.ADVERSARIAL[self.model.adversarial]
+        loss, _ = by_hand.ADVERSARIAL[self.model.adversarial_loss]
         loss = loss(real_score, fake_score, 1 - self.model.label_smoothing)
         if isinstance(self.model.penalty, kgen.losses.GradientPenalty):
             t = self.drawn(keras.random.uniform, *[1] * (fake.ndim - 1))
@@ -198,8 +198,8 @@ class Adversaries:
         return {"discriminator_loss": loss, **means}
 
     def fooled(self, score, *given):
-        _, loss = by_hand.ADVERSARIAL[self.model.adversarial]
-        relative = self.model.adversarial.startswith("relativistic")
+        _, loss = by_hand.ADVERSARIAL[self.model.adversarial_loss]
+        relative = self.model.adversarial_loss.startswith("relativistic")
         return loss(self.judged(self.real, *given)[0] if relative else None, score)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kgen
-from kgen.arguments import integer_labels
+from kgen.conditions import integer_labels
 
 X = np.random.default_rng(0).integers(0, 256, (16, 8, 8), "uint8")
 WRONG = ["a", b"x", -1, 1.5, {"a": 1}, [3], object(), np.nan, np.ones(3)]
@@ -153,7 +153,7 @@ def test_labels_come_with_the_line_that_mends_them(labels):
 def test_labels_from_1_of_which_some_are_unknown():
     labels = np.array([1, -1, 3, 2])
     with pytest.raises(ValueError, match="labels must be") as caught:
-        integer_labels(labels, 3, least=-1)
+        integer_labels(labels, 3, -1)
     namespace = {"numpy": np, "labels": labels}
     exec(str(caught.value).splitlines()[-1].strip(), namespace)
     assert namespace["labels"].tolist() == [0, -1, 2, 1]

@@ -115,7 +115,7 @@ def test_the_lines_of_the_gan(monkeypatch):
     monkeypatch.setattr(kgen.GenerativeModel, "fit", lambda self, *a, **k: fits.append((a, k)))
     names = {"kgen": kgen, "x": np.zeros((8, 28, 28), "uint8"), "y": np.arange(8)}
     exec(lines, names)
-    assert names["gan"].adversarial == "hinge" and names["gan"].penalty.every == 16
+    assert names["gan"].adversarial_loss == "hinge" and names["gan"].penalty.every == 16
     assert [kwargs["epochs"] for _, kwargs in fits] == [20, 20]
     assert names["labelled"].generate(8, labels=7).shape == (8, 28, 28, 1)
 

@@ -6,10 +6,10 @@ import inspect
 import numpy as np
 
 from kgen.arguments import positive
+from kgen.arrays import is_array, to_numpy
 from kgen.callbacks.measuring import Measuring
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images, to_uint8
-from kgen.engine import feed
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, whole
 from kgen.metrics.ms_ssim import WINDOW, ms_ssim
@@ -244,7 +244,7 @@ class CollapseMonitor(Measuring):
         if not callable(discriminate) or "labels" in inspect.signature(discriminate).parameters:
             return None
         try:
-            real, fake = (feed.to_numpy(discriminate(x)) for x in (self._real.samples, samples))
+            real, fake = (to_numpy(discriminate(x)) for x in (self._real.samples, samples))
         except NotImplementedError:  # scores that are no probabilities
             return None
         if not all(p.size == self.n and p.min() >= 0 and p.max() <= 1 for p in (real, fake)):
@@ -273,8 +273,8 @@ def _drawn(real, n, seed, extractor):
     if isinstance(real, ImageDataset):
         samples = real.fetch(_chosen(real.num_examples, n, seed))
     else:
-        points = feed.is_array(real) and len(real.shape) == 2
-        samples = feed.to_numpy(real) if points else whole(real, "real")
+        points = is_array(real) and len(real.shape) == 2
+        samples = to_numpy(real) if points else whole(real, "real")
         samples = samples[_chosen(len(samples), n, seed)]
     enough(len(samples), LEAST, "real", "samples")
     check_images(samples, what="real")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.engine.feed import to_numpy
+from kgen.arrays import to_numpy
 
 
 class Measuring(keras.callbacks.Callback):

@@ -289,7 +289,7 @@ class ImageDataset(keras.utils.PyDataset):
             raise
 
     def _made_or_ahead(self, batch, end):
-        stored = isinstance(self._images, Storage) or isinstance(self._labels, Storage)
+        stored = any(isinstance(content, Storage) for content, _ in self._contents)
         if not (stored or self.augment):
             return self._numbered(batch)
         if self._ahead is None or self._ahead.process != os.getpid():

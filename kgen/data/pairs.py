@@ -41,34 +41,23 @@ class ImagePairs(ImageDataset):
                 "together, pass aligned=False."
             )
         self.aligned, self.domain_names = bool(aligned), tuple(domain_names)
+        self._second, self._second_origin = b, origins[1]
         super().__init__(a, origin=origins[0], **options)
-        self._labels, self._second_origin = b, origins[1]
-        self._forget()
 
     @property
     def num_examples(self):
         """Number of pairs; without alignment, of images of the larger domain."""
-        return len(self._images) if self._labels is None else max(map(len, self.domains))
+        return max(map(len, self.domains))
 
     @property
     def domains(self):
         """The stored images of both domains."""
-        return self._images, self._labels
+        return self._images, self._second
 
     @property
     def target_shape(self):
         """Shape of one image of the second domain."""
-        return tuple(self._labels.shape[1:])
-
-    @property
-    def num_classes(self):
-        """None: the second half of a batch is images."""
-        return None
-
-    @property
-    def labels(self):
-        """None: the second half of a batch is images."""
-        return None
+        return tuple(self._second.shape[1:])
 
     def pairs(self, n=None):
         """The first `n` of both domains in stored order, float32 in [-1, 1]."""
@@ -80,10 +69,6 @@ class ImagePairs(ImageDataset):
     def images(self, n=None):
         """The first `n` images of the first domain, float32 in [-1, 1]."""
         return self.pairs(n)[0]
-
-    def without_labels(self):
-        """The first domain by itself, as an `ImageDataset`."""
-        return self.domain(0)
 
     def domain(self, which):
         """One domain by itself, 0 or 1, as an `ImageDataset`."""
@@ -97,7 +82,7 @@ class ImagePairs(ImageDataset):
     def swapped(self):
         """The same pairs the other way round."""
         other = copy.copy(self)
-        other._images, other._labels = self._labels, self._images
+        other._images, other._second = self._second, self._images
         other._origin, other._second_origin = self._second_origin, self._origin
         other.domain_names = self.domain_names[::-1]
         other._forget()
@@ -136,11 +121,12 @@ class ImagePairs(ImageDataset):
 
     @property
     def _contents(self):
-        return (self._images, self._origin), (self._labels, self._second_origin)
+        return (self._images, self._origin), (self._second, self._second_origin)
 
     def _with_both(self, change):
         """The same pairs, both domains changed."""
-        other = self._with(change, change(self._labels))
+        other = self._with(change, None)
+        other._second = change(self._second)
         if self._second_origin is not None:
             other._second_origin = change(self._second_origin)
         return other

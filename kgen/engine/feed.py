@@ -5,24 +5,15 @@ import itertools
 
 import keras
 import numpy as np
-from keras import ops, tree
+from keras import tree
 
-from kgen.data.dataset import ImageDataset, from_arrays
-from kgen.data.pairs import ImagePairs
+from kgen.arrays import is_array, to_numpy
+from kgen.conditions import Nothing
+from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images
 from kgen.engine import backend
 
 NO_WEIGHTS = "A generative model weighs its images equally: leave weights out."
-
-
-def is_array(x):
-    """Whether `x` is an array in memory: NumPy's, or a tensor of any framework."""
-    return hasattr(x, "__array__") and hasattr(x, "shape")
-
-
-def to_numpy(x):
-    """An array in memory as a NumPy array."""
-    return ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
 
 
 @contextlib.contextmanager
@@ -58,7 +49,7 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
     elif y is not None:
         raise ValueError(f"y goes with arrays only; {type(x).__name__} must yield (x, y) itself.")
     if isinstance(x, ImageDataset):
-        x = _labelled(model, x)
+        x = model.condition.of(x)
         return _whole_batches(model, x, batch_size, steps_per_epoch)
     if isinstance(x, list | tuple | dict | str | bytes):
         raise _wrong_type(x)
@@ -76,7 +67,7 @@ def evaluation_source(model, x, y, batch_size):
         x = _dataset(model, x, y, shuffle=False)
     if isinstance(x, ImageDataset):
         _check_shape(model, x)
-        return _in_order(_labelled(model, x), batch_size)
+        return _in_order(model.condition.of(x), batch_size)
     return Batches(model, x)
 
 
@@ -86,9 +77,7 @@ def prediction_source(model, x, batch_size):
         return model.inputs_in(x), batch_size
     if not isinstance(x, ImageDataset):
         return Inputs(model, x), None
-    if isinstance(x, ImagePairs):
-        raise _pairs(model, repr(x.name), "pass one domain: pairs.domain(0)")
-    x = _in_order(x.without_labels(), batch_size)
+    x = _in_order(Nothing().of(x), batch_size)
     model.inputs_in(x.fetch(np.arange(1)), "x", warns=False)
     return x, None
 
@@ -110,16 +99,8 @@ def split(x, y, fraction):
 
 
 def _dataset(model, x, y, **options):
-    if not model.takes_labels and len(getattr(y, "shape", ())) > 2:
-        raise _pairs(model, f"y of shape {tuple(y.shape)}", "leave y out")
-    labels = to_numpy(y) if y is not None and model.takes_labels else None
-    return from_arrays(
-        to_numpy(x),
-        labels,
-        image_shape=model.image_shape,
-        check_range=model.check_range,
-        **options,
-    )
+    options |= {"image_shape": model.image_shape, "check_range": model.check_range}
+    return model.condition.dataset(to_numpy(x), y, **options)
 
 
 def _is_in_batches(x):
@@ -133,24 +114,6 @@ def _in_order(dataset, batch_size):
     options = {} if batch_size is None else {"batch_size": batch_size}
     options |= {"shuffle": False, "drop_last": False, "augment": None, "steps_per_epoch": None}
     return dataset.with_options(**options)
-
-
-def _labelled(model, dataset):
-    """The dataset with labels that the model has checked, or without."""
-    if isinstance(dataset, ImagePairs):
-        raise _pairs(model, repr(dataset.name), "pass one domain: pairs.domain(0)")
-    if not model.takes_labels:
-        return dataset.without_labels()
-    _check_labels(model, dataset.labels)
-    return dataset
-
-
-def _check_labels(model, labels):
-    """Let the model check labels, and know their shape: TensorFlow may know of no axes."""
-    model.check_labels(labels)
-    shape = getattr(labels, "shape", (None,))[1:]
-    if shape != model._label_shape:  # what is compiled is for one alone
-        model._label_shape = shape
 
 
 def _check_shape(model, dataset):
@@ -183,14 +146,6 @@ def _wrong_type(x):
     return TypeError(
         "x must be an array of images, a kgen.data.ImageDataset, a keras.utils.PyDataset, a "
         f"tf.data.Dataset or a generator of batches; got {type(x).__name__}."
-    )
-
-
-def _pairs(model, what, instead):
-    return TypeError(
-        f"{what} holds second images, of pairs; {type(model).__name__} learns from images"
-        + (" and labels" if model.takes_labels else "")
-        + f". To learn from the first ones alone, {instead}."
     )
 
 
@@ -234,7 +189,7 @@ class Batches:
             raise
 
     def _check(self, batch, what):
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        images, values, weights = keras.utils.unpack_x_y_sample_weight(batch)
         if not is_array(images):
             raise TypeError(f"{what} must hold one array of images; got {type(images).__name__}.")
         if weights is not None:
@@ -242,11 +197,7 @@ class Batches:
         images, model = to_numpy(images), self.model
         check_values(images, model.image_shape, model.check_range, what, self._first is None)
         self._compare(what, images)
-        labels = None if labels is None else to_numpy(labels)
-        if model.takes_labels:
-            _check_labels(model, labels)
-        elif labels is not None and labels.ndim > 2:
-            raise _pairs(model, what, "leave the second out of the batches")
+        model.condition.check(None if values is None else to_numpy(values), what)
         if len(images) % self.minibatches:
             k = self.minibatches
             raise ValueError(

@@ -15,10 +15,11 @@ import numpy as np
 from keras import ops, tree
 from keras.src.backend.common import global_state  # nothing public tells of the .h5 format
 
-from kgen import schedules
+from kgen import conditions, schedules
 from kgen.arguments import below, check_room, flag, one_of, positive, whole
+from kgen.arrays import is_array, to_numpy
+from kgen.conditions import Condition
 from kgen.data.ranges import (
-    labels_in_model_range,
     looks_channels_first,
     normalize_image_shape,
     to_model_range,
@@ -75,15 +76,16 @@ class GenerativeModel(backend.Steps, keras.Model):
         logs: names of the losses, in the order of the logs.
         minibatches_per_update: how many minibatches of `batch_size` images one update takes
             (`k` of Algorithm 1 of Goodfellow et al., 2014); `minibatches` hands them out.
-        takes_labels: whether batches are `(images, labels)`; otherwise labels are ignored. Labels
-            of 3 axes or more that are uint8 or floats are images, too: they reach the step as
-            float32 in [-1, 1], `(N, H, W)` with a channel axis. All others (classes `(N,)`, one-hot
-            vectors `(N, K)`, masks of other integers) reach it as they are.
+        conditions: the kinds of `condition` that the model can be made with.
+        conditioned: names of the networks that are given the condition beside their input.
         step: integer variable, the number of updates so far; schedules read it.
 
     Args:
         image_shape: `(H, W)` for one channel, `(H, W, C)`, or `(D,)` for points. None: the first
             that a network takes, images before points, and what is made as well before what is not.
+        condition: what goes with the images of a batch, one of `kgen.conditions`, such as
+            `ClassLabels(10)`: batches are then `(images, conditions)`. None: images alone; labels
+            that come with them are passed over.
         seed: integer, from which the noise of training, of evaluation and the order of arrays
             derive. Not the weights: networks are made by Keras, so `keras.utils.set_random_seed`,
             called before, seeds them. With both, a run is equal bit for bit on the same backend and
@@ -113,10 +115,18 @@ class GenerativeModel(backend.Steps, keras.Model):
     players = {}
     logs = ("loss",)
     minibatches_per_update = 1
-    takes_labels = False
+    conditions, conditioned = (Condition,), ()
 
     def __init__(
-        self, image_shape=None, *, seed=0, check_range=True, name=None, dtype=None, **networks
+        self,
+        image_shape=None,
+        *,
+        condition=None,
+        seed=0,
+        check_range=True,
+        name=None,
+        dtype=None,
+        **networks,
     ):
         self._check_names()
         super().__init__(name=name, dtype=dtype, autocast=False)
@@ -139,7 +149,7 @@ class GenerativeModel(backend.Steps, keras.Model):
                 f"image_shape={(*self.image_shape[1:], self.image_shape[0])} if it is.",
                 stacklevel=3,
             )
-        self._label_shape = None  # of one label, of the data that came last
+        self.condition = self._known_condition(conditions.get(condition))
         self.seed, self.check_range = whole(seed, "seed"), flag(check_range, "check_range")
         own = {
             "step": self._counter("step", ()),
@@ -163,6 +173,18 @@ class GenerativeModel(backend.Steps, keras.Model):
                 f"{self.network_names} take no images of one shape."
             )
         return min(taken, key=lambda shape: (len(shape) != 3, shape not in made))
+
+    def _known_condition(self, condition):
+        if isinstance(condition, self.conditions):
+            return condition
+        known = " or ".join(kind.__name__ for kind in self.conditions)
+        raise ValueError(
+            f"A {type(self).__name__} is made with the condition {known}; got {condition}."
+        )
+
+    def given_to(self, network):
+        """The condition as a network is given it: `Nothing` unless `conditioned` names it."""
+        return self.condition if network in self.conditioned else conditions.Nothing()
 
     def _counter(self, name, shape):
         return self.add_weight(
@@ -259,8 +281,8 @@ class GenerativeModel(backend.Steps, keras.Model):
         """Loss of one batch, for models with one optimizer.
 
         Args:
-            batch: images, float32 `(N, *image_shape)` in [-1, 1] (with `takes_labels`,
-                `(images, labels)`).
+            batch: images, float32 `(N, *image_shape)` in [-1, 1]; with a condition, `(images,
+                conditions)`.
             training: what to pass to the networks.
 
         Returns:
@@ -548,7 +570,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         """
         if isinstance(images, feed.ImageDataset):
             raise TypeError(f"{what} must be an array; of a dataset pass dataset.images().")
-        images = feed.to_numpy(images)
+        images = to_numpy(images)
         feed.check_values(images, self.image_shape, self.check_range, what)
         of_range = images.dtype != np.uint8 and self.check_range and len(self.image_shape) == 3
         if warns and of_range and images.min() >= 0:  # a bright image has no negative value either
@@ -575,11 +597,11 @@ class GenerativeModel(backend.Steps, keras.Model):
         """
         wanted = self._taken_by_call()
         given = [*inputs] if isinstance(inputs, list | tuple) else [inputs]
-        if len(given) != len(wanted) or not all(feed.is_array(part) for part in given):
+        if len(given) != len(wanted) or not all(is_array(part) for part in given):
             rows = len(wanted) == 1 and isinstance(inputs, list) and inputs
             hint = f" Of rows in a list make one array: numpy.array({what})." if rows else ""
             raise TypeError(self._not_taken(what, inputs, hint))
-        given = [feed.to_numpy(part) for part in given]
+        given = [to_numpy(part) for part in given]
         found = []
         for index, (part, (shape, dtype)) in enumerate(zip(given, wanted, strict=True)):
             name = what if len(wanted) == 1 else f"{what}[{index}]"
@@ -604,7 +626,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         taken = [f"{dtype} {_rows_of(shape)}" for shape, dtype in self._taken_by_call()]
         says = (inspect.getdoc(type(self).call) or "").split("\n")[0]
         parts = inputs if isinstance(inputs, list | tuple) else [inputs]
-        if any(feed.is_array(part) and len(part.shape) > 2 for part in parts):
+        if any(is_array(part) and len(part.shape) > 2 for part in parts):
             hint += self._for_images()
         return (
             f"{what} must be what {type(self).__name__}.call takes ({says!r}): "
@@ -859,15 +881,8 @@ class GenerativeModel(backend.Steps, keras.Model):
 
     def prepare(self, data):
         """A batch as the algorithm sees it, from what Keras hands to a step."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        images = self._as_images(images)
-        if not self.takes_labels:
-            return images
-        if hasattr(labels, "shape"):  # a model of one's own may take others
-            if _rank(labels) is None:
-                labels = ops.reshape(labels, (-1, *self._label_shape))
-            labels = labels_in_model_range(labels)
-        return images, labels
+        images, values, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self.condition.batch(self._as_images(images), values)
 
     def _as_images(self, images):
         """Images of a batch as every algorithm sees them, in the model's range."""
@@ -875,18 +890,6 @@ class GenerativeModel(backend.Steps, keras.Model):
         if _rank(images) is None:  # TensorFlow's, after several kinds of data
             images = ops.reshape(images, (-1, *self.image_shape))
         return to_model_range(with_channel(images, self.image_shape or ()))
-
-    def check_labels(self, labels):
-        """Raise a `ValueError` unless these are labels that the model learns from.
-
-        Args:
-            labels: of a dataset or of a first batch, NumPy array; None: it has none.
-        """
-        if labels is None:
-            raise ValueError(
-                f"{type(self).__name__} learns from labels: pass fit(images, labels), or a dataset "
-                "or batches with labels."
-            )
 
     def run_update(self, data):
         """One step of `fit`: update, count, average (called by the backend's `train_step`)."""
@@ -1139,6 +1142,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             )
         config = {
             "image_shape": self.image_shape,
+            "condition": self._condition_config(),
             "seed": self.seed,
             "check_range": self.check_range,
             "name": self.name,
@@ -1151,6 +1155,10 @@ class GenerativeModel(backend.Steps, keras.Model):
                 refuse_unmakeable(getattr(self, name)._flatten_layers())
                 raise
         return config
+
+    def _condition_config(self):
+        alone = isinstance(self.condition, conditions.Nothing)
+        return None if alone else keras.saving.serialize_keras_object(self.condition)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -1354,7 +1362,7 @@ def _exactly(value):
 
 
 def _in_32_bits(array):
-    array = feed.to_numpy(array)
+    array = to_numpy(array)
     narrow = {"float64": "float32", "int64": "int32"}
     limits = np.iinfo("int32")
     if array.dtype == "int64" and ((array < limits.min) | (array > limits.max)).any():
@@ -1373,7 +1381,7 @@ def _described(inputs):
     if isinstance(inputs, list | tuple):
         first = ", ".join(map(_described, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
         return f"a {type(inputs).__name__} of {len(inputs)}: {first}" if inputs else repr(inputs)
-    if feed.is_array(inputs):
+    if is_array(inputs):
         return f"{str(inputs.dtype).removeprefix('torch.')} {tuple(inputs.shape)}"
     return repr(inputs)[:80]
 

@@ -8,7 +8,7 @@ import operator
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.engine import feed
+from kgen.arrays import is_array
 from kgen.metrics.cache import chunks_like, folder_of, found_of
 from kgen.metrics.features import NAMES, Features
 from kgen.metrics.features import features as named
@@ -202,7 +202,7 @@ class Reference:
         return Evaluation(values, results, left_out, *counts, name)
 
     def _side(self, images, name, cache, like=None):
-        again = feed.is_array(images) or hasattr(images, "__getitem__")
+        again = is_array(images) or hasattr(images, "__getitem__")
         if self._compares and not again:
             images = whole(images, name)
         return _Side(images, name, self._extractor, like, cache)

@@ -4,10 +4,10 @@ import hashlib
 
 import numpy as np
 
+from kgen.arrays import is_array, to_numpy
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images, to_uint8
 from kgen.data.storage import progress
-from kgen.engine import feed
 
 CHUNK = 256
 
@@ -58,7 +58,7 @@ def watched_chunks(images, name="images", size=CHUNK):
     found, count = chunks(images, name, size), None
     if isinstance(images, ImageDataset):
         count = images.num_examples
-    elif feed.is_array(images):
+    elif is_array(images):
         count = images.shape[0]
     if count is not None and count <= size:
         return found
@@ -107,7 +107,7 @@ def rows(x, name="features", least=1, width=None):
         ValueError: if the shape is another, numbers are not finite, or they are fewer than `least`.
     """
     came = type(x).__name__
-    x = feed.to_numpy(x) if feed.is_array(x) or isinstance(x, list | tuple) else None
+    x = to_numpy(x) if is_array(x) or isinstance(x, list | tuple) else None
     if x is None or (x.dtype.kind not in "fiu" and "bfloat16" not in str(x.dtype)):
         raise TypeError(f"{name} must be an array (N, F) of numbers; got {came}.")
     if x.ndim != 2 or 0 in x.shape[1:] or width not in (None, x.shape[1]):
@@ -136,8 +136,8 @@ def _batches(images, name, size):
     if isinstance(images, ImageDataset):
         for start in range(0, images.num_examples, size):
             yield images.fetch(np.arange(start, min(start + size, images.num_examples)))
-    elif feed.is_array(images):
-        images = feed.to_numpy(images)
+    elif is_array(images):
+        images = to_numpy(images)
         check_images(images[:1], check_range=False, what=name)  # a shape that cannot be sliced
         yield from (images[start : start + size] for start in range(0, len(images), size))
     elif hasattr(images, "__len__") and hasattr(images, "__getitem__"):  # PyDataset, list
@@ -152,7 +152,7 @@ def _batches(images, name, size):
 
 
 def _images(batch):
-    return feed.to_numpy(batch[0] if isinstance(batch, tuple) else batch)
+    return to_numpy(batch[0] if isinstance(batch, tuple) else batch)
 
 
 def _checked(batch, name, first, image_shape):

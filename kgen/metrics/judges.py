@@ -12,10 +12,11 @@ import numpy as np
 from keras import ops, tree
 
 from kgen.arguments import positive
+from kgen.arrays import to_numpy
 from kgen.data import faces
 from kgen.data.pixels import resize, with_channels
 from kgen.data.ranges import check_images, to_uint8
-from kgen.engine import backend, feed
+from kgen.engine import backend
 
 WEIGHTS = Path(__file__).with_name("weights")
 RIDGE = 0.01  # added to variances of features, which are 1 over all classes
@@ -245,7 +246,7 @@ class Judge:
         return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
 
     def _checked(self, images):
-        images = feed.to_numpy(images)
+        images = to_numpy(images)
         shape, hint = images.shape, ""
         single = images.ndim == 2 or (images.ndim == 3 and shape[-1] in (1, 3))
         wanted = images.ndim == 3 or (images.ndim == 4 and shape[-1] in (1, 3))

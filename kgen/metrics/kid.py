@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from kgen.arguments import positive
+from kgen.arrays import to_numpy
 from kgen.data.storage import progress
-from kgen.engine import feed
 from kgen.metrics.cache import features_of_both
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, rows
@@ -117,7 +117,7 @@ def _between(a, b):
 
 def _rows(x, name, width=None):
     checked = rows(x, name, width=width)
-    return checked.astype(np.result_type(feed.to_numpy(x).dtype, "float32"), copy=False)
+    return checked.astype(np.result_type(to_numpy(x).dtype, "float32"), copy=False)
 
 
 def _size(subset_size):

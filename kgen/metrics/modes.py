@@ -6,8 +6,8 @@ import numbers
 
 import numpy as np
 
+from kgen.arrays import is_array, to_numpy
 from kgen.data import toy2d
-from kgen.engine.feed import is_array, to_numpy
 from kgen.metrics.inputs import chunks, enough, rows
 from kgen.metrics.judges import Judge, judge
 

@@ -5,7 +5,7 @@ import numbers
 
 import numpy as np
 
-from kgen.engine.feed import to_numpy
+from kgen.arrays import to_numpy
 from kgen.metrics.inputs import rows
 
 

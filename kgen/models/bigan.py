@@ -1,10 +1,12 @@
 """BiGAN: an encoder that is trained with the two players."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
-from kgen.losses import ADVERSARIAL_LOSSES
-from kgen.models.gan import GAN, check_outputs, constant, symbolic
+from kgen.conditions import Nothing
+from kgen.models.gan import GAN, as_list, check_outputs, stop_gradient
 from kgen.models.latent_model import EncodingModel, given
 from kgen.networks import ADVERSARIAL_NETWORKS
 
@@ -44,7 +46,7 @@ class BiGAN(EncodingModel, GAN):
     """
 
     players = {"discriminator": ["discriminator"], "generator": ["generator", "encoder"]}
-    penalised_inputs = 2
+    conditions, differentiated_inputs = (Nothing,), 2
 
     def __init__(self, image_shape, latent_dim=50, encoder=None, **kwargs):
         super().__init__(image_shape, latent_dim, encoder=encoder, **kwargs)
@@ -53,19 +55,19 @@ class BiGAN(EncodingModel, GAN):
         """A discriminator of images and latents."""
         return super().make_discriminator(dtype, latent_dim=self.latent_dim, **options)
 
-    def make_others(self, dtype, encoder=None):
+    def make_further_networks(self, dtype, encoder=None):
         """The encoder."""
         _, _, make = ADVERSARIAL_NETWORKS[self.network]
         sizes = (self.image_shape, self.latent_dim)
-        self.encoder = given(encoder, make, *sizes, dtype=dtype, **self.widths())
+        self.encoder = given(encoder, make, *sizes, dtype=dtype, **self.size_options())
 
     # The algorithm.
 
     def update(self, batch):
         """K steps of the discriminator on pairs, then one of generator and encoder."""
         for images in self.minibatches(batch):
-            real = constant(self.encoded(images, training=True))
-            fake = constant(self.sample(images, training=True))
+            real = stop_gradient(self.encoded(images, training=True))
+            fake = stop_gradient(self.sample(images, training=True))
             d_loss, scores = self.discriminator_step(real, fake)
         g_loss = self.minimize("generator", self.generator_loss, images)
         self.generator_average.update(self.step)
@@ -89,18 +91,22 @@ class BiGAN(EncodingModel, GAN):
 
     def generator_loss(self, images, training):
         """Pairs of either kind shall be taken for the other."""
-        real_score, *_ = self.judged(self.encoded(images, training), training)
-        fake_score, *_ = self.judged(self.sample(images, training), training)
-        if self.adversarial == "minimax":
-            return -ADVERSARIAL_LOSSES["minimax"].discriminator(real_score, fake_score)
-        name = "wasserstein" if self.adversarial == "hinge" else self.adversarial
-        return ADVERSARIAL_LOSSES[name].discriminator(fake_score, real_score)
+        return self.adversarial_objective.exchanged_loss(
+            partial(self.run_discriminator, training=training),
+            self.discriminator_inputs(self.encoded(images, training)),
+            self.discriminator_inputs(self.sample(images, training)),
+            self.random,
+        )
+
+    def discriminator_inputs(self, batch):
+        """Images, and their codes or latents."""
+        return as_list(batch)
 
     # What a user asks for.
 
-    def scores(self, images, batch_size=None):
+    def scores(self, images, labels=None, batch_size=None):
         """Raw outputs of the discriminator for images and their codes, float32 `(N,)`."""
-        return super().scores(images, batch_size)
+        return super().scores(images, labels, batch_size)
 
     def inference_networks(self):
         """The average of the generator, and the encoder."""
@@ -115,11 +121,10 @@ class BiGAN(EncodingModel, GAN):
     def check_networks(self):
         """Raise a `ValueError` unless the networks fit each other and the images."""
         super().check_networks()
-        inputs, reason = GAN.discriminator_inputs(self)
+        images = {"images": (self.image_shape, "float32")}
         codes = {"latents of shape": (self.latent_dim,)}
-        check_outputs(self.encoder, inputs, reason, codes, "encoder")
+        check_outputs(self.encoder, images, codes, "encoder")
 
-    def discriminator_inputs(self):
+    def discriminator_signature(self):
         """Images and latents."""
-        inputs = [symbolic(self.image_shape), symbolic((self.latent_dim,))]
-        return inputs, "it must take images and latents"
+        return super().discriminator_signature() | super().generator_signature()

@@ -1,44 +1,39 @@
 """Adversarial networks whose images follow a label: the conditional GAN and the AC-GAN."""
 
 import keras
-import numpy as np
 from keras import ops
 
-from kgen.arguments import integer_labels, labels_for, positive, weight_of
+from kgen.arguments import weight_of
+from kgen.conditions import ClassLabels
 from kgen.losses import sparse_cross_entropy
-from kgen.models.gan import GAN, parts, symbolic
+from kgen.models.gan import GAN
 
 
 class LabelledGAN(GAN):
-    """What GANs share that learn from images and labels, integers from `least_label` upward.
+    """What GANs share that learn from images and labels.
 
     Args:
         image_shape, latent_dim: as in `GAN`.
-        num_classes: how many labels there are.
+        num_classes: how many labels there are: short for `condition=ClassLabels(num_classes)`.
         **kwargs: all other arguments of `GAN`.
     """
 
-    least_label = 0
+    unlabelled = False  # whether images may have no label
 
-    takes_labels = True
+    def __init__(self, image_shape, num_classes=None, latent_dim=None, condition=None, **kwargs):
+        if (num_classes is None) == (condition is None):
+            raise ValueError(
+                f"{type(self).__name__} needs num_classes=, or a condition in its place; got "
+                f"num_classes={num_classes!r} and condition={condition!r}."
+            )
+        if condition is None:
+            condition = ClassLabels(num_classes, self.unlabelled)
+        super().__init__(image_shape, latent_dim, condition=condition, **kwargs)
 
-    def __init__(self, image_shape, num_classes, latent_dim=None, **kwargs):
-        self.num_classes = positive(num_classes, "num_classes")  # the networks are made with it
-        super().__init__(image_shape, latent_dim, **kwargs)
-
-    def get_config(self):
-        """Everything that the constructor needs."""
-        return {**super().get_config(), "num_classes": self.num_classes}
-
-    def check_labels(self, labels):
-        """Raise a `ValueError` unless labels are integers from `least_label` on, or are missing."""
-        super().check_labels(labels)
-        integer_labels(labels, self.num_classes, self.least_label)
-
-    def prepare(self, data):
-        """Images, float32 in [-1, 1], and labels, int32 `(N,)`."""
-        images, labels = super().prepare(data)
-        return images, ops.cast(ops.reshape(labels, (-1,)), "int32")
+    @property
+    def num_classes(self):
+        """How many labels there are; None where the condition is another."""
+        return getattr(self.condition, "num_classes", None)
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -53,6 +48,9 @@ class ConditionalGAN(LabelledGAN):
         image_shape: as in `GAN`.
         num_classes: how many labels there are; `fit` takes images and labels, integers from 0.
         latent_dim: as in `GAN`.
+        condition: in the place of `num_classes`, any of `kgen.conditions`, such as
+            `Tokens(vocabulary_size, length)`; `labels` are then of that kind, and networks have to
+            be given.
         generator: `keras.Model` from `[latents, labels]` to images, labels int32 `(N,)`.
         discriminator: `keras.Model` from `[images, labels]` to scores `(N, 1)`.
         **kwargs: all other arguments of `GAN`.
@@ -70,79 +68,9 @@ class ConditionalGAN(LabelledGAN):
     ```
     """
 
-    def make_generator(self, dtype, **options):
-        """A generator of latents and labels."""
-        return super().make_generator(dtype, num_classes=self.num_classes, **options)
-
-    def make_discriminator(self, dtype, **options):
-        """A discriminator of images and labels."""
-        return super().make_discriminator(dtype, num_classes=self.num_classes, **options)
-
-    def sample(self, real, training):
-        """Images for new latents and the labels of a batch; and the labels."""
-        _, labels = real
-        return self.generator([self.noise(real), labels], training=training), labels
-
-    # What a user asks for.
-
-    def input_signature(self):
-        """Latents and labels."""
-        return [((self.latent_dim,), "float32"), ((), "int32")]
-
-    def inputs_in(self, inputs, what="x", warns=True):
-        """Check latents and labels from outside, as `GenerativeModel.inputs_in`."""
-        latents, labels = super().inputs_in(inputs, what, warns)
-        try:
-            return [latents, labels_for(len(latents), labels, self.num_classes)]
-        except ValueError as error:
-            raise ValueError(f"{what}: {error}") from error
-
-    def generate(self, n, labels=None, seed=None, batch_size=None):
-        """Images for labels: float32 `(n, *image_shape)` in [-1, 1].
-
-        Args:
-            n: how many.
-            labels: one label, or integers `(n,)`; None: all classes in turn.
-            seed: of the latents.
-            batch_size: as in `decode`.
-
-        Raises:
-            ValueError: for an `n` that is not positive, and labels out of range.
-        """
-        return self.decode(self.latents(n, self.latent_dim, seed), labels, batch_size)
-
-    def decode(self, latents, labels=None, batch_size=None):
-        """Images of latents `(N, latent_dim)` and labels, as in `generate`."""
-        latents = self.latents_in(latents)
-        if labels is None:
-            labels = np.arange(len(latents)) % self.num_classes
-        labels = labels_for(len(latents), labels, self.num_classes)
-        return self._in_range(self.infer(self._decode, latents, labels, batch_size=batch_size))
-
-    def scores(self, images, labels, batch_size=None):
-        """Raw outputs of the discriminator for images and labels, float32 `(N,)`."""
-        images = self.images_in(images)
-        labels = labels_for(len(images), labels, self.num_classes)
-        return self.infer(self._scores, images, labels, batch_size=batch_size)
-
-    def discriminate(self, images, labels, batch_size=None):
-        """Probability that each image is real, given its label, float32 `(N,)`."""
-        return self.probabilities(self.scores(images, labels, batch_size))
-
-    def _decode(self, latents, labels):
-        return self.generator_average.model([latents, labels], training=False)
-
-    def generator_inputs(self):
-        """Latents and labels."""
-        return [symbolic((self.latent_dim,)), symbolic((), "int32")], "it must take labels as well"
-
-    def discriminator_inputs(self):
-        """Images and labels."""
-        return [symbolic(self.image_shape), symbolic((), "int32")], "it must take labels as well"
-
 
 @keras.saving.register_keras_serializable("kgen")
-class ACGAN(ConditionalGAN):
+class ACGAN(LabelledGAN):
     r"""Auxiliary classifier GAN (Odena et al., 2017): the discriminator also names the label.
 
     $L_S = E \log P(real | x) + E \log P(fake | G(z, y))$ and $L_C = E \log P(y | x) + E \log P(y |
@@ -168,50 +96,34 @@ class ACGAN(ConditionalGAN):
     ```
     """
 
+    conditions, conditioned = (ClassLabels,), ("generator",)
+
     def __init__(
-        self, image_shape, num_classes, latent_dim=None, classification_weight=1.0, **kwargs
+        self, image_shape, num_classes=None, latent_dim=None, classification_weight=1.0, **kwargs
     ):
         self.classification_weight = weight_of(classification_weight, "classification_weight")
         super().__init__(image_shape, num_classes, latent_dim, **kwargs)
 
     def make_discriminator(self, dtype, **options):
-        """A discriminator of images alone, with a second output for the class."""
-        return GAN.make_discriminator(self, dtype, heads={"classes": self.num_classes}, **options)
+        """A discriminator with a second output for the class."""
+        return super().make_discriminator(dtype, heads={"classes": self.num_classes}, **options)
 
     def get_config(self):
         """Everything that the constructor needs."""
         return {**super().get_config(), "classification_weight": self.classification_weight}
 
-    def shown(self, batch):
-        """The images: what class they are of is for the discriminator to say."""
-        return parts(batch)[:1]
+    def with_further_discriminator_losses(self, loss, real, fake, of_real, of_fake):
+        """And $-L_C$."""
+        (_, label), (_, asked), (_, of_label), (_, of_asked) = real, fake, of_real, of_fake
+        classes = sparse_cross_entropy(label, of_label) + sparse_cross_entropy(asked, of_asked)
+        return loss + self.classification_weight * classes
 
-    def discriminator_loss(self, real, fake, training):
-        """L_S and L_C, to be minimised."""
-        (_, label), (_, asked) = real, fake
-        real, fake = self.augmented(real), self.augmented(fake)
-        (real_score, real_class), (fake_score, fake_class) = (
-            self.outputs(images, training) for images in (real, fake)
-        )
-        source, scores = self.told_apart(real_score, fake_score, real, fake, training)
-        classes = sparse_cross_entropy(label, real_class)
-        classes = classes + sparse_cross_entropy(asked, fake_class)
-        return source + self.classification_weight * classes, scores
+    def with_further_generator_losses(self, loss, fake, of_fake):
+        """And $-L_C$ of the images that it made."""
+        (_, asked), (_, of_asked) = fake, of_fake
+        return loss + self.classification_weight * sparse_cross_entropy(asked, of_asked)
 
-    def generator_loss(self, real, training):
-        """The images shall pass for real, and for their labels."""
-        fake = self.sample(real, training)
-        fake_score, fake_class = self.judged(fake, training)
-        classes = sparse_cross_entropy(fake[1], fake_class)
-        return self.fooled(fake_score, real, training) + self.classification_weight * classes
-
-    def scores(self, images, batch_size=None):
-        """Raw outputs of the discriminator, float32 `(N,)`: higher is more real."""
-        return GAN.scores(self, images, batch_size)
-
-    def discriminate(self, images, batch_size=None):
-        """Probability that each image is real, float32 `(N,)`."""
-        return GAN.discriminate(self, images, batch_size)
+    # What a user asks for.
 
     def classify(self, images, batch_size=None):
         """Probabilities of the classes, float32 `(N, num_classes)`."""
@@ -225,10 +137,6 @@ class ACGAN(ConditionalGAN):
         _, logits = self.discriminator(images, training=False)
         return ops.softmax(ops.cast(logits, "float32"))
 
-    def discriminator_inputs(self):
-        """Images."""
-        return GAN.discriminator_inputs(self)
-
-    def judgements(self):
+    def discriminator_outputs(self):
         """Shapes of the discriminator's outputs by what they are."""
-        return {**super().judgements(), "class logits of shape": (self.num_classes,)}
+        return {**super().discriminator_outputs(), "class logits of shape": (self.num_classes,)}

@@ -1,7 +1,6 @@
 """The generative adversarial network."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -9,12 +8,13 @@ import keras
 from keras import ops, tree
 
 from kgen.arguments import below, positive
+from kgen.conditions import ClassLabels, Condition, Nothing
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
 from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.spectral_normalization import SpectralNormalization
-from kgen.losses import ADVERSARIAL_LOSSES, R1, GradientPenalty, WeightClipping, get_penalty
+from kgen.losses import R1, AdversarialObjective
 from kgen.models.latent_model import (
     LatentModel,
     given,
@@ -141,8 +141,10 @@ class GAN(LatentModel):
             them (Zhao et al., 2020), for small data: `"color,translation,cutout"`, some of them, or
             a layer that is called with images and a `seed`. `scores` and `discriminate` see images
             as they are.
-        **kwargs: `seed` (of noise and order; `keras.utils.set_random_seed` seeds the weights),
-            `check_range`, `name`, `dtype`, as in `GenerativeModel`.
+        **kwargs: `condition`, which both networks are then given as a second input (class labels
+            by the default ones: `ConditionalGAN`), `seed` (of noise and order;
+            `keras.utils.set_random_seed` seeds the weights), `check_range`, `name`, `dtype`, as in
+            `GenerativeModel`.
 
     Logs `discriminator_loss` (with its penalty), `generator_loss`, `real_score` and `fake_score`,
     the means of the discriminator's raw outputs.
@@ -164,7 +166,9 @@ class GAN(LatentModel):
 
     players = {"discriminator": ["discriminator"], "generator": ["generator"]}
     logs = ("discriminator_loss", "generator_loss", "real_score", "fake_score")
-    penalised_inputs = 1  # of the discriminator, by which a penalty takes its gradient
+    conditions, conditioned = (Condition,), ("generator", "discriminator")
+    decoder_name = "generator"
+    differentiated_inputs = 1  # of the discriminator, by which a penalty takes its gradient
 
     def __init__(
         self,
@@ -200,22 +204,28 @@ class GAN(LatentModel):
             row.network if network is None else network, ADVERSARIAL_NETWORKS, "network"
         )
         self.filters = _filters(filters, self.network)
-        loss = row.loss if loss is None else loss
-        self.adversarial = _known(loss, ADVERSARIAL_LOSSES, "loss")
-        self.penalty = get_penalty(row.penalty if penalty is None else penalty)
-        per_image = isinstance(self.penalty, GradientPenalty | R1) and row.normalization == "batch"
+        objective = AdversarialObjective(
+            row.loss if loss is None else loss,
+            row.penalty if penalty is None else penalty,
+            label_smoothing,
+            augment,
+        )
+        self.adversarial_loss, self.penalty = objective.loss, objective.penalty
+        self.label_smoothing, self.augment = objective.label_smoothing, objective.augment
+        if self.augment is not None:
+            _build(self.augment, image_shape)
+        per_image = self.penalty is not None and self.penalty.per_image
         if normalization is None:
-            normalization = "layer" if per_image else row.normalization
+            layers_instead = per_image and row.normalization == "batch"
+            normalization = "layer" if layers_instead else row.normalization
         self.normalization = _known(normalization, NORMALIZATIONS, "normalization")
         k = row.discriminator_steps if discriminator_steps is None else discriminator_steps
         self.minibatches_per_update = positive(k, "discriminator_steps")
-        self.label_smoothing = _smoothing(label_smoothing, self.adversarial)
-        self.augment = _augmentation(augment, image_shape)
         dtype = kwargs.get("dtype")
         average_decay = below(average_decay, 1, "average_decay")
         self.generator = given(generator, self.make_generator, dtype)
         self.discriminator = given(discriminator, self.make_discriminator, dtype)
-        self.make_others(dtype, **others)  # last, whether given or not: the order of variables
+        self.make_further_networks(dtype, **others)  # last, given or not: the order of variables
         self.check_networks()
         self.check_loss()
         self.generator_average = MovingAverage(self.generator, average_decay)
@@ -228,24 +238,52 @@ class GAN(LatentModel):
             if name == "generator":
                 self.generator_average = MovingAverage(value, self.generator_average.decay)
 
+    @property
+    def discriminator_steps(self):
+        """K of Algorithm 1: steps of the discriminator in an update."""
+        return self.minibatches_per_update
+
+    @property
+    def adversarial_objective(self):
+        """Loss, penalty, smoothing and augmentation in one."""
+        return AdversarialObjective(
+            self.adversarial_loss, self.penalty, self.label_smoothing, self.augment
+        )
+
     def make_generator(self, dtype, **options):
         """The default generator, with further options of the network's function."""
         make, _, _ = ADVERSARIAL_NETWORKS[self.network]
-        options |= self.widths()
+        options |= self.size_options() | self.condition_options("generator")
         return make(self.image_shape, self.latent_dim, dtype=dtype, **options)
 
     def make_discriminator(self, dtype, **options):
         """The default discriminator, with further options of the network's function."""
         _, make, _ = ADVERSARIAL_NETWORKS[self.network]
         options["normalization"] = None if self.normalization == "none" else self.normalization
-        options |= self.widths()
+        options |= self.size_options() | self.condition_options("discriminator")
         return make(self.image_shape, dtype=dtype, **options)
 
-    def widths(self):
-        """What says how wide default networks are, if they are not as wide as they come."""
+    def size_options(self):
+        """How wide default networks are, if not as wide as they come."""
         return {} if self.filters is None else {"filters": self.filters}
 
-    def make_others(self, dtype):
+    def condition_options(self, network):
+        """What a default network is told of the condition that it is given.
+
+        Raises:
+            ValueError: for conditions that are no class labels.
+        """
+        condition = self.given_to(network)
+        if isinstance(condition, Nothing):
+            return {}
+        if not isinstance(condition, ClassLabels):
+            raise ValueError(
+                f"The default networks take class labels; the condition is {condition}: pass "
+                f"{network}=, a keras.Model that takes it as its second input."
+            )
+        return {"num_classes": condition.num_classes}
+
+    def make_further_networks(self, dtype):
         """Set the networks of further names: those that were passed, or default ones."""
 
     def get_config(self):
@@ -254,9 +292,9 @@ class GAN(LatentModel):
             **super().get_config(),
             "latent_dim": self.latent_dim,
             "variant": self.variant,
-            "loss": self.adversarial,
+            "loss": self.adversarial_loss,
             "penalty": "none" if self.penalty is None else serialize(self.penalty),
-            "discriminator_steps": self.minibatches_per_update,
+            "discriminator_steps": self.discriminator_steps,
             "network": self.network,
             "filters": self.filters,
             "normalization": self.normalization,
@@ -277,7 +315,7 @@ class GAN(LatentModel):
     def update(self, batch):
         """Algorithm 1: k steps of the discriminator, then one of the generator."""
         for real in self.minibatches(batch):
-            fake = constant(self.sample(real, training=True))
+            fake = stop_gradient(self.sample(real, training=True))
             d_loss, scores = self.discriminator_step(real, fake)
         g_loss = self.minimize("generator", self.generator_loss, real)
         self.generator_average.update(self.step)
@@ -286,8 +324,7 @@ class GAN(LatentModel):
     def discriminator_step(self, real, fake):
         """One step of the discriminator; returns its loss and its mean scores by name."""
         results = self.minimize("discriminator", self.discriminator_loss, real, fake)
-        if isinstance(self.penalty, WeightClipping):
-            self.penalty.clip(self.variables_of("discriminator"))
+        self.adversarial_objective.constrain(self.variables_of("discriminator"))
         return results
 
     def measure(self, batch):
@@ -298,8 +335,10 @@ class GAN(LatentModel):
         return {"discriminator_loss": d_loss, "generator_loss": g_loss, **scores}
 
     def sample(self, real, training):
-        """What the generator makes of new latents, a counterpart of each image of a batch."""
-        return self.generator(self.noise(real), training=training)
+        """A generated batch, from new latents: a counterpart of each image of a real one."""
+        _, *given = as_list(real)
+        inputs = [self.noise(real), *(given if "generator" in self.conditioned else [])]
+        return one_or_all([self.generator(one_or_all(inputs), training=training), *given])
 
     def noise(self, real):
         """Latents from N(0, I), one for each image of a batch."""
@@ -308,67 +347,55 @@ class GAN(LatentModel):
 
     def discriminator_loss(self, real, fake, training):
         """Loss of the discriminator with its penalty, and its mean scores by name."""
-        real, fake = self.augmented(real), self.augmented(fake)
-        (real_score, *_), (fake_score, *_) = (self.outputs(x, training) for x in (real, fake))
-        return self.told_apart(real_score, fake_score, real, fake, training)
+        loss, of_real, of_fake = self.adversarial_objective.discriminator_loss(
+            partial(self.run_discriminator, training=training),
+            self.discriminator_inputs(real),
+            self.discriminator_inputs(fake),
+            self.random,
+            step=self.step if training else None,
+            differentiated=self.differentiated_inputs,
+            preserving=lambda: self.preserving(self.discriminator),
+        )
+        loss = self.with_further_discriminator_losses(loss, real, fake, of_real, of_fake)
+        return loss, self.score_logs(of_real[0], of_fake[0])
+
+    def score_logs(self, real_score, fake_score):
+        """What the logs say of the discriminator's scores `(N, 1)`, by name."""
+        return {"real_score": ops.mean(real_score), "fake_score": ops.mean(fake_score)}
 
     def generator_loss(self, real, training):
         """Loss of the generator, for new latents."""
-        fake_score, *_ = self.judged(self.sample(real, training), training)
-        return self.fooled(fake_score, real, training)
+        fake = self.sample(real, training)
+        loss, of_fake = self.adversarial_objective.generator_loss(
+            partial(self.run_discriminator, training=training),
+            self.discriminator_inputs(real),
+            self.discriminator_inputs(fake),
+            self.random,
+        )
+        return self.with_further_generator_losses(loss, fake, of_fake)
 
-    def shown(self, batch):
-        """What of a batch the discriminator is given, as a list, images first: here everything."""
-        return parts(batch)
+    def with_further_discriminator_losses(self, loss, real, fake, of_real, of_fake):
+        """The adversarial loss and what else the discriminator minimizes.
 
-    def augmented(self, batch):
-        """What of a batch the discriminator is given, its images augmented."""
-        images, *given = self.shown(batch)
-        if self.augment is not None:
-            images = self.augment(images, seed=self.random)
-        return [images, *given]
-
-    def judged(self, batch, training):
-        """Outputs of the discriminator as a list, scores `(N, 1)` first, after augmentation."""
-        return self.outputs(self.augmented(batch), training)
-
-    def outputs(self, given, training):
-        """Outputs of the discriminator as a list, scores `(N, 1)` first, for what it is given."""
-        return parts(self.discriminator(whole(*given), training=training))
-
-    def told_apart(self, real_score, fake_score, real, fake, training):
-        """The adversarial loss of the discriminator with its penalty, and its scores by name.
-
-        `real` and `fake` are lists of what it was given: the penalty is taken by the first of them.
+        Args:
+            loss: the adversarial one.
+            real, fake: batches.
+            of_real, of_fake: the discriminator's outputs for them, lists, scores first.
         """
-        label = 1.0 - self.label_smoothing
-        loss = ADVERSARIAL_LOSSES[self.adversarial].discriminator(real_score, fake_score, label)
-        if self.penalty is not None and not isinstance(self.penalty, WeightClipping):
-            loss = loss + self._penalty(real, fake, training)
-        scores = {"real_score": ops.mean(real_score), "fake_score": ops.mean(fake_score)}
-        return loss, scores
+        return loss
 
-    def fooled(self, fake_score, real, training):
-        """The adversarial loss of the generator."""
-        loss, real_score = ADVERSARIAL_LOSSES[self.adversarial], None
-        if loss.relative:
-            real_score, *_ = self.judged(real, training)
-        return loss.generator(real_score, fake_score)
+    def with_further_generator_losses(self, loss, fake, of_fake):
+        """The adversarial loss and what else the generator minimizes."""
+        return loss
 
-    def _penalty(self, real, fake, training):
-        """The penalty of the gradient, every n-th update n times, in one compiled step."""
-        penalty, n = self.penalty, self.penalised_inputs
-        points, given = penalty.at(real[:n], fake[:n], self.random), real[n:]
+    def discriminator_inputs(self, batch):
+        """What of a batch the discriminator is given, as a list, images first."""
+        inputs = as_list(batch)
+        return inputs if "discriminator" in self.conditioned else inputs[:1]
 
-        def score(x):
-            return self.outputs([*x, *given], training)[0]
-
-        with self.preserving(self.discriminator):
-            if penalty.every == 1 or not training:
-                return penalty(score, points)
-            due = ops.equal(ops.mod(ops.convert_to_tensor(self.step), penalty.every), 0)
-            now = lambda: penalty.every * penalty(score, points)  # noqa: E731
-            return ops.cond(due, now, lambda: ops.zeros((), "float32"))
+    def run_discriminator(self, inputs, training):
+        """Outputs of the discriminator for a list of inputs, as a list, scores `(N, 1)` first."""
+        return as_list(self.discriminator(one_or_all(inputs), training=training))
 
     # What a user asks for.
 
@@ -377,51 +404,60 @@ class GAN(LatentModel):
         return self.generator_average.model(inputs, training=training)
 
     def input_signature(self):
-        """Latents."""
-        return (self.latent_dim,), "float32"
+        """Latents, and the condition that the generator is given."""
+        return one_or_all([*self.generator_signature().values()])
+
+    def inputs_in(self, inputs, what="x", warns=True):
+        """Check latents, and the condition beside them, as `GenerativeModel.inputs_in`."""
+        found = super().inputs_in(inputs, what, warns)
+        latents, *given = as_list(found)
+        if given:
+            self.condition.of_images(len(latents), *given)
+        return found
 
     def inference_networks(self):
         """The average in the generator's place; no discriminator."""
         return {"generator": self.generator_average.model}
 
-    def scores(self, images, batch_size=None):
-        """Raw outputs of the discriminator, float32 `(N,)`: higher is more real."""
-        return self.infer(self._scores, self.images_in(images), batch_size=batch_size)
+    def scores(self, images, labels=None, batch_size=None):
+        """Raw outputs of the discriminator, float32 `(N,)`: higher is more real.
 
-    def discriminate(self, images, batch_size=None):
+        Args:
+            images: `(N, *image_shape)`.
+            labels: of the images, one or `(N,)`, where the discriminator is given the condition.
+            batch_size: images at a time.
+        """
+        images = self.images_in(images)
+        given = self.given_to("discriminator").of_images(len(images), labels)
+        return self.infer(self._scores, images, *given, batch_size=batch_size)
+
+    def discriminate(self, images, labels=None, batch_size=None):
         """Probability that each image is real, float32 `(N,)`; with smoothed labels, (1 - a) times.
+
+        Takes what `scores` takes.
 
         Raises:
             NotImplementedError: for losses whose scores say no probability (Wasserstein, hinge, the
                 relativistic ones); there are `scores`.
         """
-        return self.probabilities(self.scores(images, batch_size))
+        scores = self.scores(images, labels, batch_size)
+        return self.adversarial_objective.probability(scores)
 
-    def probabilities(self, scores):
-        """Probabilities of being real from raw outputs, as in `discriminate`."""
-        probability = ADVERSARIAL_LOSSES[self.adversarial].probability
-        if probability is None:
-            raise NotImplementedError(
-                f"The scores of the loss {self.adversarial!r} are no probabilities: use scores()."
-            )
-        return ops.convert_to_numpy(probability(scores))
-
-    def _scores(self, *given):
-        score, *_ = self.outputs(given, training=False)
+    def _scores(self, *inputs):
+        score, *_ = self.run_discriminator([*inputs], training=False)
         return ops.reshape(ops.cast(score, "float32"), (-1,))
 
-    def _decode(self, latents):
-        return self.generator_average.model(latents, training=False)
+    def _decode(self, *inputs):
+        return self.generator_average.model(one_or_all([*inputs]), training=False)
 
     # Checks.
 
     def check_networks(self):
         """Raise a `ValueError` unless the networks fit each other and the images."""
-        made = {"images of shape": self.image_shape}
-        check_outputs(self.generator, *self.generator_inputs(), made, "generator")
-        judged = self.judgements()
-        check_outputs(self.discriminator, *self.discriminator_inputs(), judged, "discriminator")
-        for what, activation in zip(judged, last_activations(self.discriminator), strict=False):
+        made, told = {"images of shape": self.image_shape}, self.discriminator_outputs()
+        check_outputs(self.generator, self.generator_signature(), made, "generator")
+        check_outputs(self.discriminator, self.discriminator_signature(), told, "discriminator")
+        for what, activation in zip(told, last_activations(self.discriminator), strict=False):
             if "logits" in what and activation in PROBABILITIES:
                 raise ValueError(
                     f"The discriminator ends in a {activation.__name__}, but it must return "
@@ -433,7 +469,7 @@ class GAN(LatentModel):
     def check_loss(self):
         """Raise a `ValueError` for the Wasserstein loss where nothing bounds the critic's slope."""
         bounded = self.penalty is not None or isinstance(self.discriminator, LeftOut)
-        if self.adversarial != "wasserstein" or bounded:
+        if self.adversarial_loss != "wasserstein" or bounded:
             return
         spectral = SpectralNormalization | keras.layers.SpectralNormalization
         if not any(isinstance(x, spectral) for x in self.discriminator._flatten_layers()):
@@ -443,50 +479,50 @@ class GAN(LatentModel):
                 'penalty="weight_clipping", or normalization="spectral".'
             )
 
-    def generator_inputs(self):
-        """What the generator must take, symbolically, and why."""
-        return symbolic((self.latent_dim,)), f"latent_dim is {self.latent_dim}"
+    def generator_signature(self):
+        """Shapes and dtypes of what the generator is given, without the batch axis, by its name."""
+        latents = {"latents": ((self.latent_dim,), "float32")}
+        return latents | self.given_to("generator").signatures()
 
-    def discriminator_inputs(self):
-        """What the discriminator must take, symbolically, and why."""
-        return symbolic(self.image_shape), f"image_shape is {self.image_shape}"
+    def discriminator_signature(self):
+        """The same of the discriminator."""
+        images = {"images": (self.image_shape, "float32")}
+        return images | self.given_to("discriminator").signatures()
 
-    def judgements(self):
-        """Shapes of the discriminator's outputs by what they are."""
+    def discriminator_outputs(self):
+        """Shapes of the discriminator's outputs, without the batch axis, by what they are."""
         return {"scores (logits) of shape": (1,)}
 
 
-def parts(batch):
+def as_list(batch):
     """Images alone, or images and what goes with them, as a list."""
     return [*batch] if isinstance(batch, list | tuple) else [batch]
 
 
-def whole(*parts):
-    """What `parts` took apart."""
-    return parts[0] if len(parts) == 1 else parts
+def one_or_all(inputs):
+    """The only one of a list, or the list: what a Keras model is called with."""
+    return inputs[0] if len(inputs) == 1 else inputs
 
 
-def constant(batch):
+def stop_gradient(batch):
     """A batch that passes no gradient on."""
     return tree.map_structure(ops.stop_gradient, batch)
 
 
-def symbolic(shape, dtype="float32"):
-    """A batch of things of this shape, without values."""
-    return keras.KerasTensor((None, *shape), dtype)
-
-
-def check_outputs(network, inputs, reason, expected, name):
+def check_outputs(network, signature, expected, name):
     """Raise a `ValueError` unless a network takes these inputs and its outputs have these shapes.
 
     Args:
         network: `keras.Model`; one that is left out of a file for inference is passed over.
-        inputs, reason, name: as in `output_shapes`.
+        signature: shapes and dtypes of its inputs, without the batch axis, by what they are.
         expected: shapes of the outputs without the batch axis, None for any size, by what they are.
+        name: of the network, for the message.
     """
     if isinstance(network, LeftOut):
         return
-    found = output_shapes(network, inputs, name, reason)
+    inputs = [keras.KerasTensor((None, *shape), dtype) for shape, dtype in signature.values()]
+    reason = f"it has to take {' and '.join(signature)}"
+    found = output_shapes(network, one_or_all(inputs), name, reason)
     if isinstance(found, dict):
         raise ValueError(f"The {name} must return a tensor or a list of them; it returns {found}.")
     wanted = [(None, *shape) for shape in expected.values()]
@@ -515,31 +551,9 @@ def _filters(filters, network):
     return positive(filters, "filters")
 
 
-def _smoothing(amount, loss):
-    amount = below(amount, 0.5, "label_smoothing")
-    if amount and not ADVERSARIAL_LOSSES[loss].smooths:
-        smooth = [name for name, other in ADVERSARIAL_LOSSES.items() if other.smooths]
-        raise ValueError(f"The loss {loss!r} has no labels to smooth; {smooth} have.")
-    return amount
-
-
-def _augmentation(augment, image_shape):
-    """A layer from what the constructor was given."""
-    if augment is None:
-        return None
-    if isinstance(augment, keras.layers.Layer):
-        taken = inspect.signature(augment.call).parameters
-        if "seed" not in taken and "kwargs" not in taken:
-            raise TypeError(
-                f"augment is called with images and a seed, by which a run can be resumed; "
-                f"{type(augment).__name__} takes {[*taken]}. Wrap it in a layer that takes both."
-            )
-        if not augment.built:  # Keras would build the whole model by calling it with images
-            augment.build((None, *image_shape))
-        return augment
-    if len(image_shape) != 3:
+def _build(augment, image_shape):
+    """Build the layer of augmentation: Keras would build the whole model by calling it."""
+    if not augment.built:
+        augment.build((None, *image_shape))
+    if len(image_shape) != 3 and isinstance(augment, DifferentiableAugmentation):
         raise ValueError("augment is for images; these are points.")
-    try:
-        return DifferentiableAugmentation(augment)
-    except ValueError as error:
-        raise ValueError(f"augment: {error}") from error

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops, saving
 
 from kgen.arguments import below, positive
+from kgen.arrays import to_numpy
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
 from kgen.data.storage import progress
@@ -280,7 +281,7 @@ class Gaussian(EncodingModel):
         if verbose and isinstance(source, ImageDataset):
             batches = progress(batches, len(source), "fit")
         for batch in batches:
-            images = feed.to_numpy(keras.utils.unpack_x_y_sample_weight(batch)[0])
+            images = to_numpy(keras.utils.unpack_x_y_sample_weight(batch)[0])
             images = to_model_range(with_channel(images, self.image_shape))
             yield images.reshape(len(images), -1)
 
@@ -312,7 +313,7 @@ class Gaussian(EncodingModel):
 
         The same seed gives the same images on every backend; the first 8 of 16 are the 8.
         """
-        self._refuse_labels(labels)
+        self.condition.of_images(n, labels)
         n, q, d = self.how_many(n), self.latent_dim, math.prod(self.image_shape)
         random, parts = host_generator(seed), []
         for start in range(0, n, ROWS):

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from kgen.arguments import labels_for, positive, weight_of, whole
+from kgen.arguments import positive, weight_of, whole
+from kgen.conditions import ClassLabels, Nothing
 from kgen.engine.random import host_generator
 from kgen.losses import code_divergence, sparse_cross_entropy
-from kgen.models.gan import GAN, parts
+from kgen.models.gan import GAN, as_list
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -43,6 +44,8 @@ class InfoGAN(GAN):
     categories, codes = gan.code(x)
     ```
     """
+
+    conditions, conditioned = (Nothing,), ()
 
     def __init__(
         self,
@@ -91,31 +94,21 @@ class InfoGAN(GAN):
 
     def noise(self, real):
         """Noise and code, one for each image of a batch."""
-        count, random = ops.shape(parts(real)[0])[0], self.random
+        count, random = ops.shape(as_list(real)[0])[0], self.random
         noise = keras.random.normal((count, self.noise_dim), seed=random)
         category = keras.random.randint((count,), 0, self.categories, seed=random)
         codes = keras.random.uniform((count, self.codes), -1.0, 1.0, seed=random)
         category = ops.one_hot(category, self.categories, dtype="float32")
         return ops.concatenate([noise, category, codes], axis=-1)
 
-    def shown(self, batch):
-        """The images: what they were made of is for the discriminator to say."""
-        return parts(batch)[:1]
+    def with_further_discriminator_losses(self, loss, real, fake, of_real, of_fake):
+        """Minus the information that Q reads."""
+        (_, latents), (_, *read) = fake, of_fake
+        return loss - self.information_weight * self.information(latents, *read)
 
-    def discriminator_loss(self, real, fake, training):
-        """The adversarial loss minus the information that Q reads."""
-        _, latents = fake
-        real, fake = self.augmented(real), self.augmented(fake)
-        (real_score, *_), (fake_score, *read) = (self.outputs(x, training) for x in (real, fake))
-        loss, scores = self.told_apart(real_score, fake_score, real, fake, training)
-        return loss - self.information_weight * self.information(latents, *read), scores
-
-    def generator_loss(self, real, training):
-        """The adversarial loss minus the information in the images."""
-        fake = self.sample(real, training)
-        fake_score, *read = self.judged(fake, training)
-        loss = self.fooled(fake_score, real, training)
-        return loss - self.information_weight * self.information(fake[1], *read)
+    def with_further_generator_losses(self, loss, fake, of_fake):
+        """Minus the information in the images."""
+        return self.with_further_discriminator_losses(loss, None, fake, None, of_fake)
 
     def information(self, latents, logits, means=None):
         """E log Q(c | image) in nats: the bound on the mutual information up to a constant."""
@@ -144,9 +137,10 @@ class InfoGAN(GAN):
         random = host_generator(None if seed is None else seed + 1)
         drawn = random.random((n, 1 + self.codes), dtype="float32")  # rows: the first 8 of 16
         labels = (drawn[:, 0] * self.categories).astype("int32") if labels is None else labels
-        category = labels_for(n, labels, self.categories)
+        (category,) = ClassLabels(self.categories).of_images(n, labels)
         one_hot = np.eye(self.categories, dtype="float32")[category]
-        return self.decode(np.concatenate([noise, one_hot, 2 * drawn[:, 1:] - 1], 1), batch_size)
+        latents = np.concatenate([noise, one_hot, 2 * drawn[:, 1:] - 1], axis=1)
+        return self.decode(latents, batch_size=batch_size)
 
     def code(self, images, batch_size=None):
         """What Q reads: probabilities `(N, categories)`, and means of the codes `(N, codes)`."""
@@ -161,7 +155,8 @@ class InfoGAN(GAN):
         means = ops.cast(means[0], "float32") if means else ops.zeros((ops.shape(images)[0], 0))
         return ops.softmax(ops.cast(logits, "float32")), means
 
-    def judgements(self):
+    def discriminator_outputs(self):
         """Shapes of the discriminator's outputs by what they are."""
         means = {"means of shape": (self.codes,)} if self.codes else {}
-        return {**super().judgements(), "category logits of shape": (self.categories,), **means}
+        logits = {"category logits of shape": (self.categories,)}
+        return {**super().discriminator_outputs(), **logits, **means}

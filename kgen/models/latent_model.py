@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops, tree
 
 from kgen.arguments import positive
+from kgen.conditions import Nothing
 from kgen.engine.generative_model import GenerativeModel
 from kgen.networks.autoencoders import NETWORKS
 
@@ -13,13 +14,26 @@ class LatentModel(GenerativeModel):
     """A model that decodes latents `(N, latent_dim)` to images.
 
     A subclass has `latent_dim`; what it decodes with is its `decoder`, unless it defines `_decode`,
-    from a tensor of latents to one of images.
+    from a tensor of latents, and one of the condition where that network is given it, to images.
+
+    Attributes:
+        decoder_name: of the network that decodes.
     """
 
-    def decode(self, latents, batch_size=None):
-        """Images of latents `(N, latent_dim)`: float32 `(N, *image_shape)` in [-1, 1]."""
+    conditions, decoder_name = (Nothing,), "decoder"
+
+    def decode(self, latents, labels=None, batch_size=None):
+        """Images of latents: float32 `(N, *image_shape)` in [-1, 1].
+
+        Args:
+            latents: `(N, latent_dim)`.
+            labels: of a conditional model, what `generate` takes.
+            batch_size: images at a time.
+        """
         latents = self.latents_in(latents)
-        return self._in_range(self.infer(self._decode, latents, batch_size=batch_size))
+        given = self.given_to(self.decoder_name).draw(len(latents), labels)
+        images = self.infer(self._decode, latents, *given, batch_size=batch_size)
+        return self._in_range(images)
 
     def latents_in(self, latents):
         """Check latents from outside and return them float32, `(N, latent_dim)`."""
@@ -41,15 +55,18 @@ class LatentModel(GenerativeModel):
         """Decode `n` latents from N(0, I): float32 `(n, *image_shape)` in [-1, 1].
 
         The same seed gives the same latents on every backend; the first 8 of 16 are the 8.
-        """
-        self._refuse_labels(labels)
-        return self.decode(self.latents(n, self.latent_dim, seed), batch_size)
 
-    def _refuse_labels(self, labels):
-        if labels is not None:
-            raise ValueError(
-                f"This {type(self).__name__} is not conditional: generate takes no labels."
-            )
+        Args:
+            n: how many.
+            labels: of a conditional model (`condition`): what it is given, one for all images or
+                one for each; None: all classes in turn.
+            seed: of the latents.
+            batch_size: images at a time.
+
+        Raises:
+            ValueError: for an `n` that is not positive, and labels that are none or of no use here.
+        """
+        return self.decode(self.latents(n, self.latent_dim, seed), labels, batch_size)
 
     def _decode(self, latents):
         return self.decoder(latents, training=False)
@@ -73,7 +90,7 @@ class EncodingModel(LatentModel):
 
     def reconstruct(self, images, batch_size=None):
         """Images after encoding and decoding: float32 `(N, *image_shape)` in [-1, 1]."""
-        return self.decode(self.encode(images, batch_size), batch_size)
+        return self.decode(self.encode(images, batch_size), batch_size=batch_size)
 
     def interpolate(self, a, b, steps=8, batch_size=None):
         """Images along straight lines in latent space from images `a` to images `b`.
@@ -93,7 +110,7 @@ class EncodingModel(LatentModel):
             raise ValueError(f"a and b must pair up: got {len(start)} and {len(end)} images.")
         t = np.linspace(0, 1, steps, dtype="float32")[None, :, None]
         line = (1 - t) * start[:, None] + t * end[:, None]
-        images = self.decode(line.reshape(-1, self.latent_dim), batch_size)
+        images = self.decode(line.reshape(-1, self.latent_dim), batch_size=batch_size)
         return images.reshape(len(start), steps, *self.image_shape)
 
 

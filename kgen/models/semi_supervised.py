@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from kgen.conditions import ClassLabels
 from kgen.losses import feature_matching
 from kgen.models.conditional import LabelledGAN
-from kgen.models.gan import parts
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -41,14 +41,15 @@ class SemiSupervisedGAN(LabelledGAN):
     ```
     """
 
-    least_label = -1
+    conditions, conditioned, unlabelled = (ClassLabels,), (), True
 
     def check_loss(self):
         """Raise a `ValueError` for losses whose scores are no log Z."""
-        if self.adversarial not in ("non_saturating", "minimax"):
+        if self.adversarial_loss not in ("non_saturating", "minimax"):
             raise ValueError(
                 "A SemiSupervisedGAN takes an image for real with probability Z / (Z + 1), by the "
-                f"loss 'non_saturating'; got {self.adversarial!r}. Pass another variant or loss."
+                f"loss 'non_saturating'; got {self.adversarial_loss!r}. Pass another variant or "
+                "loss."
             )
 
     def make_discriminator(self, dtype, **options):
@@ -61,39 +62,32 @@ class SemiSupervisedGAN(LabelledGAN):
 
     # The algorithm.
 
-    def sample(self, real, training):
-        """Generated images, without labels."""
-        return self.generator(self.noise(real), training=training)
-
-    def shown(self, batch):
-        """The images: their labels are for the discriminator to say."""
-        return parts(batch)[:1]
-
-    def outputs(self, given, training):
+    def run_discriminator(self, inputs, training):
         """Scores log Z `(N, 1)`, the classes' logits and the features."""
-        logits, features = super().outputs(given, training)
+        logits, features = super().run_discriminator(inputs, training)
         total = ops.logsumexp(ops.cast(logits, "float32"), axis=-1, keepdims=True)
         return [total, logits, features]
 
-    def discriminator_loss(self, real, fake, training):
-        """Cross-entropy of the images with labels, and the adversarial loss of all."""
-        _, labels = real
-        real, fake = self.augmented(real), self.augmented(fake)
-        (real_score, logits, _), (fake_score, *_) = (
-            self.outputs(images, training) for images in (real, fake)
-        )
-        loss, scores = self.told_apart(real_score, fake_score, real, fake, training)
+    def with_further_discriminator_losses(self, loss, real, fake, of_real, of_fake):
+        """And the cross-entropy of the images with labels."""
+        (_, labels), (_, logits, _) = real, of_real
         known = ops.cast(labels >= 0, "float32")
         errors = ops.sparse_categorical_crossentropy(
             ops.maximum(labels, 0), ops.cast(logits, "float32"), from_logits=True
         )
-        return loss + ops.sum(known * errors) / ops.maximum(ops.sum(known), 1.0), scores
+        return loss + ops.sum(known * errors) / ops.maximum(ops.sum(known), 1.0)
 
     def generator_loss(self, real, training):
         """Features of generated images shall have the mean of those of real ones."""
-        *_, wanted = self.judged(real, training)
-        *_, found = self.judged(self.sample(real, training), training)
-        return feature_matching(wanted, found)
+
+        def features(batch):
+            inputs = self.discriminator_inputs(batch)
+            inputs = self.adversarial_objective.augmented(inputs, self.random)
+            *_, found = self.run_discriminator(inputs, training)
+            return found
+
+        wanted = features(real)
+        return feature_matching(wanted, features(self.sample(real, training)))
 
     # What a user asks for.
 
@@ -109,6 +103,6 @@ class SemiSupervisedGAN(LabelledGAN):
         logits, _ = self.discriminator(images, training=False)
         return ops.softmax(ops.cast(logits, "float32"))
 
-    def judgements(self):
+    def discriminator_outputs(self):
         """Shapes of the discriminator's outputs by what they are."""
         return {"logits of shape": (self.num_classes,), "features of shape": (None,)}

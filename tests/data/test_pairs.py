@@ -62,7 +62,7 @@ def test_views():
     assert data.at_resolution(8).target_shape == (8, 8, 3)
     alone = data.domain(1)
     assert alone.name == "numbers y" and alone.num_examples == 7
-    np.testing.assert_array_equal(data.without_labels().images(), to_model_range(A))
+    np.testing.assert_array_equal(data.images(), to_model_range(A))
     aligned = ImagePairs(A, A)
     assert aligned.fingerprint != ImagePairs(A, A, aligned=False).fingerprint
 

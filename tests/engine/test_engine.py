@@ -340,7 +340,9 @@ def test_pairs_of_images_are_refused():
     ):
         model.compile()
         for call in (model.fit, model.evaluate):
-            with pytest.raises(TypeError, match=r"pairs; .*GAN learns from .* pairs.domain\(0\)"):
+            with pytest.raises(
+                TypeError, match=r"pairs; this model learns from .* pairs.domain\(0\)"
+            ):
                 call(pairs)
         with pytest.raises(TypeError, match="pairs"):
             model.fit(x, np.zeros(12, "int32"), validation_data=pairs)
@@ -364,10 +366,6 @@ def test_second_images_of_ones_own_model_are_in_its_range(eagerly):
 
     class Distance(kgen.GenerativeModel):
         players = {"network": ["network"]}
-        takes_labels = True
-
-        def check_labels(self, labels):
-            assert labels.ndim in (3, 4)
 
         def objective(self, batch, training):
             first, second = batch
@@ -376,13 +374,13 @@ def test_second_images_of_ones_own_model_are_in_its_range(eagerly):
             return apart + 0 * ops.sum(self.network(first))
 
     network = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Dense(1)])
-    model = Distance(network=network)
+    model = Distance(network=network, condition=kgen.conditions.Target((2, 2)))
     model.compile("sgd", run_eagerly=eagerly)
     expected = np.square((255.0 - 2 * x.astype("float64")) / 127.5).mean()
     floats = kgen.data.to_model_range(255 - x)
     for second in (255 - x, floats, 255 - x[..., 0], floats[..., 0].astype("float16")):
         rel = 1e-3 if second.dtype == "float16" else 1e-5
-        for data in ((x, second), (kgen.data.ImageDataset(x, second, batch_size=4),)):
+        for data in ((x, second), (kgen.data.ImagePairs(x, second, batch_size=4),)):
             found = model.evaluate(*data, verbose=0)["loss"]
             assert found == pytest.approx(expected, rel=rel)
             found = model.fit(*data, batch_size=4, verbose=0).history["loss"]
@@ -390,62 +388,6 @@ def test_second_images_of_ones_own_model_are_in_its_range(eagerly):
         for kind in KINDS:
             found = model.evaluate(batched(kind, [(x, second)]), verbose=0)["loss"]
             assert found == pytest.approx(expected, rel=rel)
-
-
-@pytest.mark.parametrize("eagerly", [False, True])
-def test_labels_that_are_no_images_reach_the_step_as_they_are(eagerly):
-    class Labels(kgen.GenerativeModel):
-        players = {"network": ["network"]}
-        takes_labels = True
-
-        def objective(self, batch, training):
-            images, labels = batch
-            shapes.append(tuple(labels.shape)[1:])
-            return ops.mean(ops.cast(labels, "float32")) + 0 * ops.sum(self.network(images))
-
-    x = np.zeros((4, 2, 2, 1), "uint8")
-    model = Labels(network=keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Dense(1)]))
-    model.compile("sgd", run_eagerly=eagerly)
-    for labels in (
-        np.array([0, 1, 2, 255], "uint8"),
-        np.array([[0, 255], [4, 1]] * 2, "uint8"),
-        np.eye(4),
-        np.full((4, 2, 2), 200, "int32"),
-        np.full((4, 2, 2, 1), 200, "int16"),
-        np.ones((4, 2, 2), bool),
-    ):
-        shapes = []
-        for data in ((x, labels), (batched("PyDataset", [(x, labels)]),)):
-            found = model.evaluate(*data, verbose=0)["loss"]
-            assert found == pytest.approx(labels.astype("float64").mean())
-        assert set(shapes) <= {labels.shape[1:]}
-
-
-def test_labels_whose_axes_tensorflow_does_not_know():
-    """Of generators without shapes."""
-    tf = pytest.importorskip("tensorflow")
-    x, seen = np.zeros((4, 2, 2, 1), "uint8"), []
-
-    class Labels(kgen.GenerativeModel):
-        players = {"network": ["network"]}
-        takes_labels = True
-
-        def objective(self, batch, training):
-            seen.append(len(batch[1].shape))
-            return ops.mean(ops.cast(batch[1], "float32")) + 0 * ops.sum(self.network(batch[0]))
-
-    model = Labels(network=keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Dense(1)]))
-    model.compile("sgd")
-    for labels, value, axes in (
-        (np.full((4, 2, 2), 255, "uint8"), 1, 4),
-        (np.full((4, 2, 2, 3), 0, "uint8"), -1, 4),
-        (np.full(4, 200, "uint8"), 200, 1),
-    ):
-        data = tf.data.Dataset.from_generator(
-            lambda labels=labels: iter([(x, labels)]), output_types=("uint8", "uint8")
-        )
-        assert model.evaluate(data, verbose=0)["loss"] == pytest.approx(value, abs=1e-5)
-        assert seen[-1] == axes
 
 
 def test_few_updates_are_said_once(capsys, monkeypatch):

@@ -527,7 +527,11 @@ def test_variants_are_those_of_the_papers_and_survive_files(variant, tmp_path):
     assert list(VARIANTS) == list(PAPERS)
     network, normalization, loss, penalty, number, k, optimizer = PAPERS[variant]
     model = small(variant)
-    assert (model.network, model.normalization, model.adversarial) == (network, normalization, loss)
+    assert (model.network, model.normalization, model.adversarial_loss) == (
+        network,
+        normalization,
+        loss,
+    )
     assert type(model.penalty) is (penalty or type(None))
     if penalty is not None:
         assert getattr(model.penalty, "weight", getattr(model.penalty, "bound", None)) == number
@@ -683,7 +687,7 @@ class NamedScore(keras.Model):
         ({"discriminator": heads(1, shape=(9, 8, 1))}, r"not take.*\(N, 8, 8, 1\)"),
         ({"discriminator": "dcgan"}, "must be a keras.Model; got str"),
         ({"generator": heads(64, shape=(4,))}, r"images of shape \(None, 8, 8, 1\)"),
-        ({"generator": heads(64, shape=(5,))}, "latent_dim is 4"),
+        ({"generator": heads(64, shape=(5,))}, r"\(N, 4\), but it has to take latents"),
         ({"generatr": None}, "generatr"),
         ({"discriminator": ended("sigmoid")}, r"ends in a sigmoid, but.* scores \(logits\)"),
         ({"generator": ended("sigmoid", 64, 4)}, "generator ends in a sigmoid.*End it in tanh"),
@@ -710,7 +714,7 @@ def test_the_wasserstein_loss_needs_a_critic_of_bounded_slope(tmp_path):
     ):
         model = small(**{"loss": "wasserstein", **bounded})
     model.save(tmp_path / "critic.keras")
-    assert keras.saving.load_model(tmp_path / "critic.keras").adversarial == "wasserstein"
+    assert keras.saving.load_model(tmp_path / "critic.keras").adversarial_loss == "wasserstein"
 
 
 def test_what_points_and_small_images_are_refused():

@@ -28,7 +28,7 @@ def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
     assert Image.open(tmp_path / "samples" / "samples.gif").n_frames == 3
     loaded = keras.saving.load_model(tmp_path / "gan.keras")
     np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
-    assert (model.adversarial, model.penalty, model.network) == ("non_saturating", None, "mlp")
+    assert (model.adversarial_loss, model.penalty, model.network) == ("non_saturating", None, "mlp")
     results = json.loads((tmp_path / "results.json").read_text())
     printed = capsys.readouterr().out
     for name, value in results.items():
@@ -49,7 +49,7 @@ def test_flags_of_the_algorithm_and_the_zoo(tmp_path):
     argv = [*SHORT, "--loss", "minimax", "--discriminator-steps", "2", "--optimizer", "momentum"]
     argv += ["--learning-rate", "0.1", "--augment", "", "--output", str(tmp_path / "out")]
     model = gan.main([*argv, "--publish", str(tmp_path / "store" / "small")])
-    assert (model.adversarial, model.minibatches_per_update) == ("minimax", 2)
+    assert (model.adversarial_loss, model.minibatches_per_update) == ("minimax", 2)
     assert model.augment is None
     for player in model.players:
         made = model.optimizer[player].get_config()

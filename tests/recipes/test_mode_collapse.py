@@ -69,7 +69,7 @@ def test_each_cure_changes_what_it_says():
     """The first three have no penalty, four no average; the fifth is kgen's default for points."""
     made = {name: kgen.GAN((2,), **cure.arguments) for name, cure in mode_collapse.CURES.items()}
     first, *_, default, wasserstein = made.values()
-    assert [gan.adversarial for gan in made.values()] == [
+    assert [gan.adversarial_loss for gan in made.values()] == [
         "minimax",
         "non_saturating",
         "non_saturating",
