@@ -58,46 +58,6 @@ def with_channel(images, image_shape):
     return images
 
 
-def to_uint8(images):
-    """Convert float images in [-1, 1] to uint8 in [0, 255], rounding to the nearest level.
-
-    Args:
-        images: array or tensor of any shape; values outside [-1, 1] are clipped, uint8 is returned
-            as it is.
-
-    Returns:
-        A NumPy array of the same shape, uint8.
-
-    Raises:
-        ValueError: if a value is NaN.
-    """
-    images = np.asarray(ops.convert_to_numpy(images))
-    if images.dtype == np.uint8:
-        return images
-    if np.isnan(images).any():
-        raise ValueError("to_uint8 got NaN values; there is no pixel for them.")
-    return np.round((np.clip(images.astype("float32"), -1, 1) + 1) * 127.5).astype("uint8")
-
-
-def with_channel(images, image_shape):
-    """Give grey images of shape (N, H, W) their channel axis, if the model's shape has one."""
-    if len(image_shape) == 3 and image_shape[-1] == 1 and len(images.shape) == 3:
-        return images[..., None]
-    return images
-
-
-def labels_in_model_range(labels):
-    """Labels as a step sees them: those that are images as images are, all others as they are.
-
-    Images are uint8 or floats of 3 axes or more. They become float32 in [-1, 1], `(N, H, W)` with a
-    channel axis. Classes, one-hot vectors and masks (other integers) are none.
-    """
-    dtype = str(labels.dtype)
-    if len(labels.shape) < 3 or not ("uint8" in dtype or "float" in dtype):
-        return labels
-    return to_model_range(labels[..., None] if len(labels.shape) == 3 else labels)
-
-
 def normalize_image_shape(image_shape):
     """Return `(H, W, C)`, or `(D,)` for points, from what a user writes.
 
