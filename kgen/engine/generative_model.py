@@ -179,7 +179,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             return condition
         known = " or ".join(kind.__name__ for kind in self.conditions)
         raise ValueError(
-            f"A {type(self).__name__} is made with the condition {known}; got {condition}."
+            f"{type(self).__name__} is made with the condition {known}; got {condition}."
         )
 
     def given_to(self, network):
