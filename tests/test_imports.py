@@ -7,9 +7,10 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-GROUND = {"arguments"}  # what every room may import
+GROUND = {"arguments", "arrays"}  # what every room may import
 ROOMS = {  # room -> the others that its files may import
     "arguments": set(),
+    "arrays": set(),
     "quiet": set(),
     "schedules": set(),
     "layers": set(),
@@ -17,11 +18,12 @@ ROOMS = {  # room -> the others that its files may import
     "command_line": {"data"},
     "networks": {"layers"},
     "plots": {"data"},
-    "engine": {"data", "schedules"},
-    "losses": {"engine"},
+    "conditions": {"data"},
+    "engine": {"data", "schedules", "conditions"},
+    "losses": {"engine", "layers"},
     "metrics": {"data", "engine"},
     "latent": {"engine", "metrics"},
-    "models": {"networks", "engine", "losses", "schedules", "layers", "data"},
+    "models": {"networks", "engine", "losses", "schedules", "layers", "data", "conditions"},
     "callbacks": {"plots", "engine", "data", "metrics"},
     "zoo": {"engine", "data", "plots"},
 }
