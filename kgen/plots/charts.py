@@ -19,7 +19,7 @@ from kgen.plots.style import (
 
 
 def chart(width, height, rows=1, columns=1, xlabels=None):
-    """An empty figure in the look of this room, for a plot of one's own.
+    """An empty figure in the look of the others, for a plot of one's own.
 
     `save` writes it, `figure.show()` shows it, and so does a notebook at the end of a cell.
 
