@@ -54,8 +54,8 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 def _is_written_out(layer, inputs):
     """Whether a layer's convolution is one that is faster as it is written out here.
 
-    The one place outside the engine that asks for the backend: torch has fast code for it, and so
-    has TensorFlow on GPUs; JAX pays with the loss of forward-mode differentiation.
+    No file outside the engine but this one asks for the backend: torch has fast code for it, and
+    so has TensorFlow on GPUs; JAX pays with the loss of forward-mode differentiation.
     """
     slow = {"tensorflow": ("cpu",), "jax": ("cpu", "gpu", "cuda", "rocm")}
     slow = slow.get(keras.config.backend())
