@@ -321,6 +321,26 @@ def test_commands_are_free_of_the_backends_notes(module):
     assert done.returncode == 0 and done.stdout.startswith("usage: ") and done.stderr == ""
 
 
+def test_training_is_free_of_the_backends_notes():
+    """Of this discriminator TensorFlow 2.21 says "remapper failed" where nobody keeps it back."""
+    code = """
+import recipes, keras, kgen, numpy as np
+from keras import layers
+network = [keras.Input((8, 8, 1)), layers.Conv2D(8, 3), layers.LeakyReLU(), layers.Dropout(0.3)]
+network = keras.Sequential([*network, layers.Flatten(), layers.Dense(1)])
+gan = kgen.GAN((8, 8), 4, network="mlp", discriminator=network)
+gan.compile()
+gan.fit(np.zeros((8, 8, 8), "uint8"), batch_size=8, verbose=0)
+print(int(gan.step))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    root = str(pathlib.Path(recipes.__file__).parents[1])
+    environment |= {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": root}
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stdout == "1\n" and done.stderr == ""
+
+
 def test_other_lines_are_passed_on(tmp_path):
     """What is written while TensorFlow is loaded, by C++ or Python, and is none of its notes."""
     (tmp_path / "tensorflow.py").write_text(
