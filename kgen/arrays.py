@@ -10,5 +10,11 @@ def is_array(x):
 
 
 def to_numpy(x):
-    """An array in memory as a NumPy array."""
+    """An array in memory as a NumPy array.
+
+    Raises:
+        TypeError: for a masked one, whose hidden values would show.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("Masked arrays have no value where they are masked: pass x.filled(value).")
     return ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)

@@ -51,7 +51,7 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
     if isinstance(x, ImageDataset):
         x = model.condition.of(x)
         return _whole_batches(model, x, batch_size, steps_per_epoch)
-    if isinstance(x, list | tuple | dict | str | bytes):
+    if not _is_in_batches(x):
         raise _wrong_type(x)
     if batch_size is not None:
         raise ValueError(

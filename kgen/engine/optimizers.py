@@ -11,9 +11,6 @@ from keras import ops
 _BUILT_IN = ("use_ema", "gradient_accumulation_steps", "loss_scale_factor")
 _SETTINGS = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
 _SETTINGS += ("ema_momentum", "ema_overwrite_frequency")
-# What optimizers of other kinds have, or had: set on a group, it would change nothing.
-_OF_OTHERS = ("lr", "decay", "momentum", "nesterov", "rho", "beta_1", "beta_2", "epsilon")
-_OF_OTHERS += ("amsgrad", "centered")
 
 
 def _assign(variables, values):
@@ -59,6 +56,8 @@ class OptimizerGroup(keras.optimizers.Optimizer):
             member.name = player
 
     def __getitem__(self, player):
+        if player not in self._members:
+            raise KeyError(f"There is no player {player!r}; the players are {[*self._members]}.")
         return self._members[player]
 
     @property
@@ -92,7 +91,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     @learning_rate.setter
     def learning_rate(self, rate):
         try:
-            value = float(ops.convert_to_numpy(rate))
+            value = math.nan if isinstance(rate, str | bool) else float(ops.convert_to_numpy(rate))
         except (TypeError, ValueError):
             value = math.nan
         if not 0 <= value < math.inf:
@@ -152,12 +151,10 @@ class OptimizerGroup(keras.optimizers.Optimizer):
                 )
                 + "."
             )
-        if name in _OF_OTHERS:
-            raise AttributeError(
-                f"No player's optimizer has {name}; a group has learning_rate, and the players' "
-                f"optimizers are { ({p: type(m).__name__ for p, m in self._settings()}) }."
-            )
-        return super().__setattr__(name, value)
+        raise AttributeError(  # it would change nothing
+            f"No player's optimizer has {name}; a group has learning_rate, and the players' "
+            f"optimizers are { ({p: type(m).__name__ for p, m in self._settings()}) }."
+        )
 
     def build(self, variables):
         """The model builds each member for exactly the variables that it moves."""

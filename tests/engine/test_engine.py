@@ -598,6 +598,21 @@ def test_what_is_set_on_a_group_reaches_its_members_or_is_refused(dtype):
         model.optimizer.set_weights(values[1:])
 
 
+def test_what_a_group_has_not_is_refused():
+    gan = kgen.GAN((8, 8), 4, network="mlp")
+    gan.compile()
+    group = gan.optimizer
+    for name in ("beta1", "learningrate", "jit_compile", "trainable_variables", "lr"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(group, name, 1.0)
+    for rate in ("1e-5", True):
+        with pytest.raises(TypeError, match="takes a number"):
+            group.learning_rate = rate
+    with pytest.raises(KeyError, match=r"no player 'critic'; the players are \['disc"):
+        group["critic"]
+    assert float(group.learning_rate) == pytest.approx(2e-4)
+
+
 def test_a_member_with_a_schedule_keeps_it():
     schedule = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)
     model = ToyGAN()

@@ -162,6 +162,17 @@ def test_names_of_checkpoints_that_the_end_of_an_epoch_could_not_fill(tmp_path):
     assert len([*(tmp_path / "fine").iterdir()]) == 1 + len(X) // 8
 
 
+def test_what_is_no_data_or_hides_some():
+    for x in (None, 3, {1, 2}, "images"):
+        with pytest.raises(TypeError, match="x must be an array of images"):
+            autoencoder().fit(x, batch_size=8)
+    hidden = np.ma.masked_array(X, mask=X > 200)
+    refused(autoencoder(), TypeError, r"filled\(value\)", validation_data=hidden)
+    for call in (autoencoder().fit, autoencoder().encode, autoencoder().predict):
+        with pytest.raises(TypeError, match=r"filled\(value\)"):
+            call(hidden)
+
+
 def test_hooks_that_keras_could_not_call():
     of = keras.callbacks.LambdaCallback
 
