@@ -9,7 +9,7 @@ from scipy import integrate, optimize, stats
 
 from recipes import wgan
 
-SHORT = ["--updates", "200", "--points", "2000", "--batch-size", "64"]
+SHORT = ["--updates", "400", "--points", "2000", "--batch-size", "64"]
 
 
 @pytest.mark.parametrize("weight", [1, 10, 250])
