@@ -10,11 +10,12 @@ def is_array(x):
 
 
 def to_numpy(x):
-    """An array in memory as a NumPy array.
+    """A NumPy array of an array, a tensor of any framework, or a list of them or of numbers.
 
     Raises:
         TypeError: for a masked one, whose hidden values would show.
     """
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError("Masked arrays have no value where they are masked: pass x.filled(value).")
-    return ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
+    # NumPy's own are not copied; a list may hold tensors that NumPy alone cannot read.
+    return np.asarray(x if isinstance(x, np.ndarray) else ops.convert_to_numpy(x))

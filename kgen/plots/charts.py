@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from kgen.arrays import to_numpy
 from kgen.linear_algebra import stoppable
 from kgen.plots.style import (
     DARK,
@@ -14,7 +15,6 @@ from kgen.plots.style import (
     headline,
     new_figure,
     tick_positions,
-    to_numpy,
 )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from kgen.arguments import check_regular, positive
+from kgen.arrays import to_numpy
 from kgen.data.dataset import resize
 from kgen.data.ranges import refuse_channels_first, to_uint8
-from kgen.plots.style import DPI, as_texts, finish, new_figure, tick_positions, to_numpy, write_file
+from kgen.plots.style import DPI, as_texts, finish, new_figure, tick_positions, write_file
 
 GAP = 6  # pixels between images
 MARGIN = 18  # pixels around them

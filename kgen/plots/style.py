@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-from keras import ops
 
 DPI = 150
 DARK, RED, PALE, BLUE, SAND = "#262626", "#c8102e", "#efb3bd", "#dcebf7", "#fde3bd"
@@ -124,8 +123,3 @@ def _png(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     return buffer.getvalue()
-
-
-def to_numpy(values):
-    """A NumPy array of an array, a list or any backend's tensor."""
-    return np.asarray(ops.convert_to_numpy(values))
