@@ -27,6 +27,7 @@ FALLEN = 0.5  # coverage, relative to its best
 SURE_REAL, SURE_FAKE = 0.99, 0.01  # probabilities
 SATURATED = 0.95  # share of either side
 SIMILAR = 2.5, 8.0  # contrast and roughness of images that show something, as a factor either way
+LEFT = 1e-3  # share of the variance: less is rounding
 GROWS = 1.5  # by more than this factor in a row of checks, what is low is on its way up
 
 HELP = {
@@ -65,8 +66,8 @@ class CollapseMonitor(Measuring):
       of the samples, of images 10 %, 5 or more. Or coverage is below half of its best, which was
       0.5 or more. Constant samples are called that alone. In pixels, grey noise and blur are near
       to everything, so of images this counts only while their contrast (the standard deviation
-      within an image) is that of the data but for a factor of 2.5, and so is their roughness (how
-      much of it lies between neighbouring pixels, as a variance) but for a factor of 8.
+      within an image) is that of the data but for a factor of 2.5, and so is their roughness (the
+      variance between neighbouring pixels over the rest) but for a factor of 8.
     - `"saturated_discriminator"`, where the model has `discriminate(x)`, probabilities in [0, 1] of
       shape `(N,)` or `(N, 1)` that x is real (without labels; NotImplementedError says that there
       are none): 95 % of the real samples are above 0.99 and 95 % of
@@ -319,6 +320,7 @@ def _texture(images):
         some = images[start : start + step].astype("float32")
         variance = some.var(axis=(1, 2)).mean(axis=1)
         across = [np.square(np.diff(some, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)]
-        roughness = sum(across) / np.maximum(4 * variance, np.finfo("float32").tiny)
+        fine = sum(across) / 4  # all of the variance in noise, where nothing is left
+        roughness = fine / np.maximum(variance - fine, LEFT * variance + np.finfo("float32").tiny)
         found.append(np.stack([np.sqrt(variance), roughness], axis=1))
     return np.median(np.concatenate(found), axis=0).astype("float64")

@@ -247,6 +247,14 @@ def test_images_that_show_nothing_yet_are_no_dropped_modes(name):
     assert max(row["collapse_precision"] for row in rows) > 0.5  # in pixels
 
 
+def test_noise_is_no_dropped_mode_of_rough_data():
+    real = normal(photos(size=8), 20, (100, 8, 8, 3))
+    noise = floats(normal(real.mean(), 0.6 * real.std(axis=(1, 2)).mean(), real.shape))
+    monitor, (row, *_) = run([noise] * 4, real=real)
+    assert monitor.findings == [] and row["collapse_precision"] > 0.5
+    assert row["collapse_contrast"] > 0.4 and row["collapse_roughness"] > 8
+
+
 def test_real_photographs_are_left_in_peace():
     script = [floats(photos(seed=seed)) for seed in range(1, 4)]
     monitor, (row, *_) = run(script, real=PHOTOS)
