@@ -185,8 +185,8 @@ def save(
         licence: of the data; by default `kgen.data.licence(data)`.
         command: that trained it; by default the one that runs here (`this_command()`).
         device: that trained it; by default the one here (`this_device()`).
-        samples: images for the grid, `(N, *image_shape)`; by default 64 that the model generates
-            with this seed.
+        samples: images for the grid, `(N, *image_shape)`, or rows of them by name, as the model's
+            `preview` returns them; by default its preview of 64 with this seed.
         dtype: of the weights in the file: `"float32"`, or `"float16"` at half the size. They are
             float32 again when loaded.
 
@@ -520,15 +520,18 @@ def _copy_group(source, target, dtype):
 def _draw(model, samples, seed, path):
     if samples is None:
         try:
-            samples = model.generate(64, seed=seed)
-        except NotImplementedError as error:
+            rows = model.preview(64, seed=seed)
+        except (NotImplementedError, ValueError) as error:
             raise ValueError(
                 f"{type(model).__name__} does not generate by itself: pass samples=, the images "
                 "for the card."
             ) from error
+    else:
+        rows = samples if isinstance(samples, dict) else {"samples": samples}
     if len(model.image_shape) == 3:
-        plots.grid(samples, path=path)
+        plots.preview(rows, path=path)
         return
+    (samples,) = rows.values()
     figure, axes = plots.chart(5, 5)
     axes.scatter(samples[:, 0], samples[:, -1], s=12)
     plots.save(figure, path)

@@ -91,6 +91,7 @@ class CollapseMonitor(Measuring):
         patience: checks in a row.
         seed: of the samples.
         batch_size: samples that are generated at once; None: as the model does.
+        inputs: of a model that makes images of images: those that it makes them of, `n` of them.
 
     Attributes:
         findings: list of `(epoch, kind, sentences)`, epochs counted from 1.
@@ -118,8 +119,9 @@ class CollapseMonitor(Measuring):
         patience=3,
         seed=0,
         batch_size=None,
+        inputs=None,
     ):
-        super().__init__(n, every, seed, batch_size)
+        super().__init__(n, every, seed, batch_size, inputs)
         self.patience, self.stop = positive(patience, "patience"), bool(stop)
         self._real = _drawn(real, self.n, seed, named("pixels" if features is None else features))
         self.n = len(self._real.samples)

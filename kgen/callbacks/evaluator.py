@@ -33,6 +33,8 @@ class Evaluator(Measuring):
         seed: of the images, and of what metrics draw.
         batch_size: images that are generated at once; None: as the model does.
         cache, precision_k, density_k: as in `kgen.metrics.evaluate`.
+        inputs: of a model that makes images of images: those that it makes them of, in the place of
+            `n` and `seed`.
 
     Attributes:
         evaluation: the `kgen.metrics.Evaluation` of the last measurement.
@@ -71,8 +73,9 @@ class Evaluator(Measuring):
         cache=None,
         precision_k=3,
         density_k=5,
+        inputs=None,
     ):
-        super().__init__(n, every, seed, batch_size)
+        super().__init__(n, every, seed, batch_size, inputs)
         if metrics is None:
             raise ValueError("metrics must say what to measure, such as ['fid', 'recall'].")
         ks = precision_k, density_k

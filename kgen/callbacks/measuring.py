@@ -25,10 +25,13 @@ class Measuring(keras.callbacks.Callback):
         every: epochs between two measurements.
         seed: of the images.
         batch_size: images that are generated at once; None: as the model does.
+        inputs: of a model that makes images of images: those that it makes them of, as `predict`
+            takes them, in the place of `n` and `seed`; its `outputs` for them are measured.
     """
 
-    def __init__(self, n, every, seed, batch_size):
+    def __init__(self, n, every, seed, batch_size, inputs=None):
         super().__init__()
+        self.inputs = inputs
         self.n, self.every = positive(n, "n"), positive(every, "every")
         self.seed = seed
         self.batch_size = None if batch_size is None else positive(batch_size, "batch_size")
@@ -45,12 +48,16 @@ class Measuring(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Measure once, so that what would fail after an epoch fails before it."""
         name = type(self).__name__
-        if not callable(getattr(self.model, "generate", None)):
-            raise TypeError(f"{name} needs a model with generate; got {self.model!r}.")
+        method = "generate" if self.inputs is None else "outputs"
+        if not callable(getattr(self.model, method, None)):
+            raise TypeError(f"{name} needs a model with {method}; got {self.model!r}.")
         try:
             images = self._generated()
         except NotImplementedError as error:
-            raise TypeError(f"{name} needs a model with generate: {error}") from error
+            raise TypeError(
+                f"{name} needs a model with generate, or inputs= of a model that makes images of "
+                f"images: {error}"
+            ) from error
         if images is None:
             raise ValueError(f"{self.model!r} generates images that are not finite.")
         self.names, self._measured = list(self.measure(images)), False
@@ -80,5 +87,8 @@ class Measuring(keras.callbacks.Callback):
     def _generated(self):
         """Images of the model as it is now; None if they are not finite."""
         size = {} if self.batch_size is None else {"batch_size": self.batch_size}
-        images = to_numpy(self.model.generate(self.n, seed=self.seed, **size))
+        if self.inputs is None:
+            images = to_numpy(self.model.generate(self.n, seed=self.seed, **size))
+        else:
+            images = to_numpy(self.model.outputs(self.inputs, **size))
         return images if np.isfinite(images).all() else None

@@ -1,4 +1,4 @@
-"""`SampleGrid`: the same latents after every epoch, as pictures, an animation, summaries."""
+"""`SampleGrid`: the same images after every epoch, as pictures, an animation, summaries."""
 
 import importlib.util
 import re
@@ -14,14 +14,14 @@ from kgen.arguments import positive
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Shows how the images of fixed latents change during training.
+    """Shows how the images of fixed latents, or of fixed inputs, change during training.
 
-    After an epoch it writes `generate(n, seed=seed)` of the model as `epoch-0001.png`, ...
-    (numbered from 1), and when training ends all of them as `samples.gif`. A run that is resumed
-    goes on in the same folder: the animation starts with the epochs before it. Pictures that a
-    former, longer run left there are not part of it. The animation takes at most about 1 MiB: of
-    many or large pictures, some evenly spaced ones, if need be smaller and in fewer colours (see
-    `kgen.plots.animation`, which makes a larger one of the same files).
+    After an epoch it writes `preview(n, seed=seed)` of the model, by default what it generates, as
+    `epoch-0001.png`, ... (numbered from 1), and when training ends all of them as `samples.gif`. A
+    run that is resumed goes on in the same folder: the animation starts with the epochs before it.
+    Pictures that a former, longer run left there are not part of it. The animation takes at most
+    about 1 MiB: of many or large pictures, some evenly spaced ones, if need be smaller and in fewer
+    colours (see `kgen.plots.animation`, which makes a larger one of the same files).
 
     Training is left alone: no random state is drawn from, and once training runs, a picture that
     cannot be written is a warning.
@@ -32,14 +32,17 @@ class SampleGrid(keras.callbacks.Callback):
         every: epochs between two pictures.
         seed: of the latents.
         gif: whether to write the animation.
+        inputs: of a model that makes images of images, what it is shown: images `(N, H, W, C)`, or
+            a tuple of them and what goes with them, such as their targets; by default the first of
+            the validation data.
         tensorboard: None, or a log folder. Its subfolder `samples` then gets each picture as an
             image summary, at the step in the picture's name. This imports TensorFlow, on any
             backend.
 
     Raises:
         ValueError: if `n` or `every` is not a positive integer.
-        TypeError, ValueError: from `fit` before training, if the model has no `generate`, or what
-            it makes are no images.
+        TypeError, ValueError: from `fit` before training, if the model has neither `preview`
+            nor `generate`, or needs inputs and has none, or what it makes are no images.
         OSError: from `fit` before training, if the folder cannot be written.
 
     Example:
@@ -48,18 +51,18 @@ class SampleGrid(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, folder, n=36, every=1, seed=0, gif=True, tensorboard=None):
+    def __init__(self, folder, n=36, every=1, seed=0, gif=True, tensorboard=None, inputs=None):
         super().__init__()
         self.folder = Path(folder).absolute()
         self.n, self.every = positive(n, "n"), positive(every, "every")
-        self.seed, self.gif = seed, gif
+        self.seed, self.gif, self.inputs = seed, gif, inputs
         logs = tensorboard
         self.tensorboard = None if logs is None else Path(logs).absolute() / "samples"
         self._pictures, self._events = None, None
 
     def on_train_begin(self, logs=None):
         """Refuse now what would fail after the first epoch."""
-        if not callable(getattr(self.model, "generate", None)):
+        if not any(callable(getattr(self.model, n, None)) for n in ("preview", "generate")):
             raise TypeError(f"SampleGrid needs a model with generate; got {self.model!r}.")
         if self.tensorboard is not None and importlib.util.find_spec("tensorflow") is None:
             raise ImportError(
@@ -68,11 +71,11 @@ class SampleGrid(keras.callbacks.Callback):
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            images = self.model.generate(self.n, seed=self.seed)
+            rows = self._preview()
         except NotImplementedError as error:
             raise TypeError(f"SampleGrid needs a model with generate: {error}") from error
         trial = self.folder / "trial.png"
-        plots.grid(images, path=trial)
+        plots.preview(rows, path=trial)
         trial.unlink()
         self._pictures = None
 
@@ -83,10 +86,10 @@ class SampleGrid(keras.callbacks.Callback):
             self._pictures = _pictures_before(self.folder, number)
         if number % self.every:
             return
-        images = self.model.generate(self.n, seed=self.seed)
+        rows = self._preview()
         path = self.folder / f"epoch-{number:04d}.png"
         try:
-            plots.grid(images, title=f"epoch {number}", path=path)
+            plots.preview(rows, title=f"epoch {number}", path=path)
             self._pictures.append(path)
             if self.tensorboard is not None:
                 self._write_summary(path, number)
@@ -107,6 +110,14 @@ class SampleGrid(keras.callbacks.Callback):
             plots.animation(self._pictures, path, seconds, max_bytes=2**20)
         except OSError as error:
             warnings.warn(f"SampleGrid: {error}", stacklevel=2)
+
+    def _preview(self):
+        if not hasattr(self.model, "preview"):
+            return {"generated": self.model.generate(self.n, seed=self.seed)}
+        inputs = self.inputs
+        if inputs is None:
+            inputs = self.model.validation_examples(self.n)
+        return self.model.preview(self.n, seed=self.seed, inputs=inputs)
 
     def _write_summary(self, path, step):
         import tensorflow as tf

@@ -82,6 +82,20 @@ def prediction_source(model, x, batch_size):
     return x, None
 
 
+def first_examples(source, n):
+    """The first `n` examples of the data of validation, NumPy arrays in range; None if unknown."""
+    if isinstance(source, ImageDataset):
+        batch = source.with_options(batch_size=n)[0]
+    elif source is None or source.is_generator:
+        return None
+    elif isinstance(source.data, keras.utils.PyDataset):
+        batch = source.data[0]
+    else:
+        batch = next(iter(source.data))
+    batch = batch if isinstance(batch, tuple | list) else (batch,)
+    return tuple(to_numpy(part)[:n] for part in batch)
+
+
 def split(x, y, fraction):
     """Arrays without and with their last `fraction`, as in Keras: `(x, y), (val_x, val_y)`."""
     if not is_array(x):

@@ -672,6 +672,52 @@ class GenerativeModel(backend.Steps, keras.Model):
             "seed, batch_size)."
         )
 
+    def preview(self, n, seed=None, inputs=None):
+        """Pictures for the eye: rows of images by what they are; for figures, never for metrics.
+
+        By default one row, what `generate` makes. A model that makes images of images has rows
+        such as `"input"`, `"output"` and, where it is known, `"truth"`.
+
+        Args:
+            n: images in a row, at most.
+            seed: of what is drawn.
+            inputs: what `fit` takes, of a model that needs it: images, or a tuple of images and
+                conditions. `SampleGrid(inputs=)` passes its own, else the first of the validation
+                data.
+
+        Returns:
+            Dictionary from names to float32 images `(n, H, W, C)` in [-1, 1], or to points.
+
+        Raises:
+            ValueError: for a model that needs inputs and has none.
+        """
+        return {"generated": self.generate(n, seed=seed)}
+
+    def no_inputs(self):
+        """The error of a `preview` that needs inputs and has none."""
+        return ValueError(
+            f"{type(self).__name__} makes images of images, so a picture needs some: pass "
+            "SampleGrid(inputs=images), or validation_data to fit."
+        )
+
+    def outputs(self, inputs, batch_size=None):
+        """What `call` makes of inputs, as `predict`, but compiled by `infer`; for callbacks.
+
+        Args:
+            inputs: what `predict` takes, arrays.
+            batch_size: rows at a time.
+        """
+        inputs = self.inputs_in(inputs)
+        given = inputs if isinstance(inputs, list) else [inputs]
+        return self.infer(self._outputs, *given, batch_size=batch_size)
+
+    def _outputs(self, *inputs):
+        return self(inputs[0] if len(inputs) == 1 else [*inputs], training=False)
+
+    def validation_examples(self, n):
+        """While `fit` runs: the first `n` examples of its validation data, as a tuple, or None."""
+        return feed.first_examples(self.__dict__.get("_validation"), n)
+
     # Players and optimizers.
 
     @property
@@ -1044,6 +1090,7 @@ class GenerativeModel(backend.Steps, keras.Model):
         data = source if ours else source.data
         run = Run(self, data, checkpoint, callbacks, verbose, epochs, batches)
         run.validates = validation_data is not None
+        self.__dict__["_validation"] = validation_data
         self.first_non_finite_step.assign(np.full(len(self.players), -1, "int32"))
         self._initial_epoch = None  # Keras keeps what BackupAndRestore set in an earlier run
         if checkpoint is not None:

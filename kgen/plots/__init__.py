@@ -23,6 +23,7 @@ from kgen.plots.images import (
     animation,
     grid,
     manifold,
+    preview,
     reconstructions,
     strips,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "latent_scatter",
     "losses",
     "manifold",
+    "preview",
     "reconstructions",
     "save",
     "strips",

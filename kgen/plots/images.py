@@ -139,6 +139,33 @@ def strips(sequences, labels=None, steps=None, *, title=None, path=None):
     return finish(figure, path)
 
 
+def preview(rows, *, title=None, path=None):
+    """What a model's `preview` returns: a grid of one row, several below each other by name.
+
+    Args:
+        rows: dictionary from names to images `(n, H, W, C)`, uint8 or floats in [-1, 1]; grey ones
+            beside colour become colour.
+        title: of the figure.
+        path: file to write.
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ValueError: if the rows are no images of one size, or of several numbers.
+        OSError: if `path` cannot be written.
+    """
+    images = {name: to_numpy(row) for name, row in rows.items()}
+    if len(images) == 1:
+        return grid(*images.values(), title=title, path=path)
+    channels = max(row.shape[-1] for row in images.values())
+    wide = [np.repeat(r, channels, -1) if r.shape[-1] == 1 else r for r in images.values()]
+    if len({row.shape for row in wide}) > 1:
+        shapes = {name: row.shape for name, row in images.items()}
+        raise ValueError(f"rows must be images of one size, as many in each; got {shapes}.")
+    return strips(np.stack(wide), [*images], title=title, path=path)
+
+
 def manifold(decode, n=20, *, title=None, path=None):
     """What a two-dimensional latent space holds: images at the quantiles of its prior N(0, 1).
 

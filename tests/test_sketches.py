@@ -1,0 +1,336 @@
+"""Families to come, each in a few lines: what an author overrides, and nothing else."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import kgen
+from kgen.conditions import Target, Tokens
+from kgen.losses import AdversarialObjective
+
+SHAPE = (8, 8, 1)
+X = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1), "uint8")
+
+
+def images_to_images(channels=1, scale=1.0):
+    """A linear network: `scale` times its input, plus nothing, before training."""
+    start = keras.initializers.Constant(scale / channels)
+    return keras.Sequential(
+        [keras.Input((8, 8, channels)), layers.Conv2D(1, 1, kernel_initializer=start)]
+    )
+
+
+def patches(channels):
+    """Scores of patches."""
+    return keras.Sequential([keras.Input((8, 8, channels)), layers.Conv2D(1, 4, 2)])
+
+
+@keras.saving.register_keras_serializable("sketches")
+class Pix2Pix(kgen.GenerativeModel):
+    """Isola et al. (2017): the discriminator sees input and output, the generator L1 as well."""
+
+    players = {"discriminator": ["discriminator"], "generator": ["generator"]}
+    logs = ("discriminator_loss", "generator_loss", "l1")
+    adversarial = AdversarialObjective("non_saturating")
+
+    def update(self, batch):
+        source, target = batch
+        fake = ops.stop_gradient(self.generator(source, training=True))
+        d_loss = self.minimize("discriminator", self.discriminator_loss, source, target, fake)
+        g_loss, l1 = self.minimize("generator", self.generator_loss, source, target)
+        return {"discriminator_loss": d_loss, "generator_loss": g_loss, "l1": l1}
+
+    def measure(self, batch):
+        source, target = batch
+        fake = self.generator(source, training=False)
+        d_loss = self.discriminator_loss(source, target, fake, training=False)
+        g_loss, l1 = self.generator_loss(source, target, training=False)
+        return {"discriminator_loss": d_loss, "generator_loss": g_loss, "l1": l1}
+
+    def discriminator_loss(self, source, target, fake, training):
+        real, fake = [target, source], [fake, source]
+        loss, _, _ = self.adversarial.discriminator_loss(
+            self.run(training), real, fake, self.random, self.step
+        )
+        return loss
+
+    def generator_loss(self, source, target, training):
+        fake = self.generator(source, training=training)
+        loss, _ = self.adversarial.generator_loss(
+            self.run(training), [target, source], [fake, source], self.random
+        )
+        l1 = ops.mean(ops.abs(target - fake))
+        return loss + 100 * l1, l1
+
+    def run(self, training):
+        return lambda inputs: [self.discriminator(ops.concatenate(inputs), training=training)]
+
+    def call(self, inputs, training=False):
+        return self.generator(inputs, training=training)
+
+    def input_signature(self):
+        return self.image_shape, "float32"
+
+    def translate(self, images, batch_size=None):
+        return self.outputs(images, batch_size)
+
+    def preview(self, n, seed=None, inputs=None):
+        if inputs is None:
+            raise self.no_inputs()
+        source, *truth = (self.images_in(part[:n]) for part in inputs)
+        rows = {"input": source, "output": self.translate(source)}
+        return rows | ({"truth": truth[0]} if truth else {})
+
+
+@keras.saving.register_keras_serializable("sketches")
+class CycleGAN(kgen.GenerativeModel):
+    """Zhu et al. (2017): two generators that undo each other, two discriminators."""
+
+    players = {"generators": ["a_to_b", "b_to_a"], "discriminators": ["of_a", "of_b"]}
+    logs = ("generator_loss", "cycle_loss", "discriminator_loss")
+    adversarial = AdversarialObjective("least_squares")
+
+    def update(self, batch):
+        a, b = batch
+        g_loss, (cycle, fakes) = self.minimize("generators", self.generator_loss, a, b)
+        fakes = [ops.stop_gradient(fake) for fake in fakes]
+        d_loss = self.minimize("discriminators", self.discriminator_loss, a, b, *fakes)
+        return {"generator_loss": g_loss, "cycle_loss": cycle, "discriminator_loss": d_loss}
+
+    def generator_loss(self, a, b, training):
+        fake_a, fake_b = self.b_to_a(b, training=training), self.a_to_b(a, training=training)
+        back = [self.b_to_a(fake_b, training=training), self.a_to_b(fake_a, training=training)]
+        cycle = sum(ops.mean(ops.abs(x - y)) for x, y in zip((a, b), back, strict=True))
+        fooled = [
+            self.adversarial.generator_loss(run(judge, training), [real], [fake], self.random)[0]
+            for judge, real, fake in ((self.of_a, a, fake_a), (self.of_b, b, fake_b))
+        ]
+        return sum(fooled) + 10 * cycle, (cycle, [fake_a, fake_b])
+
+    def discriminator_loss(self, a, b, fake_a, fake_b, training):
+        sides = (self.of_a, a, fake_a), (self.of_b, b, fake_b)
+        return sum(
+            self.adversarial.discriminator_loss(run(d, training), [x], [y], self.random)[0]
+            for d, x, y in sides
+        )
+
+    def translate(self, images, direction="a_to_b", batch_size=None):
+        images = self.images_in(images)
+        return self.infer(
+            self._translate, images, static={"direction": direction}, batch_size=batch_size
+        )
+
+    def _translate(self, images, direction):
+        return getattr(self, direction)(images, training=False)
+
+    def call(self, inputs, training=False):
+        return self.a_to_b(inputs, training=training)
+
+
+def run(discriminator, training):
+    return lambda inputs: [discriminator(inputs[0], training=training)]
+
+
+@keras.saving.register_keras_serializable("sketches")
+class Denoiser(kgen.GenerativeModel):
+    """A network of noisy images and their time; a sampler of any number of steps."""
+
+    players = {"denoiser": ["denoiser"]}
+
+    def objective(self, images, training):
+        count = ops.shape(images)[0]
+        t = keras.random.uniform((count, 1), seed=self.random)
+        noise = keras.random.normal(ops.shape(images), seed=self.random)
+        at = ops.reshape(t, (-1, 1, 1, 1))
+        found = self.denoiser([(1 - at) * images + at * noise, t], training=training)
+        return ops.mean(ops.square(found - images))
+
+    def call(self, inputs, training=False):
+        return self.denoiser(inputs, training=training)
+
+    def generate(self, n, labels=None, seed=None, num_steps=10, strength=1.0, batch_size=None):
+        noise = self.latents(n, int(np.prod(self.image_shape)), seed)
+        noise = noise.reshape(n, *self.image_shape)
+        static = {"num_steps": num_steps}
+        return self.infer(self._sample, noise, strength, static=static, batch_size=batch_size)
+
+    def _sample(self, noise, strength, num_steps):
+        x = noise
+        for step in range(num_steps, 0, -1):  # straight on to where the image seems to be
+            t = ops.full((ops.shape(noise)[0], 1), step / num_steps)
+            x = x + strength * (self.denoiser([x, t], training=False) - x) / step
+        return x
+
+
+@keras.saving.register_keras_serializable("sketches")
+class Affine(kgen.GenerativeModel):
+    """An invertible model of points, `z = (x - b) exp(-s)`, with its log-determinant."""
+
+    players = {"flow": ["flow"]}
+
+    def objective(self, points, training):
+        z, log_determinant = self.flow(points, training=training)
+        log_density = -0.5 * ops.sum(ops.square(z) + np.log(2 * np.pi), axis=-1)
+        return -ops.mean(log_density + log_determinant)
+
+    def call(self, inputs, training=False):
+        return self.flow(inputs, training=training)[0]
+
+    def encode(self, points, batch_size=None):
+        return self.infer(self._encode, self.images_in(points), batch_size=batch_size)
+
+    def _encode(self, points):
+        return self.flow(points, training=False)
+
+    def decode(self, latents, batch_size=None):
+        return self.infer(self._decode, latents, batch_size=batch_size)
+
+    def _decode(self, latents):
+        return self.flow.inverse(latents)
+
+    def generate(self, n, labels=None, seed=None, batch_size=None):
+        return self.decode(self.latents(n, *self.image_shape, seed), batch_size)
+
+
+@keras.saving.register_keras_serializable("sketches")
+class Scale(layers.Layer):
+    """`(x - b) exp(-s)` and its log-determinant."""
+
+    def build(self, shape):
+        self.b, self.s = (self.add_weight((shape[-1],), "zeros", name=n) for n in ("b", "s"))
+
+    def call(self, x):
+        z = (x - self.b) * ops.exp(-self.s)
+        return z, -ops.sum(self.s) * ops.ones((ops.shape(x)[0],))
+
+    def inverse(self, z):
+        return z * ops.exp(self.s) + self.b
+
+
+def fitted(model, *data, epochs=2, **options):
+    model.compile()
+    history = model.fit(*data, batch_size=4, epochs=epochs, verbose=0, **options).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    return history
+
+
+def comes_back(model, path):
+    model.save(path / "model.keras")
+    return keras.saving.load_model(path / "model.keras")
+
+
+def test_pix2pix_on_pairs(tmp_path):
+    pairs = kgen.data.ImagePairs(X, 255 - X, batch_size=4)
+    networks = {"discriminator": patches(1), "generator": images_to_images()}
+    model = Pix2Pix(SHAPE, condition=Target(SHAPE), **networks)
+    model.compile({p: keras.optimizers.Adam(0.05) for p in model.players})
+    shown = kgen.callbacks.SampleGrid(tmp_path / "shown", n=3)
+    measured = kgen.callbacks.Evaluator({"mean": lambda _, fake: fake.mean()}, X, inputs=X[:5])
+    history = model.fit(
+        pairs, epochs=20, verbose=0, validation_data=pairs, callbacks=[shown, measured]
+    ).history
+    assert history["l1"][-1] < 0.5 * history["l1"][0]
+    assert len(history["val_mean"]) == 20
+    found = model.translate(X[:5])
+    np.testing.assert_allclose(found, model.predict(X[:5], verbose=0), atol=1e-6)
+    np.testing.assert_allclose(comes_back(model, tmp_path).translate(X[:5]), found, atol=1e-6)
+    rows = model.preview(4, inputs=(X, 255 - X))
+    assert [*rows] == ["input", "output", "truth"] and len(rows["truth"]) == 4
+    np.testing.assert_allclose(rows["output"], found[:4], atol=1e-6)
+    assert (tmp_path / "shown" / "samples.gif").exists()
+    with pytest.raises(ValueError, match=r"SampleGrid\(inputs=images\), or validation_data"):
+        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.SampleGrid(tmp_path)])
+    with pytest.raises(TypeError, match="needs a model with generate, or inputs="):
+        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.CollapseMonitor(X)])
+
+
+def test_cycle_gan_on_unaligned_pairs(tmp_path):
+    pairs = kgen.data.ImagePairs(X, 255 - X[:8], aligned=False, batch_size=4)
+    model = CycleGAN(
+        SHAPE,
+        condition=Target(SHAPE, aligned=False),
+        a_to_b=images_to_images(),
+        b_to_a=images_to_images(),
+        of_a=patches(1),
+        of_b=patches(1),
+    )
+    history = fitted(model, pairs)
+    assert history["cycle_loss"][0] > 0
+    there = model.translate(X[:3])
+    assert there.shape == (3, *SHAPE)
+    back = model.translate(X[:3], direction="b_to_a")
+    assert np.abs(there - back).max() > 1e-4
+    other = comes_back(model, tmp_path)
+    np.testing.assert_allclose(other.translate(X[:3], "b_to_a"), back, atol=1e-6)
+
+
+def test_denoiser_whose_number_of_steps_changes_between_calls(tmp_path):
+    image, time = keras.Input(SHAPE), keras.Input((1,))
+    x = layers.Concatenate()([layers.Flatten()(image), time])
+    x = layers.Reshape(SHAPE)(layers.Dense(64)(layers.Dense(32, "relu")(x)))
+    model = Denoiser(SHAPE, denoiser=keras.Model([image, time], x))
+    fitted(model, X)
+    noise = model.latents(3, 64, seed=1).reshape(3, *SHAPE)
+    for num_steps in (3, 10, 3):
+        x = noise.copy()
+        for step in range(num_steps, 0, -1):
+            t = np.full((3, 1), step / num_steps, "float32")
+            x = x + (model.predict([x, t], verbose=0) - x) / step
+        found = model.generate(3, seed=1, num_steps=num_steps)
+        np.testing.assert_allclose(found, x, atol=1e-4)
+        np.testing.assert_allclose(
+            model.generate(3, seed=1, num_steps=num_steps, strength=0.0), noise, atol=1e-6
+        )
+    np.testing.assert_allclose(comes_back(model, tmp_path).generate(3, seed=1, num_steps=3), found)
+
+
+def test_invertible_model_with_its_log_determinant(tmp_path):
+    points = np.random.default_rng(0).normal([1.0, -2.0], [0.5, 2.0], (400, 2)).astype("float32")
+    point = keras.Input((2,))
+    scale = Scale()
+    scale(point)
+    model = Affine((2,), flow=scale)
+    model.compile(keras.optimizers.Adam(0.05))
+    model.fit(points, batch_size=100, epochs=60, verbose=0)
+    z, log_determinant = model.encode(points)
+    np.testing.assert_allclose(model.decode(z), points, atol=1e-4)
+    np.testing.assert_allclose(log_determinant, -np.log(points.std(0)).sum(), atol=0.1)
+    np.testing.assert_allclose(model.generate(4_000, seed=0).mean(0), points.mean(0), atol=0.2)
+    other = comes_back(model, tmp_path)
+    np.testing.assert_allclose(other.generate(3, seed=0), model.generate(3, seed=0), atol=1e-6)
+
+
+def test_text_condition_of_token_ids(tmp_path):
+    """Texts of one word: 1 is a dark image, 2 a bright one."""
+    words = np.repeat([[1, 0, 0], [2, 0, 0]], 32, axis=0)
+    images = np.repeat(np.array([20, 230], "uint8"), 32)[:, None, None, None]
+    images = np.broadcast_to(images, (64, 8, 8, 1))
+    latents, tokens = keras.Input((2,)), keras.Input((3,), dtype="int32")
+    text = layers.Flatten()(layers.Embedding(3, 4)(tokens))
+    x = layers.Dense(64, "tanh")(layers.Concatenate()([latents, text]))
+    generator = keras.Model([latents, tokens], layers.Reshape(SHAPE)(x))
+    picture = keras.Input(SHAPE)
+    text = layers.Flatten()(layers.Embedding(3, 4)(tokens))
+    x = layers.Concatenate()([layers.Flatten()(picture), text])
+    x = layers.Dense(1)(layers.Dense(16, "leaky_relu")(x))
+    discriminator = keras.Model([picture, tokens], x)
+    model = kgen.GAN(
+        SHAPE,
+        latent_dim=2,
+        network="mlp",
+        condition=Tokens(3, 3),
+        generator=generator,
+        discriminator=discriminator,
+        average_decay=0,
+    )
+    model.compile({player: keras.optimizers.Adam(5e-3) for player in model.players})
+    model.fit(images, words, batch_size=16, epochs=15, verbose=0)
+    dark, bright = (model.generate(8, labels=word, seed=0) for word in ([1, 0, 0], [2, 0, 0]))
+    assert dark.mean() < -0.2 and bright.mean() > 0.2
+    other = comes_back(model, tmp_path)
+    np.testing.assert_allclose(other.generate(8, labels=[1, 0, 0], seed=0), dark, atol=1e-6)
+    with pytest.raises(ValueError, match=r"tokens must be integers from 0 to 2 of shape \(N, 3\)"):
+        model.generate(2, labels=[3, 0, 0])
+    with pytest.raises(ValueError, match="tokens are needed"):
+        model.generate(2)
