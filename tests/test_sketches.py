@@ -224,14 +224,14 @@ def test_pix2pix_on_pairs(tmp_path):
     pairs = kgen.data.ImagePairs(X, 255 - X, batch_size=4)
     networks = {"discriminator": patches(1), "generator": images_to_images()}
     model = Pix2Pix(SHAPE, condition=Target(SHAPE), **networks)
-    model.compile({p: keras.optimizers.Adam(0.05) for p in model.players})
-    shown = kgen.callbacks.SampleGrid(tmp_path / "shown", n=3)
+    model.compile({p: keras.optimizers.Adam(0.1) for p in model.players})
+    shown = kgen.callbacks.SampleGrid(tmp_path / "shown", n=3, every=4)
     measured = kgen.callbacks.Evaluator({"mean": lambda _, fake: fake.mean()}, X, inputs=X[:5])
     history = model.fit(
-        pairs, epochs=20, verbose=0, validation_data=pairs, callbacks=[shown, measured]
+        pairs, epochs=8, verbose=0, validation_data=pairs, callbacks=[shown, measured]
     ).history
     assert history["l1"][-1] < 0.5 * history["l1"][0]
-    assert len(history["val_mean"]) == 20
+    assert len(history["val_mean"]) == 8
     found = model.translate(X[:5])
     np.testing.assert_allclose(found, model.predict(X[:5], verbose=0), atol=1e-6)
     np.testing.assert_allclose(comes_back(model, tmp_path).translate(X[:5]), found, atol=1e-6)
@@ -242,7 +242,7 @@ def test_pix2pix_on_pairs(tmp_path):
     with pytest.raises(ValueError, match=r"SampleGrid\(inputs=images\), or validation_data"):
         model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.SampleGrid(tmp_path)])
     with pytest.raises(TypeError, match="needs a model with generate, or inputs="):
-        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.CollapseMonitor(X)])
+        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.CollapseMonitor(np.repeat(X, 5, 0))])
 
 
 def test_cycle_gan_on_unaligned_pairs(tmp_path):
@@ -276,7 +276,7 @@ def test_denoiser_whose_number_of_steps_changes_between_calls(tmp_path):
         x = noise.copy()
         for step in range(num_steps, 0, -1):
             t = np.full((3, 1), step / num_steps, "float32")
-            x = x + (model.predict([x, t], verbose=0) - x) / step
+            x = x + (ops.convert_to_numpy(model.denoiser([x, t])) - x) / step
         found = model.generate(3, seed=1, num_steps=num_steps)
         np.testing.assert_allclose(found, x, atol=1e-4)
         np.testing.assert_allclose(
@@ -303,6 +303,7 @@ def test_invertible_model_with_its_log_determinant(tmp_path):
 
 def test_text_condition_of_token_ids(tmp_path):
     """Texts of one word: 1 is a dark image, 2 a bright one."""
+    keras.utils.set_random_seed(0)
     words = np.repeat([[1, 0, 0], [2, 0, 0]], 32, axis=0)
     images = np.repeat(np.array([20, 230], "uint8"), 32)[:, None, None, None]
     images = np.broadcast_to(images, (64, 8, 8, 1))
@@ -311,9 +312,8 @@ def test_text_condition_of_token_ids(tmp_path):
     x = layers.Dense(64, "tanh")(layers.Concatenate()([latents, text]))
     generator = keras.Model([latents, tokens], layers.Reshape(SHAPE)(x))
     picture = keras.Input(SHAPE)
-    text = layers.Flatten()(layers.Embedding(3, 4)(tokens))
-    x = layers.Concatenate()([layers.Flatten()(picture), text])
-    x = layers.Dense(1)(layers.Dense(16, "leaky_relu")(x))
+    text = layers.Dense(8)(layers.Flatten()(layers.Embedding(3, 4)(tokens)))
+    x = layers.Dot(-1)([layers.Dense(8, "leaky_relu")(layers.Flatten()(picture)), text])
     discriminator = keras.Model([picture, tokens], x)
     model = kgen.GAN(
         SHAPE,
@@ -322,10 +322,11 @@ def test_text_condition_of_token_ids(tmp_path):
         condition=Tokens(3, 3),
         generator=generator,
         discriminator=discriminator,
+        loss="hinge",
         average_decay=0,
     )
-    model.compile({player: keras.optimizers.Adam(5e-3) for player in model.players})
-    model.fit(images, words, batch_size=16, epochs=15, verbose=0)
+    model.compile({player: keras.optimizers.Adam(5e-3, 0.5) for player in model.players})
+    model.fit(images, words, batch_size=16, epochs=25, verbose=0)
     dark, bright = (model.generate(8, labels=word, seed=0) for word in ([1, 0, 0], [2, 0, 0]))
     assert dark.mean() < -0.2 and bright.mean() > 0.2
     other = comes_back(model, tmp_path)
