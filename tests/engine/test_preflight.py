@@ -52,7 +52,7 @@ def test_validation_data_that_can_be_read_once():
 def test_validation_data_without_labels_or_measure():
     model = kgen.ConditionalGAN((8, 8), 3, 4, network="mlp")
     model.compile()
-    with pytest.raises(ValueError, match="learns from labels"):
+    with pytest.raises(ValueError, match="learns from images and labels"):
         model.fit(X, np.arange(16) % 3, validation_data=X, verbose=0)
 
     class Author(kgen.GenerativeModel):
