@@ -1,5 +1,7 @@
 """Arrays of any framework."""
 
+import numbers
+
 import numpy as np
 from keras import ops
 
@@ -19,3 +21,37 @@ def to_numpy(x):
         raise TypeError("Masked arrays have no value where they are masked: pass x.filled(value).")
     # NumPy's own are not copied; a list may hold tensors that NumPy alone cannot read.
     return np.asarray(x if isinstance(x, np.ndarray) else ops.convert_to_numpy(x))
+
+
+def finite(x, name):
+    """An array of finite real numbers, as it is.
+
+    Raises:
+        TypeError, ValueError: for anything else; the message has the argument's name.
+    """
+    came, numeric = type(x).__name__, isinstance(x, list | tuple | numbers.Real)
+    x = to_numpy(x) if numeric or hasattr(x, "__array__") else None
+    if x is None or (x.dtype.kind not in "fiu" and "bfloat16" not in str(x.dtype)):
+        raise TypeError(
+            f"{name} must be an array of real numbers; got {came}"
+            + (". Of a kgen dataset pass dataset.images()." if x is None else f" of {x.dtype}.")
+        )
+    if bad := int(x.size - np.isfinite(x).sum()):
+        raise ValueError(f"{name} must be finite; {bad} of {x.size} values are NaN or infinite.")
+    return x
+
+
+def points(x, name, width=None, count=None):
+    """Finite numbers `(N, D)`, not empty, of N = `count` and D = `width` if given: float64.
+
+    Raises:
+        TypeError, ValueError: for anything else; the message has the argument's name.
+    """
+    x = finite(x, name)
+    if x.ndim != 2 or 0 in x.shape or (count or len(x), width or x.shape[1]) != x.shape:
+        single = x.ndim == 1 and name.isidentifier()
+        raise ValueError(
+            f"{name} must have shape ({count or 'N'}, {width or 'D'}), not empty; got {x.shape}."
+            + f" A single one needs a batch axis: {name}[None]." * single
+        )
+    return x.astype("float64", copy=False)

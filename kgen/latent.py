@@ -1,10 +1,10 @@
-"""What a latent space offers: paths, vectors with a meaning, priors, and measures of its order.
+"""What a latent space offers: paths, vectors with a meaning, and measures of its order.
 
 It serves any model with `encode(images)`, float32 `(N, D)`, and `decode(latents)`, float32
 `(N, *image_shape)` in [-1, 1]. Everything here is NumPy on the host: the same on every backend.
 
-Latents are arrays of finite numbers `(N, D)`, those that come back float32; densities are float64.
-Whatever else comes raises a `TypeError` (no numbers) or a `ValueError` that says what was expected.
+Latents are arrays of finite numbers `(N, D)`, those that come back float32. Whatever else comes
+raises a `TypeError` (no numbers) or a `ValueError` that says what was expected.
 
 Example:
 
@@ -12,7 +12,7 @@ Example:
 z = autoencoder.encode(x)
 smile = kgen.latent.attribute_vector(z, has=labels == 1)
 smiling = autoencoder.decode(kgen.latent.add(z[:8], smile))
-prior = kgen.latent.MixturePrior.fit(z)
+prior = kgen.distributions.GaussianMixture.fit(z)
 samples = autoencoder.decode(prior.sample(1000, seed=0))
 accepted_by = kgen.latent.AcceptedBy(kgen.metrics.judge("digits"), x, x_test)
 accepted_by(samples).share
@@ -26,9 +26,8 @@ import numbers
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.arrays import to_numpy
+from kgen.arrays import finite, points, to_numpy
 from kgen.engine.random import host_generator
-from kgen.linear_algebra import product, stoppable
 from kgen.metrics.features import features
 from kgen.metrics.judges import Judge
 from kgen.metrics.neighbours import nearest
@@ -37,9 +36,6 @@ __all__ = [
     "AcceptedBy",
     "Completeness",
     "Continuity",
-    "GaussianPrior",
-    "MixturePrior",
-    "StandardPrior",
     "add",
     "analogy",
     "attribute_vector",
@@ -48,9 +44,6 @@ __all__ = [
     "linear",
     "spherical",
 ]
-
-WHAT = "Gaussian prior"  # says the progress bar
-LEAST = 1e-6  # variance along any axis, as a share: latents that never change have a density, too
 
 
 # Paths.
@@ -158,7 +151,7 @@ def attribute_vector(latents, has):
         TypeError: if `has` is not boolean.
         ValueError: if either side is empty.
     """
-    latents, has = _latents(latents, "latents"), to_numpy(has)
+    latents, has = points(latents, "latents"), to_numpy(has)
     if has.dtype.kind != "b":
         raise TypeError(
             f"has must be boolean, one per latent; got dtype {has.dtype}. Write a comparison, "
@@ -172,198 +165,6 @@ def attribute_vector(latents, has):
             "have it and some that have not."
         )
     return (latents[has].mean(axis=0) - latents[~has].mean(axis=0)).astype("float32")
-
-
-# Priors.
-
-
-@dataclasses.dataclass(frozen=True)
-class StandardPrior:
-    """N(0, I), what a VAE draws from.
-
-    Args:
-        dimension: D.
-    """
-
-    dimension: int
-
-    def __post_init__(self):
-        vars(self).update(dimension=positive(self.dimension, "dimension"))
-
-    def sample(self, n, seed=None):
-        """Draw float32 `(n, D)`; the first 8 of 16 are the 8. `generate` draws the same."""
-        shape = positive(n, "n"), self.dimension
-        return host_generator(seed).standard_normal(shape, dtype="float32")
-
-    def log_density(self, latents):
-        """Log-density of latents `(N, D)` in nats: float64 `(N,)`."""
-        latents = _latents(latents, "latents", self.dimension)
-        return -0.5 * (np.square(latents).sum(axis=1) + self.dimension * math.log(2 * math.pi))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class GaussianPrior:
-    """A Gaussian in latent space.
-
-    Args:
-        mean: `(D,)`.
-        covariance: `(D, D)`, symmetric and positive definite.
-
-    Raises:
-        ValueError: if they are not.
-    """
-
-    mean: np.ndarray
-    covariance: np.ndarray
-
-    def __post_init__(self):
-        mean, covariance = _numbers(self.mean, "mean"), _numbers(self.covariance, "covariance")
-        if mean.ndim != 1 or not mean.size or covariance.shape != mean.shape * 2:
-            raise ValueError(
-                "mean and covariance must have shapes (D,) and (D, D); got "
-                f"{mean.shape} and {covariance.shape}."
-            )
-        if np.abs(covariance - covariance.T).max() > 1e-6 * np.abs(covariance).max():
-            raise ValueError("covariance must be symmetric; this one is not.")
-        try:
-            factor = stoppable(np.linalg.cholesky, covariance, what=WHAT)
-        except np.linalg.LinAlgError as error:
-            raise ValueError(
-                "covariance must be positive definite; this one is not. GaussianPrior.fit keeps "
-                "the variance along every axis above 0."
-            ) from error
-        vars(self).update(mean=mean, covariance=covariance, _factor=factor)
-
-    @classmethod
-    def fit(cls, latents):
-        """The maximum-likelihood Gaussian of latents.
-
-        The variance along any axis is at least a millionth of the largest.
-
-        Args:
-            latents: `(N, D)`, at least two.
-
-        Raises:
-            ValueError: for fewer than two latents, or latents that are all the same.
-        """
-        latents = _varied(latents)
-        mean = latents.mean(axis=0)
-        covariance = product((latents - mean).T, latents - mean, WHAT) / len(latents)
-        values, axes = stoppable(np.linalg.eigh, covariance, what=WHAT)
-        if values[0] < LEAST * values[-1]:
-            covariance = (axes * np.maximum(values, LEAST * values[-1])) @ axes.T
-        return cls(mean, covariance)
-
-    @property
-    def dimension(self):
-        """D, the width of a latent."""
-        return len(self.mean)
-
-    def sample(self, n, seed=None):
-        """Draw float32 `(n, D)`; the first 8 of 16 are the 8."""
-        return self._place(StandardPrior(self.dimension).sample(n, seed)).astype("float32")
-
-    def log_density(self, latents):
-        """Log-density of latents `(N, D)` in nats: float64 `(N,)`."""
-        latents = _latents(latents, "latents", self.dimension)
-        centered = (latents - self.mean).T
-        inside = stoppable(np.linalg.solve, self._factor, centered, what=WHAT)
-        constant = 0.5 * self.dimension * math.log(2 * math.pi)
-        log_determinant = np.log(np.diag(self._factor)).sum()
-        return -0.5 * np.square(inside).sum(axis=0) - log_determinant - constant
-
-    def __repr__(self):
-        return f"GaussianPrior(dimension={self.dimension})"
-
-    def _place(self, normal):
-        """Draws from N(0, I) made draws of this; a row's bits do not depend on other rows."""
-        return self.mean + np.einsum("nj,ij->ni", normal.astype("float64"), self._factor)
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class MixturePrior:
-    """A mixture of Gaussians in latent space.
-
-    Args:
-        weights: `(K,)`, not negative; they are divided by their sum.
-        parts: K `GaussianPrior`s of one dimension.
-
-    Raises:
-        TypeError, ValueError: if they are not.
-    """
-
-    weights: np.ndarray
-    parts: tuple
-
-    def __post_init__(self):
-        weights, parts = _numbers(self.weights, "weights"), tuple(self.parts)
-        if wrong := [part for part in parts if not isinstance(part, GaussianPrior)]:
-            raise TypeError(f"parts must be GaussianPriors; got {wrong[0]!r}.")
-        if not parts or len({part.dimension for part in parts}) > 1:
-            raise ValueError(
-                "parts must be one or more GaussianPriors of the same dimension; got dimensions "
-                f"{[part.dimension for part in parts]}."
-            )
-        if weights.shape != (len(parts),) or weights.min() < 0 or not weights.sum() > 0:
-            raise ValueError(
-                f"weights must be {len(parts)} numbers, one for each part, not negative and not "
-                f"all 0; got {self.weights!r}."
-            )
-        vars(self).update(weights=weights / weights.sum(), parts=parts)
-
-    @classmethod
-    def fit(cls, latents, clusters=10, seed=0):
-        """A mixture with full covariances, by scikit-learn's expectation maximisation.
-
-        A millionth of the latents' mean variance is added to the variance along every axis.
-
-        Args:
-            latents: `(N, D)`, at least two for each cluster.
-            clusters: number of Gaussians K.
-            seed: of the clusters it starts from.
-
-        Raises:
-            ValueError: for too few latents, or latents that are all the same.
-        """
-        from sklearn import mixture
-        from threadpoolctl import threadpool_limits  # which scikit-learn requires
-
-        clusters, latents = positive(clusters, "clusters"), _varied(latents)
-        if len(latents) < 2 * clusters:
-            raise ValueError(
-                f"{clusters} clusters need at least {2 * clusters} latents; got {len(latents)}."
-            )
-        centre, scale = latents.mean(axis=0), math.sqrt(latents.var(axis=0).mean())
-        found = mixture.GaussianMixture(clusters, random_state=seed, reg_covar=LEAST, max_iter=300)
-        with threadpool_limits(1, "blas"):  # else a busy machine takes minutes, not a second
-            found.fit((latents - centre) / scale)
-        means, covariances = centre + scale * found.means_, scale**2 * found.covariances_
-        return cls(found.weights_, map(GaussianPrior, means, covariances))
-
-    @property
-    def dimension(self):
-        """D, the width of a latent."""
-        return self.parts[0].dimension
-
-    def sample(self, n, seed=None):
-        """Draw float32 `(n, D)`; the first 8 of 16 are the 8."""
-        n = positive(n, "n")
-        choice, shape = host_generator(seed).spawn(2)
-        chosen = np.searchsorted(self.weights.cumsum()[:-1], choice.random(n), side="right")
-        latents = shape.standard_normal((n, self.dimension), dtype="float32")
-        for k, part in enumerate(self.parts):
-            latents[chosen == k] = part._place(latents[chosen == k])
-        return latents
-
-    def log_density(self, latents):
-        """Log-density of latents `(N, D)` in nats: float64 `(N,)`."""
-        with np.errstate(divide="ignore"):
-            weights = np.log(self.weights)
-        parts = [w + p.log_density(latents) for w, p in zip(weights, self.parts, strict=True)]
-        return np.logaddexp.reduce(parts, axis=0)
-
-    def __repr__(self):
-        return f"MixturePrior(clusters={len(self.parts)}, dimension={self.dimension})"
 
 
 # Continuity.
@@ -423,7 +224,7 @@ def continuity(model, images, steps=16, pairs=200, seed=0):
     starts = random.integers(n, size=pairs)
     ends = (starts + random.integers(1, n, size=pairs)) % n
     used, places = np.unique(np.stack([starts, ends]), return_inverse=True)
-    latents = _latents(model.encode(images[used]), "what encode returns", count=len(used))
+    latents = points(model.encode(images[used]), "what encode returns", count=len(used))
     a, b = latents[places.reshape(2, pairs)]
     at_once = max(1, 2**24 // (steps * images[0].size))  # 64 MiB of float32
     norms = distances = lengths = largest = 0.0
@@ -510,7 +311,7 @@ class AcceptedBy:
 
     ```python
     accepted_by = AcceptedBy(kgen.metrics.judge("digits"), x_train, x_test)
-    for prior in (StandardPrior(32), GaussianPrior.fit(z), MixturePrior.fit(z)):
+    for prior in (kgen.distributions.StandardNormal(32), kgen.distributions.Gaussian.fit(z)):
         print(prior, accepted_by(autoencoder.decode(prior.sample(1000, seed=0))))
     ```
     """
@@ -611,14 +412,14 @@ def completeness(samples, judge, reference, test, confidence=None, quantile=0.95
 
 
 def _features(judge, images, width=None):
-    return _rows(judge.features(images), "what the judge's features returns", width, len(images))
+    return points(judge.features(images), "what the judge's features returns", width, len(images))
 
 
 def _confidences(judge, images):
     answers = judge.probabilities(images)
     answers = list(answers.values()) if isinstance(answers, dict) else [answers]
     name = "what the judge's probabilities returns"
-    answers = [_latents(p, name, count=len(images)) for p in answers]
+    answers = [points(p, name, count=len(images)) for p in answers]
     for p in answers:
         if p.min() < -1e-3 or p.max() > 1 + 1e-3:
             raise ValueError(
@@ -631,42 +432,8 @@ def _confidences(judge, images):
 # What comes in.
 
 
-def _numbers(x, name):
-    """Finite numbers as float64."""
-    return _finite(x, name).astype("float64", copy=False)
-
-
-def _finite(x, name):
-    came, is_array = type(x).__name__, hasattr(x, "__array__")
-    x = to_numpy(x) if is_array or isinstance(x, list | tuple | numbers.Real) else None
-    if x is None or (x.dtype.kind not in "fiu" and "bfloat16" not in str(x.dtype)):
-        raise TypeError(
-            f"{name} must be an array of real numbers; got {came}"
-            + (". Of a kgen dataset pass dataset.images()." if x is None else f" of {x.dtype}.")
-        )
-    if bad := int(x.size - np.isfinite(x).sum()):
-        raise ValueError(f"{name} must be finite; {bad} of {x.size} values are NaN or infinite.")
-    return x
-
-
-def _latents(x, name, width=None, count=None):
-    return _rows(x, name, width, count).astype("float64", copy=False)
-
-
-def _rows(x, name, width=None, count=None):
-    """An array `(N, D)` of finite numbers, not empty, of N = `count` and D = `width` if given."""
-    x = _finite(x, name)
-    if x.ndim != 2 or 0 in x.shape or (count or len(x), width or x.shape[1]) != x.shape:
-        single = x.ndim == 1 and name.isidentifier()
-        raise ValueError(
-            f"{name} must have shape ({count or 'N'}, {width or 'D'}), not empty; got {x.shape}."
-            + f" A single latent needs a batch axis: {name}[None]." * single
-        )
-    return x
-
-
 def _images(x, name, least=1, count=None):
-    x = _finite(x, name)
+    x = finite(x, name)
     if x.ndim < 2 or 0 in x.shape[1:] or count not in (None, len(x)):
         raise ValueError(
             f"{name} must be images of shape ({count or 'N'}, *image_shape); got {x.shape}."
@@ -676,18 +443,8 @@ def _images(x, name, least=1, count=None):
     return x
 
 
-def _varied(latents):
-    latents = _latents(latents, "latents")
-    if len(latents) < 2 or (latents == latents[0]).all():
-        raise ValueError(
-            f"A prior is fitted to at least two different latents; got {len(latents)}"
-            f"{', all the same' if len(latents) > 1 else ''}."
-        )
-    return latents
-
-
 def _ends(a, b):
-    a, b = _latents(a, "a"), _latents(b, "b")
+    a, b = points(a, "a"), points(b, "b")
     if a.shape != b.shape:
         raise ValueError(
             f"a and b must pair up, both of shape (N, D); got {a.shape} and {b.shape}. A single "
@@ -698,7 +455,7 @@ def _ends(a, b):
 
 def _alike(**terms):
     """Terms as float64 that broadcast, N latents with single ones, and nothing else."""
-    terms = {name: _numbers(z, name) for name, z in terms.items()}
+    terms = {name: finite(z, name).astype("float64") for name, z in terms.items()}
     shapes = [z.shape for z in terms.values()]
     ranks, widths = {len(shape) for shape in shapes}, {shape[-1:] for shape in shapes}
     counts = {shape[0] for shape in shapes if len(shape) == 2} - {1}

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import latent, plots
+from kgen import distributions, latent, plots
 from recipes import _run
 from recipes._measured import Measured
 
@@ -66,9 +66,13 @@ def fit(run, model, images, seed, **arguments):
 def samples(autoencoder, vae, images, n, seed):
     """`n` images by each of the priors, a dictionary."""
     z = autoencoder.encode(images)
-    fitted = latent.GaussianPrior.fit(z), latent.MixturePrior.fit(z)
-    latents = [prior.sample(n, seed) for prior in (latent.StandardPrior(z.shape[1]), *fitted)]
-    drawn = [*map(autoencoder.decode, latents), vae.generate(n, seed=seed)]
+    priors = (
+        distributions.StandardNormal.fit(z),
+        distributions.Gaussian.fit(z),
+        distributions.GaussianMixture.fit(z),
+    )
+    drawn = [autoencoder.decode(prior.sample(n, seed)) for prior in priors]
+    drawn.append(vae.generate(n, seed=seed))
     return dict(zip(PRIORS, drawn, strict=True))
 
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import latent, plots
+from kgen import distributions, plots
 from recipes import _run
 from recipes._measured import Measured
 
@@ -43,7 +43,7 @@ def generate(model, images, n, seed):
 
 def from_fitted_gaussian(model, images, n, seed):
     """Sample the latents of an autoencoder from a Gaussian, fitted afterwards."""
-    prior = latent.GaussianPrior.fit(model.encode(images.images()))
+    prior = distributions.Gaussian.fit(model.encode(images.images()))
     return model.decode(prior.sample(n, seed))
 
 

@@ -23,7 +23,8 @@ ROOMS = {  # room -> the others that its files may import
     "engine": {"data", "schedules", "conditions"},
     "losses": {"engine", "layers"},
     "metrics": {"data", "engine", "linear_algebra"},
-    "latent": {"engine", "metrics", "linear_algebra"},
+    "distributions": {"engine", "linear_algebra"},
+    "latent": {"engine", "metrics"},
     "models": {
         "networks",
         "engine",
@@ -32,6 +33,7 @@ ROOMS = {  # room -> the others that its files may import
         "layers",
         "data",
         "conditions",
+        "distributions",
         "linear_algebra",
     },
     "callbacks": {"plots", "engine", "data", "metrics"},

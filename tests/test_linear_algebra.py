@@ -9,7 +9,7 @@ import pytest
 
 from kgen import linear_algebra
 from kgen.data.storage import progress
-from kgen.latent import GaussianPrior
+from kgen.distributions import Gaussian
 from kgen.linear_algebra import orthonormal, product, stoppable
 from kgen.metrics import frechet
 from kgen.models.principal_axes import principal_axes
@@ -103,7 +103,7 @@ def test_orthonormal_columns_of_the_same_space(long, shape):
 def results():
     examples, latents = matrix(14, 40).astype("float32"), matrix(30, 3)
     axes = principal_axes(lambda: iter([examples]))
-    prior = GaussianPrior.fit(latents)
+    prior = Gaussian.fit(latents)
     sides = matrix(60, 4), np.repeat(matrix(60, 3, 1), [1, 2, 1], axis=1)
     return (
         frechet.frechet_distance(*sides),

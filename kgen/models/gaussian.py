@@ -5,7 +5,9 @@ import math
 import keras
 import numpy as np
 from keras import ops, saving
+from scipy import special
 
+from kgen import distributions
 from kgen.arguments import below, positive
 from kgen.arrays import to_numpy
 from kgen.data.dataset import ImageDataset
@@ -241,6 +243,13 @@ class Gaussian(EncodingModel):
 
     def _fit(self, rows):
         """Fit to rows of pixels; returns the mean log-likelihood."""
+        p, (variances, noise) = self._fit_axes(rows), self._variances()
+        # Closed form: the sample covariance has the variances p.eigenvalues along the axes.
+        rest = len(p.mean) - len(p.axes)
+        distance = (p.eigenvalues / variances).sum() + rest * self._left_over(p) / noise
+        return float(self._log_density(p.mean[None])[0] - 0.5 * distance)
+
+    def _fit_axes(self, rows):
         p = principal_axes(rows, self.components, self.seed)
         if self.components is None:
             self._make_variables(len(p.axes))
@@ -249,11 +258,7 @@ class Gaussian(EncodingModel):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(np.asarray(value, variable.dtype))
         self.__dict__["_exact"] = p
-        # Closed form: the sample covariance has the variances p.eigenvalues along the axes.
-        variances, noise = self._variances()
-        rest = len(p.mean) - len(p.axes)
-        distance = (p.eigenvalues / variances).sum() + rest * self._left_over(p) / noise
-        return float(self._constant() - 0.5 * distance)
+        return p
 
     def _assert_can_fit(self, options):
         known = {"shuffle", "class_weight", "sample_weight", "initial_epoch", "steps_per_epoch"}
@@ -369,8 +374,11 @@ class Gaussian(EncodingModel):
 
     def _log_density(self, rows):
         coordinates, outside = self._coordinates(rows)
-        along = np.square(coordinates).sum(axis=1)
-        return self._constant() - 0.5 * (along + outside)
+        return self._prior().log_density(coordinates) + self._log_density_outside(outside)
+
+    def _prior(self):
+        """Distribution of the coordinates."""
+        return distributions.StandardNormal(self.components)
 
     def _coordinates(self, rows):
         """Scaled coordinates of rows, and their squared distance from the axes by that variance."""
@@ -380,12 +388,12 @@ class Gaussian(EncodingModel):
         outside = np.square(rows).sum(axis=1) - np.square(along).sum(axis=1)
         return along / np.sqrt(variances), np.maximum(outside, 0) / noise
 
-    def _constant(self):
-        """Log-density at the mean."""
+    def _log_density_outside(self, outside):
+        """What the other axes and the scales of all add to the log-density of coordinates."""
         p, (variances, noise) = self._principal(), self._variances()
         rest = len(p.mean) - len(p.axes)
-        log_determinant = np.log(variances).sum() + rest * math.log(noise)
-        return -0.5 * (len(p.mean) * math.log(2 * math.pi) + log_determinant)
+        log_determinant = np.log(variances).sum() + rest * math.log(2 * math.pi * noise)
+        return -0.5 * (outside + log_determinant)
 
 
 @saving.register_keras_serializable("kgen")
@@ -412,7 +420,7 @@ class GaussianMixture(Gaussian):
         super()._make_variables(q)
         k = self.clusters
         shapes = {"weights": (k,), "means": (k, q), "factors": (k, q, q)}
-        self._shares, self._centres, self._factors = (
+        self._shares, self._centers, self._factors = (
             self.add_weight(
                 name=name, shape=shape, trainable=False, autocast=False, initializer="zeros"
             )
@@ -424,48 +432,24 @@ class GaussianMixture(Gaussian):
         return {**super().get_config(), "clusters": self.clusters}
 
     def _fit(self, rows):
-        from sklearn import mixture
-        from threadpoolctl import threadpool_limits
-
-        super()._fit(rows)
+        self._fit_axes(rows)
         parts = [self._coordinates(part) for part in rows()]
         coordinates, outside = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if len(coordinates) < self.clusters:
-            raise ValueError(
-                f"{self.clusters} clusters need as many images; got {len(coordinates)}."
-            )
-        found = mixture.GaussianMixture(self.clusters, random_state=self.seed, reg_covar=1e-4)
-        with threadpool_limits(1, "blas"):  # its many small products are slow on several threads
-            found.fit(coordinates)
-        self._shares.assign(found.weights_.astype("float32"))
-        self._centres.assign(found.means_.astype("float32"))
-        self._factors.assign(np.linalg.cholesky(found.covariances_).astype("float32"))
-        return float((self._mixed(coordinates) - 0.5 * outside).mean())
+        mixture = distributions.GaussianMixture.fit(
+            coordinates, self.clusters, self.seed, min_variance=1e-4
+        )
+        self._shares.assign(mixture.weights)
+        self._centers.assign([part.mean for part in mixture.parts])
+        self._factors.assign([part.factor for part in mixture.parts])
+        density = self._prior().log_density(coordinates) + self._log_density_outside(outside)
+        return float(density.mean())
+
+    def _prior(self):
+        values = (self._shares, self._centers, self._factors)
+        weights, means, factors = (ops.convert_to_numpy(v).astype("float64") for v in values)
+        parts = [distributions.Gaussian(m, f @ f.T) for m, f in zip(means, factors, strict=True)]
+        return distributions.GaussianMixture(weights, parts)
 
     def _drawn(self, normal):
         """Latents from draws from N(0, I): the first of each row chooses its cluster."""
-        weights, means, factors = self._mixture()
-        uniform = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in normal[:, 0]])
-        chosen = np.searchsorted(weights.cumsum()[:-1], uniform)
-        latents = means[chosen] + np.einsum("nij,nj->ni", factors[chosen], normal[:, 1:])
-        return latents.astype("float32")
-
-    def _mixture(self):
-        values = (self._shares, self._centres, self._factors)
-        return tuple(ops.convert_to_numpy(v).astype("float64") for v in values)
-
-    def _log_density(self, rows):
-        coordinates, outside = self._coordinates(rows)
-        return self._mixed(coordinates) - 0.5 * outside
-
-    def _mixed(self, coordinates):
-        """Log-density of the mixture over coordinates, the rest of the image being at the mean."""
-        weights, means, factors = self._mixture()
-        parts = np.empty((len(coordinates), len(weights)))
-        for k, (mean, factor) in enumerate(zip(means, factors, strict=True)):
-            inside = np.linalg.solve(factor, (coordinates - mean).T)
-            log_determinant = np.log(np.diag(factor)).sum()
-            parts[:, k] = -0.5 * np.square(inside).sum(axis=0) - log_determinant
-        parts += np.log(np.maximum(weights, 1e-300))
-        top = parts.max(axis=1, keepdims=True)
-        return self._constant() + top[:, 0] + np.log(np.exp(parts - top).sum(axis=1))
+        return self._prior().place(special.ndtr(normal[:, 0].astype("float64")), normal[:, 1:])

@@ -207,7 +207,7 @@ def test_bad_input_is_refused():
         kgen.Gaussian((8, 8)).fit(x[:1], verbose=0)
     with pytest.raises(ValueError, match="at most 19 axes: components=30"):
         kgen.Gaussian((8, 8), 30).fit(x, verbose=0)
-    with pytest.raises(ValueError, match="10 clusters need as many images; got 5"):
+    with pytest.raises(ValueError, match="10 clusters need at least 20 examples; got 5"):
         kgen.GaussianMixture((8, 8), components=3).fit(x[:5], verbose=0)
     with pytest.raises(ValueError, match="read but once"):
         kgen.Gaussian((8, 8)).fit((batch for batch in [(x,)]), verbose=0)
