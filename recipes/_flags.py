@@ -129,7 +129,8 @@ class Parser(command_line.Parser):
         super().__init__(prog=name, usage=usage, description=description)
         without = {*without, *(IMAGES if "image_size" in without else ())}
         self.offered = {*own, *FLAGS} - without
-        self.set_defaults(**{flag: options.get("default") for flag, options in FLAGS.items()})
+        off = {flag: False for flag, o in FLAGS.items() if o.get("action") == "store_true"}
+        self.set_defaults(**{flag: options.get("default") for flag, options in FLAGS.items()} | off)
         groups = {
             "of this recipe": [flag for flag in own if flag not in FLAGS],
             "of all recipes": [flag for flag in FLAGS if flag not in without],
