@@ -128,7 +128,8 @@ def gaussian_by_hand(model, images):
     if type(model) is kgen.Gaussian:
         truth = stats.multivariate_normal(mean, covariance)
         return {"log_likelihood": truth.logpdf(x).mean()}
-    weights, means, factors = model._mixture()
+    values = (model._shares, model._centers, model._factors)
+    weights, means, factors = (ops.convert_to_numpy(v).astype("float64") for v in values)
     density = 0
     for weight, z, factor in zip(weights, means, factors, strict=True):
         basis = axes.T * np.sqrt(along)

@@ -17,6 +17,7 @@ from kgen.engine import feed
 from kgen.engine.generative_model import as_callbacks
 from kgen.engine.random import host_generator
 from kgen.models.latent_model import EncodingModel
+from kgen.models.likelihood import bits_per_dim, dequantized
 from kgen.models.principal_axes import PrincipalAxes, principal_axes
 
 ROWS = 256  # images in one product
@@ -362,11 +363,29 @@ class Gaussian(EncodingModel):
 
     def log_likelihood(self, images, batch_size=None):
         """Exact log p(x) of each image in nats, a density on [-1, 1]: float64 `(N,)`."""
-        rows = self.images_in(images)
-        rows = rows.reshape(len(rows), -1)
+        return self._log_likelihood(self.images_in(images), batch_size)
+
+    def _log_likelihood(self, images, batch_size):
+        rows = images.reshape(len(images), -1)
         size = positive(ROWS if batch_size is None else batch_size, "batch_size")
         parts = [self._log_density(rows[i : i + size]) for i in range(0, len(rows), size)]
         return np.concatenate(parts)
+
+    def bits_per_dim(self, images, seed=0, batch_size=None):
+        """Upper bound on the bits that each dimension of the 8-bit image costs, float64 `(N,)`.
+
+        Of images with uniform dequantisation noise (`kgen.models.likelihood`).
+
+        Args:
+            images: uint8, or floats on the 256 levels.
+            seed: of the noise.
+
+        Raises:
+            ValueError: for points; for floats between the levels.
+        """
+        images = dequantized(self.images_in(images), host_generator(seed))
+        nats = self._log_likelihood(images, batch_size)
+        return bits_per_dim(nats, self.image_shape)
 
     def anomaly_score(self, images, batch_size=None):
         """How unlikely each image is: its negative log-likelihood in nats, float64 `(N,)`."""

@@ -5,15 +5,17 @@ import math
 import keras
 import numpy as np
 from keras import ops
+from scipy import special
 
 from kgen import schedules
 from kgen.arguments import positive
-from kgen.data.ranges import normalize_image_shape, to_uint8
+from kgen.data.ranges import normalize_image_shape
 from kgen.engine.random import host_generator
 from kgen.layers import likelihoods
 from kgen.layers.sampling import Sampling
 from kgen.losses import kl_divergence
 from kgen.models.latent_model import EncodingModel, check_shapes, default_networks, given
+from kgen.models.likelihood import bits_per_dim, dequantized
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -171,9 +173,7 @@ class VAE(EncodingModel):
     def bits_per_dim(self, images, samples=100, seed=0, batch_size=None):
         """Upper bound on the bits that each dimension of the 8-bit image costs, float32 `(N,)`.
 
-        Uniform dequantisation (Theis et al., 2016, section 3.1): noise of one grey level's width
-        is added, and the density on [-1, 1] is taken to that on [0, 256], whose levels are
-        255 / 2 times wider.
+        Of images with uniform dequantisation noise (`kgen.models.likelihood`).
 
         Args:
             images: uint8, or floats on the 256 levels.
@@ -188,20 +188,13 @@ class VAE(EncodingModel):
                 "densities, so it has no bits per dimension of the 8-bit image. Use "
                 'reconstruction="gaussian".'
             )
-        if len(self.image_shape) != 3:
-            raise ValueError("Points have no grey levels, so no bits per dimension.")
-        images = self.images_in(images)
-        if np.abs(images - to_uint8(images) / 127.5 + 1).max() > 1e-3:
-            raise ValueError("bits_per_dim needs 8-bit images; these have values between levels.")
-        noise = host_generator(seed).random(images.shape, dtype="float32") - 0.5
-        nats = self._log_likelihood(images + noise / 127.5, samples, seed, batch_size)
-        dimensions = math.prod(self.image_shape)
-        return -nats / (dimensions * math.log(2)) + math.log2(127.5)
+        images = dequantized(self.images_in(images), host_generator(seed))
+        nats = self._log_likelihood(images, samples, seed, batch_size)
+        return bits_per_dim(nats, self.image_shape)
 
     def _log_likelihood(self, images, samples, seed, batch_size):
         weights = self._over_samples(self._log_weights, images, samples, seed, batch_size)
-        top = weights.max(axis=1, keepdims=True)
-        return (top + np.log(np.exp(weights - top).mean(axis=1, keepdims=True)))[:, 0]
+        return special.logsumexp(weights, axis=1) - np.float32(math.log(samples))
 
     def _over_samples(self, fn, images, samples, seed, batch_size):
         """`fn(images, noise)` for `samples` draws of noise per image: `(N, samples)`.
