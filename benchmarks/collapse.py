@@ -4,10 +4,11 @@
 
 A DCGAN with 16 filters on the 60,000 training images, 24 epochs of 100 batches of 32, watched in
 the features of kgen's classifier of Fashion-MNIST and in pixels. The healthy one is trained as
-`kgen.GAN` comes; the others fail, by learning rates of their players, by Algorithm 1's loss and by
-a discriminator without normalization. Printed is in how many runs each failure was named before
-half of the epochs, and how many alarms healthy runs raised. `--output` keeps what is measured; what
-is there is not redone.
+`kgen.GAN` comes. The others fail: by a learning rate at which the generator's output is constant;
+by a discriminator that learns too fast, with Algorithm 1's loss and no normalization; and with
+dropped modes that are known to be, since the GAN saw one class of ten, trousers, and is watched
+beside all. Printed is in how many runs each failure was named before half of the epochs, and how
+many alarms healthy runs raised. `--output` keeps what is measured; what is there is not redone.
 """
 
 import argparse
@@ -25,14 +26,14 @@ from benchmarks.vae_elbo import export
 SETTINGS = {  # loss; the discriminator's normalization; learning rates of both players
     "healthy": ("non_saturating", "batch", 2e-4, 2e-4),
     "constant": ("non_saturating", "batch", 1e-3, 10.0),
-    "dropped_modes": ("non_saturating", "batch", 2e-5, 2e-3),
+    "dropped_modes": ("non_saturating", "batch", 2e-4, 2e-4),
     "saturated_discriminator": ("minimax", "none", 1e-3, 1e-5),
 }
-FEATURES = ("fashion", "pixels")
+FEATURES, TROUSERS = ("fashion", "pixels"), 1
 EPOCHS, STEPS, BATCH_SIZE, FILTERS = 24, 100, 32, 16
 
 
-def train(images, kind, seed):
+def train(images, labels, kind, seed):
     """Train one; returns by features the epoch of each finding."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
@@ -44,7 +45,8 @@ def train(images, kind, seed):
     monitors = {name: kgen.callbacks.CollapseMonitor(images, name) for name in FEATURES}
     epochs = EPOCHS if kind == "healthy" else EPOCHS // 2 - 1
     settings = {"batch_size": BATCH_SIZE, "steps_per_epoch": STEPS, "epochs": epochs}
-    model.fit(images, **settings, verbose=0, callbacks=[*monitors.values()])
+    seen = images[labels == TROUSERS] if kind == "dropped_modes" else images
+    model.fit(seen, **settings, verbose=0, callbacks=[*monitors.values()])
     return {
         name: {found: epoch for epoch, found, _ in monitor.findings}
         for name, monitor in monitors.items()
@@ -66,12 +68,14 @@ def main(argv=None):
         data = run.data or folder / "fashion_mnist.npz"
         if not data.exists():
             export(data)
-        images, kept = np.load(data)["train"], folder / "collapse.json"
+        with np.load(data) as arrays:
+            images, labels = arrays["train"], arrays["train_labels"]
+        kept = folder / "collapse.json"
         found = json.loads(kept.read_text()) if kept.exists() else {}
         for seed in range(run.seeds):
             for kind in SETTINGS:
                 if (name := f"{kind}-{seed}") not in found:
-                    found[name] = train(images, kind, seed)
+                    found[name] = train(images, labels, kind, seed)
                     print(name, found[name], flush=True)
                     harness.keep(kept, json.dumps(found, indent=1))
     report(found)

@@ -130,8 +130,8 @@ class Nothing(Condition):
     def check(self, values, what=None):
         """Raise a `TypeError` for second images; labels are passed over."""
         if values is not None and values.ndim > 2:
-            what = what or f"y of shape {values.shape}"
-            raise _pairs(what, "images", "leave the second ones out")
+            instead = "leave the second ones out" if what else "leave y out"
+            raise _pairs(what or f"y of shape {values.shape}", "images", instead)
 
     def dataset(self, x, y, **options):
         """An `ImageDataset` of the images."""
@@ -148,7 +148,7 @@ class Nothing(Condition):
     def of_images(self, n, values):
         """An empty list; what a user says is refused."""
         if values is not None:
-            raise ValueError("This model is not conditional here: leave labels out.")
+            raise ValueError("This model is not conditional: it takes no labels here.")
         return []
 
     def signatures(self):

@@ -241,10 +241,18 @@ class CollapseMonitor(Measuring):
             f"the generated {self._real.things}, so the generator hardly learns from it."
         )
 
+    def _needs_labels(self, discriminate):
+        """Whether the discriminator says nothing of images alone."""
+        given = getattr(self.model, "given_to", None)
+        if given is not None:
+            return bool(given("discriminator").signatures())
+        labels = inspect.signature(discriminate).parameters.get("labels")
+        return labels is not None and labels.default is labels.empty
+
     def _saturation(self, samples):
         """Share of samples that the discriminator is sure of; None without probabilities."""
         discriminate = getattr(self.model, "discriminate", None)
-        if not callable(discriminate) or "labels" in inspect.signature(discriminate).parameters:
+        if not callable(discriminate) or self._needs_labels(discriminate):
             return None
         try:
             real, fake = (to_numpy(discriminate(x)) for x in (self._real.samples, samples))

@@ -411,8 +411,10 @@ class GAN(LatentModel):
         """Check latents, and the condition beside them, as `GenerativeModel.inputs_in`."""
         found = super().inputs_in(inputs, what, warns)
         latents, *given = as_list(found)
-        if given:
-            self.condition.of_images(len(latents), *given)
+        try:
+            self.given_to("generator").of_images(len(latents), given[0] if given else None)
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from error
         return found
 
     def inference_networks(self):
