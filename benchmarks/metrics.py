@@ -31,7 +31,7 @@ import numpy as np
 from benchmarks import harness
 
 SUBSETS = {"kid_subsets": 100, "kid_subset_size": 1000, "rng_seed": 2020}  # torch-fidelity's own
-NEIGHBOUR = 3  # of torch-fidelity's precision and recall
+NEIGHBOR = 3  # of torch-fidelity's precision and recall
 PEERS = {"fid": "torch-fidelity", "kid": "torch-fidelity", "precision, recall": "torch-fidelity"}
 PARTS = ("agreement", "speed", "sense")
 
@@ -54,7 +54,7 @@ EXPECTED = {  # where each metric should move in each family: "=", it should not
     "... 28x28": ("up", "up", "-", "-", "down"),
     "... 14x14": ("up", "up", "-", "-", "down"),
     "ms_ssim": ("-", "-", "up", "up", "="),
-    "memorisation": ("up", "up", "-", "-", "down"),
+    "memorization": ("up", "up", "-", "-", "down"),
     "... nearer": ("down", "down", "-", "-", "up"),
     "... in pixels": ("-", "up", "-", "-", "down"),
     "... copies": ("-", "-", "-", "-", "up"),
@@ -163,7 +163,7 @@ def own(real, fake):
         for _ in range(SUBSETS["kid_subsets"])
     ]
     kid = statistics.mean(kernel_distance(*both, subset_size=size).value for both in subsets)
-    found = prdc(real, fake, NEIGHBOUR, 5)
+    found = prdc(real, fake, NEIGHBOR, 5)
     return {
         "fid": {"frechet_inception_distance": frechet_distance(real, fake)},
         "kid": {"kernel_inception_distance_mean": kid},
@@ -199,7 +199,7 @@ def theirs(run, job):
     """Command of the peers' side."""
     if run.python_peers is None:
         raise SystemExit("agreement and speed need --python-peers, a Python with torch-fidelity.")
-    job = {"neighbour": NEIGHBOUR, "subsets": SUBSETS} | job
+    job = {"neighbor": NEIGHBOR, "subsets": SUBSETS} | job
     return [run.python_peers, "-m", "benchmarks.torch_metrics", json.dumps(job)]
 
 
@@ -230,7 +230,7 @@ def seconds(sides):
     clock("inception_score", lambda: metrics.inception_score(fake, extractor))
     clock("sliced_wasserstein", lambda: metrics.sliced_wasserstein(real, fake))
     clock("ms_ssim", lambda: metrics.ms_ssim(fake))
-    clock("memorisation, in pixels", lambda: metrics.memorisation(fake, real, test))
+    clock("memorization, in pixels", lambda: metrics.memorization(fake, real, test))
     clock("class_coverage", lambda: metrics.class_coverage(fake, sides.labels, "fashion"))
     brightness = [x.mean(axis=(1, 2, 3)) for x in (real, fake)]
     clock("wasserstein_1d", lambda: metrics.wasserstein_1d(*brightness))
@@ -286,7 +286,7 @@ def prepare(features, metric):
     functions = {
         "fid": frechet_distance,
         "kid": kernel_distance,  # 100 subsets of 1,000, as the peer
-        "precision, recall": lambda real, fake: prdc(real, fake, NEIGHBOUR),
+        "precision, recall": lambda real, fake: prdc(real, fake, NEIGHBOR),
     }
     with np.load(features) as arrays:
         both = [arrays[name] for name in ("real", "fake")]
@@ -311,9 +311,9 @@ def values_of(real, fake, others, labels=None, seed=0, slow=True):
     found = metrics.evaluate(real, fake, "fashion", names, others, seed, precision_k=5)
     values = found.values
     if labels is not None:
-        copies, sliced = (found.results[x] for x in ("memorisation", "sliced_wasserstein"))
+        copies, sliced = (found.results[x] for x in ("memorization", "sliced_wasserstein"))
         values |= {"... nearer": copies.nearer, "... copies": copies.copies}
-        values["... in pixels"] = metrics.memorisation(fake, real, others).ratio
+        values["... in pixels"] = metrics.memorization(fake, real, others).ratio
         for (height, width), level in zip(sliced.sizes, sliced.levels, strict=True):
             values[f"... {height}x{width}"] = level
         values["class variation"] = metrics.class_coverage(fake, labels, "fashion").total_variation

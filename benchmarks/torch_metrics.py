@@ -29,7 +29,7 @@ def fidelity():
     return metric_fid, metric_kid, metric_prc
 
 
-def functions(neighbour, subsets):
+def functions(neighbor, subsets):
     """Functions of `(real, fake)`, float32 tensors, to a dictionary of values, by metric."""
     metric_fid, metric_kid, metric_prc = fidelity()
 
@@ -42,7 +42,7 @@ def functions(neighbour, subsets):
 
     def prc(real, fake):  # the generated side comes first
         return metric_prc.prc_features_to_metric(
-            fake, real, prc_neighborhood=neighbour, verbose=False
+            fake, real, prc_neighborhood=neighbor, verbose=False
         )
 
     def prdc(real, fake):

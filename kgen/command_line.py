@@ -60,7 +60,7 @@ def background(text):
     """A colour as `kgen.data.load` takes it."""
     value = int(text) if text.isdecimal() else text
     try:
-        pixels.colour(value)
+        pixels.color(value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return value

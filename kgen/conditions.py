@@ -166,14 +166,14 @@ class ClassLabels(Condition):
 
     Args:
         num_classes: how many there are.
-        unlabelled: whether some images may have none, which -1 says.
+        unlabeled: whether some images may have none, which -1 says.
     """
 
     name = "labels"
 
-    def __init__(self, num_classes, unlabelled=False):
+    def __init__(self, num_classes, unlabeled=False):
         self.num_classes = positive(num_classes, "num_classes")
-        self.unlabelled = flag(unlabelled, "unlabelled")
+        self.unlabeled = flag(unlabeled, "unlabeled")
 
     def check(self, values, what=None):
         """Raise a `ValueError` unless these are labels; says the line that makes them so."""
@@ -182,7 +182,7 @@ class ClassLabels(Condition):
 
     def integers(self, labels):
         """Labels as int32, `(N,)` or a scalar; `(N, 1)`, as some datasets have them, is taken."""
-        return integer_labels(labels, self.num_classes, -1 if self.unlabelled else 0)
+        return integer_labels(labels, self.num_classes, -1 if self.unlabeled else 0)
 
     def of_images(self, n, values):
         """int32 `(n,)`."""
@@ -201,7 +201,7 @@ class ClassLabels(Condition):
 
     def get_config(self):
         """The arguments."""
-        return {"num_classes": self.num_classes, "unlabelled": self.unlabelled}
+        return {"num_classes": self.num_classes, "unlabeled": self.unlabeled}
 
 
 @keras.saving.register_keras_serializable("kgen")

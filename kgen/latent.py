@@ -30,7 +30,7 @@ from kgen.arrays import finite, points, to_numpy
 from kgen.engine.random import host_generator
 from kgen.metrics.features import features
 from kgen.metrics.judges import Judge
-from kgen.metrics.neighbours import nearest
+from kgen.metrics.neighbors import nearest
 
 __all__ = [
     "AcceptedBy",

@@ -164,20 +164,20 @@ def _keep_settings(run):
     (run.output / "settings.json").write_text(json.dumps(settings))
 
 
-def load(run, others="test", labelled=False, **training):
+def load(run, others="test", labeled=False, **training):
     """Training images of the run's dataset, and those of another split; then the run begins.
 
     `training` has further arguments of `kgen.data.load` for training images.
 
     Raises:
         ValueError: for images that no recipe can use, or that have no classes and are to be
-            `labelled`; nothing is lost.
+            `labeled`; nothing is lost.
     """
     options = {name: vars(run)[name] for name in (*IMAGES, "seed", "batch_size")}
     images = kgen.data.load(run.dataset, "train", **options, **training)
     if isinstance(images, kgen.data.ImagePairs):
         raise ValueError(f"--dataset {run.dataset} holds pairs; recipes learn from single images.")
-    if labelled and images.num_classes is None:
+    if labeled and images.num_classes is None:
         raise ValueError(f"{run.dataset} has no classes, which this recipe needs.")
     sets = [images, kgen.data.load(run.dataset, others, **options)]
     sets = [data.take(min(run.limit, data.num_examples)) for data in sets] if run.limit else sets

@@ -123,7 +123,7 @@ def draw_extremes(vae, images, scores, anomalous, left_out, path):
 @_run.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, score, draw; returns the VAE."""
-    images, test = _run.load(run, labelled=True)
+    images, test = _run.load(run, labeled=True)
     index = index_of(run.left_out, images)
     left_out = str(images.class_names[index] if images.class_names else index)
     name = f"{run.dataset}: all but {left_out}"

@@ -156,7 +156,7 @@ def draw(found, run, path):
 @_run.recipe(__doc__, ("publish",), **DEFAULTS)
 def main(run):
     """Measure with each seed, draw; returns accuracies by way and seed."""
-    images, test = _run.load(run, labelled=True)
+    images, test = _run.load(run, labeled=True)
     _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
     measured, seeds = Measured(run, images, {"seeds"}), range(run.seed, run.seed + run.seeds)
     found = [measured.part(f"seed {s}", measure, run, images, test, s) for s in seeds]

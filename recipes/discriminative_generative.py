@@ -182,7 +182,7 @@ def measure(said):
 @_run.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Fit, draw, measure; returns both models of the images."""
-    train, test = _run.load(run, labelled=True)
+    train, test = _run.load(run, labeled=True)
     (points, classes), fresh = clouds(150, run.seed), clouds(5000, run.seed + 1)
     plane = Discriminative(points, classes, run.penalty), Generative(points, classes, 2)
     draw_points(*plane, points, classes, run.output / "points.png")

@@ -94,7 +94,7 @@ def draw_training(history, loss, path):
 
 
 def draw(gan, history, moments, images, test, folder, seed):
-    """Write the figures; returns how near samples come to training images (`Memorisation`)."""
+    """Write the figures; returns how near samples come to training images (`Memorization`)."""
     title, path = "Samples: z from N(0, I)", folder / "samples.png"
     plots.grid(gan.generate(64, seed=seed), title=title, path=path)
     real = images.fetch(np.arange(min(moments.n, images.num_examples)))
@@ -103,10 +103,10 @@ def draw(gan, history, moments, images, test, folder, seed):
     title, path = "The same latents while the networks learn", folder / "training.png"
     plots.strips(np.stack(rows), [*labels, "real images"], title=title, path=path)
     draw_training(history, gan.adversarial_loss, folder / "losses.png")
-    near = kgen.metrics.memorisation(gan.generate(500, seed=seed), images, test)
-    rows = np.stack([near.generated[:12], near.neighbours[:12]]), near.closest(12)
+    near = kgen.metrics.memorization(gan.generate(500, seed=seed), images, test)
+    rows = np.stack([near.generated[:12], near.neighbors[:12]]), near.closest(12)
     title = "Samples and the nearest training images (pixels); below the twelve nearest of 500"
-    labels, path = ["sample", "training image"] * 2, folder / "neighbours.png"
+    labels, path = ["sample", "training image"] * 2, folder / "neighbors.png"
     plots.strips(np.concatenate(rows), labels, title=title, path=path)
     return near
 

@@ -69,8 +69,8 @@ def two_hills(n, seed):
     """Points on a line from two Gaussians, float32 `(n, 1)`."""
     random = np.random.default_rng(seed)
     left = random.random(n) < 0.4
-    centre, sigma = np.where(left, -1.7, 1.5), np.where(left, 0.35, 0.55)
-    return (centre + sigma * random.standard_normal(n)).astype("float32")[:, None]
+    center, sigma = np.where(left, -1.7, 1.5), np.where(left, 0.35, 0.55)
+    return (center + sigma * random.standard_normal(n)).astype("float32")[:, None]
 
 
 def generator(dimension):

@@ -173,7 +173,7 @@ def bigan(run, images, test, seed):
 def semi_supervised(run, images, test, seed):
     """Test errors with few labels: of the GAN, and of its classifier without the GAN."""
     x, y = images.images(), np.asarray(images.labels)
-    few = labelled(y, run.labels, seed)
+    few = labeled(y, run.labels, seed)
     hidden = np.full(len(y), -1)
     hidden[few] = y[few]
     # In each batch about as many images with labels as without, from twice as many in an epoch.
@@ -195,7 +195,7 @@ def semi_supervised(run, images, test, seed):
     }
 
 
-def labelled(labels, count, seed):
+def labeled(labels, count, seed):
     """Where the images are that keep their labels: as many of each class."""
     random, classes = np.random.default_rng(seed), np.unique(labels)
     each = max(1, count // len(classes))
@@ -271,7 +271,7 @@ def draw_errors(found, path):
 @_run.recipe(__doc__, ("publish",), **DEFAULTS)
 def main(run):
     """Train each kind with each seed, measure, draw; returns what was found."""
-    images, test = _run.load(run, labelled=True)
+    images, test = _run.load(run, labeled=True)
     _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
     measured, results = Measured(run, images, {"kinds", "seeds"}), {}
     for kind in run.kinds:

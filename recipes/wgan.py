@@ -147,8 +147,8 @@ def transport(run):
     """Real points from two Gaussians, generated ones from one between, and a critic of them."""
     keras.utils.set_random_seed(run.seed)
     random = np.random.default_rng(run.seed)
-    centre = np.where(random.random(run.points) < 0.4, -2.2, 2.4)
-    real = (centre + 0.45 * random.standard_normal(run.points)).astype("float32")[:, None]
+    center = np.where(random.random(run.points) < 0.4, -2.2, 2.4)
+    real = (center + 0.45 * random.standard_normal(run.points)).astype("float32")[:, None]
     critic = fit(run, make(PENALTIES["gradient penalty 100"], 0.7, -0.2, run.seed), real)
     return critic, real[:, 0], critic.generate(run.points, seed=run.seed + 1)[:, 0]
 

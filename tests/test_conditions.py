@@ -24,7 +24,7 @@ class Angles(Condition):
 CASES = {  # condition, what `fit` takes, what the step sees
     "labels": (ClassLabels(3), np.array([0, 2, 1, 0, 1, 2]), np.array([0, 2, 1, 0, 1, 2])),
     "column": (ClassLabels(3), np.arange(6)[:, None] % 3, np.arange(6) % 3),
-    "unlabelled": (ClassLabels(3, unlabelled=True), np.full(6, -1), np.full(6, -1)),
+    "unlabeled": (ClassLabels(3, unlabeled=True), np.full(6, -1), np.full(6, -1)),
     "target": (Target((4, 4)), 255 - X, 1 - X / 127.5),
     "grey target": (Target((4, 4)), 255 - X[..., 0], 1 - X / 127.5),
     "tokens": (Tokens(9, 5), np.arange(30).reshape(6, 5) % 9, np.arange(30).reshape(6, 5) % 9),

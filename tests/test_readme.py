@@ -117,7 +117,7 @@ def test_the_lines_of_the_gan(monkeypatch):
     exec(lines, names)
     assert names["gan"].adversarial_loss == "hinge" and names["gan"].penalty.every == 16
     assert [kwargs["epochs"] for _, kwargs in fits] == [20, 20]
-    assert names["labelled"].generate(8, labels=7).shape == (8, 28, 28, 1)
+    assert names["labeled"].generate(8, labels=7).shape == (8, 28, 28, 1)
 
 
 def test_images_come_by_name(tmp_path, monkeypatch):

@@ -13,11 +13,11 @@ from kgen.data.ranges import check_images, to_uint8
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, whole
 from kgen.metrics.ms_ssim import WINDOW, ms_ssim
-from kgen.metrics.neighbours import prdc
+from kgen.metrics.neighbors import prdc
 
 LEAST = 50  # images: of fewer, shares say nothing
 OF_POINTS, OF_IMAGES = 0.02, 0.1  # k as a share of the samples: a hole in a mode is no lost mode
-LEAST_NEIGHBOURS = 5
+LEAST_NEIGHBORS = 5
 PAIRS = 100  # for the MS-SSIM
 NUMBERS = 2**22  # at once
 CONSTANT = 0.1  # variety, relative to the data's
@@ -147,7 +147,7 @@ class CollapseMonitor(Measuring):
         if samples.ndim > 2:
             samples = to_uint8(samples)
         share = OF_IMAGES if samples.ndim > 2 else OF_POINTS
-        k = max(LEAST_NEIGHBOURS, round(share * self.n))
+        k = max(LEAST_NEIGHBORS, round(share * self.n))
         found = prdc(real.rows, real.rows_of(samples), k, k)
         numbers = {
             "collapse_spread": _spread(samples) / real.spread,

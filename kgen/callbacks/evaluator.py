@@ -29,7 +29,7 @@ class Evaluator(Measuring):
             that compare features.
         every: epochs between two measurements.
         n: number of images to generate. Most metrics depend on it: compare equal numbers.
-        test: real images that were not trained on, for `"memorisation"`.
+        test: real images that were not trained on, for `"memorization"`.
         seed: of the images, and of what metrics draw.
         batch_size: images that are generated at once; None: as the model does.
         cache, precision_k, density_k: as in `kgen.metrics.evaluate`.

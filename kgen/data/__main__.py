@@ -23,7 +23,7 @@ from kgen.command_line import (
     to_the_end,
 )
 from kgen.data.embedded import EMBEDDED
-from kgen.data.pixels import colour, with_channels
+from kgen.data.pixels import color, with_channels
 from kgen.data.sources import at_most
 
 MOST = 10_000  # images in a grid
@@ -166,9 +166,7 @@ def preview(run):
 
 def _opaque(images, run):
     """Images without transparency; pairs are both in colour."""
-    return (
-        with_channels(images, 3, colour(run.background)) if images.shape[-1] in (1, 4) else images
-    )
+    return with_channels(images, 3, color(run.background)) if images.shape[-1] in (1, 4) else images
 
 
 def main(argv=None):

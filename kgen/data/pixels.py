@@ -55,7 +55,7 @@ def _formats():
             yield name
 
 
-def colour(value, name="background"):
+def color(value, name="background"):
     """Red, green and blue in 0 to 255, of a name that Pillow knows, of them, or of a grey.
 
     Raises:

@@ -16,7 +16,7 @@ from kgen.data.embedded import EMBEDDED
 from kgen.data.folders import Options, from_path, own_splits
 from kgen.data.layout import printable, spelled
 from kgen.data.pairs import ImagePairs
-from kgen.data.pixels import colour, suffixes, with_channels
+from kgen.data.pixels import color, suffixes, with_channels
 from kgen.data.storage import Converted, Storage
 
 LONGEST = 4096  # characters of a path on any system
@@ -139,7 +139,7 @@ def at_most(
         raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
     positive(batch_size, "batch_size")
     check_augmentation(augment, (*(size or (2**16, 2**16)), 3))  # their size is known later
-    background = colour(background)
+    background = color(background)
     options = Options(size, channels, memory, skip_broken, num_examples, background)
     with _naming(name):
         found = _find(name, split, data_dir, kind, options)

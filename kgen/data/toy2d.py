@@ -58,6 +58,6 @@ def draw(shape, n, seed=0):
     return points.astype("float32"), labels
 
 
-def _gaussians(centres, n, random):
-    labels = random.integers(len(centres), size=n)
-    return centres[labels] + SIGMA * random.standard_normal((n, 2)), labels
+def _gaussians(centers, n, random):
+    labels = random.integers(len(centers), size=n)
+    return centers[labels] + SIGMA * random.standard_normal((n, 2)), labels

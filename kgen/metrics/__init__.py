@@ -8,7 +8,7 @@ from kgen.metrics.judges import Judge, judge, judge_for
 from kgen.metrics.kid import KID, kernel_distance, kid
 from kgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage
 from kgen.metrics.ms_ssim import MSSSIM, ms_ssim
-from kgen.metrics.neighbours import PRDC, Memorisation, memorisation, nearest, prdc
+from kgen.metrics.neighbors import PRDC, Memorization, memorization, nearest, prdc
 from kgen.metrics.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 from kgen.metrics.wasserstein import wasserstein_1d
 
@@ -23,7 +23,7 @@ __all__ = [
     "GaussianStatistics",
     "InceptionScore",
     "Judge",
-    "Memorisation",
+    "Memorization",
     "ModeCoverage",
     "SlicedWasserstein",
     "class_coverage",
@@ -36,7 +36,7 @@ __all__ = [
     "judge_for",
     "kernel_distance",
     "kid",
-    "memorisation",
+    "memorization",
     "mode_coverage",
     "ms_ssim",
     "nearest",

@@ -52,7 +52,7 @@ def parse(argv):
     add("--density-k", type=positive, default=5, help="neighbour of density and coverage; 5")
     add("--seed", type=seed, default=0)
     add("--json", type=file_to_write, help="file to write the numbers to")
-    add("--neighbours", type=picture_to_write, help="PNG of images nearest to training images")
+    add("--neighbors", type=picture_to_write, help="PNG of images nearest to training images")
     add_image_flags(parser)
     return parser.parse_args(argv)
 
@@ -143,11 +143,11 @@ def _resized(images, size):
     return data.ImageDataset(images).at_resolution(size).fetch(np.arange(len(images)))
 
 
-def draw_neighbours(found, path):
+def draw_neighbors(found, path):
     """Write the generated images that are nearest to training images, and these."""
-    if "memorisation" not in found.results:
-        raise ValueError(f"--neighbours cannot be drawn: {found.left_out['memorisation']}")
-    memory = found.results["memorisation"]
+    if "memorization" not in found.results:
+        raise ValueError(f"--neighbors cannot be drawn: {found.left_out['memorization']}")
+    memory = found.results["memorization"]
     title = f"The generated images nearest to training images; distance ratio {memory.ratio:.2f}"
     plots.strips(memory.closest(), ["generated", "training"], title=title, path=path)
 
@@ -164,9 +164,9 @@ def features_of(run):
 
 def measure(run):
     """Load, measure and print."""
-    asked = run.metrics is None or "memorisation" in run.metrics
-    if run.neighbours and not asked:
-        raise ValueError("--neighbours cannot be drawn: --metrics leaves memorisation out.")
+    asked = run.metrics is None or "memorization" in run.metrics
+    if run.neighbors and not asked:
+        raise ValueError("--neighbors cannot be drawn: --metrics leaves memorization out.")
     extractor, own, model = features_of(run), own_splits(run), None
     if _is_model(run.fake):
         model, shape = generator(run)
@@ -182,8 +182,8 @@ def measure(run):
         about = {"real": run.real, "fake": run.fake, "seed": run.seed}
         run.json.parent.mkdir(parents=True, exist_ok=True)
         run.json.write_text(json.dumps(about | found.as_dict(), indent=2) + "\n")
-    if run.neighbours:
-        draw_neighbours(found, run.neighbours)
+    if run.neighbors:
+        draw_neighbors(found, run.neighbors)
 
 
 def main(argv=None):

@@ -17,7 +17,7 @@ from kgen.metrics.inception_score import inception_score
 from kgen.metrics.inputs import enough, whole
 from kgen.metrics.kid import kernel_distance
 from kgen.metrics.ms_ssim import ms_ssim
-from kgen.metrics.neighbours import memorisation, prdc
+from kgen.metrics.neighbors import memorization, prdc
 from kgen.metrics.sliced_wasserstein import sliced_wasserstein
 
 ROWS = 4096  # of features, added to statistics at once
@@ -45,14 +45,14 @@ def evaluate(
         real, fake: whatever metrics take: images as an array (uint8, or floats in [-1, 1]), a
             dataset, or batches; of one size. `real` are those trained on.
         features: name, `keras.Model` or other that `kgen.metrics.features` takes: what `"fid"`,
-            `"kid"`, `"precision"`, `"recall"`, `"density"`, `"coverage"` and `"memorisation"`
+            `"kid"`, `"precision"`, `"recall"`, `"density"`, `"coverage"` and `"memorization"`
             compare, and whose classes `"inception_score"` counts. None: without these.
         metrics: what to measure: a name of `METRICS`, a list of names, a dictionary from names of
             your own to functions of `(real, fake)` that return a number, or a list of names and
             dictionaries. None: all of `METRICS` that can be measured; the others are named in the
             result, with the reason.
         test: real images that were not trained on: for the floor of `"fid"`, and for
-            `"memorisation"`.
+            `"memorization"`.
         seed: of whatever is drawn.
         cache: where features of real images are kept beside memory: True for `$KGEN_CACHE` or
             `~/.cache/kgen`, or a folder.
@@ -328,13 +328,13 @@ def _ms_ssim(sides):
     return ms_ssim(sides.fake.images, seed=sides.seed)
 
 
-def _memorisation(sides):
+def _memorization(sides):
     name = sides.features()
     if sides.test is None:
         raise ValueError("it compares with test images: pass test=, images not trained on.")
     rows = {"generated": sides.fake.rows, "train": sides.real.rows, "test": sides.test.rows}
     images = sides.fake.images, sides.real.images, sides.test.images
-    return memorisation(*images, _Replayed(name, **rows))
+    return memorization(*images, _Replayed(name, **rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -364,9 +364,9 @@ METRICS = {
     "inception_score": Metric(_inception_score),
     "sliced_wasserstein": Metric(_sliced_wasserstein),
     "ms_ssim": Metric(_ms_ssim),
-    "memorisation": Metric(_memorisation, operator.attrgetter("ratio"), of_features=True),
+    "memorization": Metric(_memorization, operator.attrgetter("ratio"), of_features=True),
 }
-"""The metrics by name; `"memorisation"` is its distance ratio."""
+"""The metrics by name; `"memorization"` is its distance ratio."""
 
 
 def _chosen(metrics):

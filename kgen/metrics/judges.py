@@ -90,10 +90,10 @@ def known_of(judge, images):
     labels = np.zeros(len(rows), "int64")
     if not isinstance(judge.class_names, dict):
         labels = np.unique(judge.labels(images), return_inverse=True)[1]
-    centres = np.stack([rows[labels == i].mean(axis=0) for i in range(labels.max() + 1)])
-    spread = rows - centres[labels]
+    centers = np.stack([rows[labels == i].mean(axis=0) for i in range(labels.max() + 1)])
+    spread = rows - centers[labels]
     inverse = np.linalg.inv(spread.T @ spread / len(rows) + RIDGE * np.eye(rows.shape[1]))
-    known = {"centres": centres, "inverse": inverse}
+    known = {"centers": centers, "inverse": inverse}
     known["usual"] = np.percentile(_squares(rows, known), 95)
     return {name: np.asarray(array, "float32") for name, array in known.items()}
 
@@ -101,8 +101,8 @@ def known_of(judge, images):
 def _squares(rows, known):
     """Squared Mahalanobis distance of each row of features to the nearest centre."""
     found = np.full(len(rows), np.inf)
-    for centre in known["centres"]:
-        away = rows - centre
+    for center in known["centers"]:
+        away = rows - center
         np.minimum(found, np.einsum("nf,fg,ng->n", away, known["inverse"], away), out=found)
     return found
 

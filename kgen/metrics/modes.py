@@ -86,20 +86,20 @@ def mode_coverage(points, modes="ring", sigma=toy2d.SIGMA, share=0.25):
                 "shapes of toy2d have no modes to count."
             )
         modes = MODES[modes.removeprefix("toy2d/")]
-    centres = rows(modes, "modes")
-    if len(np.unique(centres, axis=0)) < len(centres):
+    centers = rows(modes, "modes")
+    if len(np.unique(centers, axis=0)) < len(centers):
         raise ValueError("modes must be different centres; some are equal.")
-    points = rows(points, "points", width=centres.shape[1])
-    sigma = np.broadcast_to(_sigma(sigma, len(centres)), len(centres))
+    points = rows(points, "points", width=centers.shape[1])
+    sigma = np.broadcast_to(_sigma(sigma, len(centers)), len(centers))
     nearest, good = np.empty(len(points), "int64"), np.empty(len(points), bool)
-    step = max(2**20 // centres.size, 1)
+    step = max(2**20 // centers.size, 1)
     for start in range(0, len(points), step):
         some = slice(start, start + step)
-        squares = np.square(points[some, None] - centres).sum(axis=2)
+        squares = np.square(points[some, None] - centers).sum(axis=2)
         nearest[some] = squares.argmin(axis=1)
         good[some] = squares.min(axis=1) <= (3 * sigma[nearest[some]]) ** 2
-    counts = np.bincount(nearest[good], minlength=len(centres))
-    expected = np.full(len(centres), 1 / len(centres))
+    counts = np.bincount(nearest[good], minlength=len(centers))
+    expected = np.full(len(centers), 1 / len(centers))
     return _coverage(counts, expected, len(points), share, float(good.mean()))
 
 

@@ -9,7 +9,7 @@ from kgen.losses import sparse_cross_entropy
 from kgen.models.gan import GAN
 
 
-class LabelledGAN(GAN):
+class LabeledGAN(GAN):
     """What GANs share that learn from images and labels.
 
     Args:
@@ -18,7 +18,7 @@ class LabelledGAN(GAN):
         **kwargs: all other arguments of `GAN`.
     """
 
-    unlabelled = False  # whether images may have no label
+    unlabeled = False  # whether images may have no label
 
     def __init__(self, image_shape, num_classes=None, latent_dim=None, condition=None, **kwargs):
         if (num_classes is None) == (condition is None):
@@ -27,7 +27,7 @@ class LabelledGAN(GAN):
                 f"num_classes={num_classes!r} and condition={condition!r}."
             )
         if condition is None:
-            condition = ClassLabels(num_classes, self.unlabelled)
+            condition = ClassLabels(num_classes, self.unlabeled)
         super().__init__(image_shape, latent_dim, condition=condition, **kwargs)
 
     @property
@@ -37,7 +37,7 @@ class LabelledGAN(GAN):
 
 
 @keras.saving.register_keras_serializable("kgen")
-class ConditionalGAN(LabelledGAN):
+class ConditionalGAN(LabeledGAN):
     r"""Conditional GAN (Mirza and Osindero, 2014): generator and discriminator are told the label.
 
     $\min_G \max_D E \log D(x | y) + E \log(1 - D(G(z | y) | y))$ (equation 2), with generated
@@ -70,7 +70,7 @@ class ConditionalGAN(LabelledGAN):
 
 
 @keras.saving.register_keras_serializable("kgen")
-class ACGAN(LabelledGAN):
+class ACGAN(LabeledGAN):
     r"""Auxiliary classifier GAN (Odena et al., 2017): the discriminator also names the label.
 
     $L_S = E \log P(real | x) + E \log P(fake | G(z, y))$ and $L_C = E \log P(y | x) + E \log P(y |

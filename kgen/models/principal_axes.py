@@ -71,24 +71,24 @@ def principal_axes(examples, components=None, seed=0):
             f"components={components} cannot be had. Use components={most} or less, or more images."
         )
 
-    def centred(dtype="float64"):
+    def centered(dtype="float64"):
         for rows in examples():
             for start in range(0, len(rows), ROWS):
                 yield rows[start : start + ROWS] - mean.astype(dtype)
 
-    total = sum(float(np.vdot(rows, rows)) for rows in centred()) / count
+    total = sum(float(np.vdot(rows, rows)) for rows in centered()) / count
     if not total > 0:
         raise ValueError(f"All {count} images are the same: they have no variance to be described.")
     if not whole:
-        axes, eigenvalues = _block_krylov(centred, count, dimension, components, seed)
+        axes, eigenvalues = _block_krylov(centered, count, dimension, components, seed)
     elif dimension <= count:
         covariance = np.zeros((dimension, dimension))
-        for rows in centred():
+        for rows in centered():
             covariance += rows.T @ rows
         eigenvalues, vectors = _largest(covariance / count, components)
         axes = vectors.T
     else:
-        rows = np.concatenate([*centred()])
+        rows = np.concatenate([*centered()])
         eigenvalues, vectors = _largest(product(rows, rows.T, WHAT) / count, components)
         axes = orthonormal(
             product(rows.T, vectors, WHAT), WHAT
@@ -116,10 +116,10 @@ def _largest(matrix, k):
     return values[: -k - 1 : -1], vectors[:, : -k - 1 : -1]
 
 
-def _block_krylov(centred, count, dimension, k, seed, tolerance=1e-6, passes=20):
+def _block_krylov(centered, count, dimension, k, seed, tolerance=1e-6, passes=20):
     def times_covariance(vectors):
         vectors, product = vectors.astype("float32"), np.zeros(vectors.shape)
-        for rows in centred("float32"):
+        for rows in centered("float32"):
             product += rows.T @ (rows @ vectors)
         return product / count
 

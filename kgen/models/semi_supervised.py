@@ -5,11 +5,11 @@ from keras import ops
 
 from kgen.conditions import ClassLabels
 from kgen.losses import feature_matching
-from kgen.models.conditional import LabelledGAN
+from kgen.models.conditional import LabeledGAN
 
 
 @keras.saving.register_keras_serializable("kgen")
-class SemiSupervisedGAN(LabelledGAN):
+class SemiSupervisedGAN(LabeledGAN):
     r"""Semi-supervised GAN with feature matching (Salimans et al., 2016, sections 3.1 and 5).
 
     The discriminator is a classifier of K classes with logits l, and takes an image for real with
@@ -41,7 +41,7 @@ class SemiSupervisedGAN(LabelledGAN):
     ```
     """
 
-    conditions, conditioned, unlabelled = (ClassLabels,), (), True
+    conditions, conditioned, unlabeled = (ClassLabels,), (), True
 
     def check_loss(self):
         """Raise a `ValueError` for losses whose scores are no log Z."""

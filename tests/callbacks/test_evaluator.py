@@ -75,7 +75,7 @@ def test_training_is_left_alone_bit_for_bit():
 
 
 def test_the_numbers_are_those_of_evaluate():
-    model, names = vae(), ["kid", "coverage", "sliced_wasserstein", "memorisation"]
+    model, names = vae(), ["kid", "coverage", "sliced_wasserstein", "memorization"]
     test = IMAGES[::-1] // 2
     evaluator = Evaluator(names, IMAGES, "pixels", n=30, test=test, seed=7, batch_size=16)
     history = train(model, evaluator, x=IMAGES, epochs=1).history
@@ -200,7 +200,7 @@ def test_real_images_are_looked_at_once():
         ({"metrics": "recall", "n": 3}, ValueError, "at least 4 rows; got 3"),
         ({"metrics": "recall", "n": 5, "precision_k": 5}, ValueError, "at least 6 rows; got 5"),
         ({"density_k": 0}, ValueError, "density_k must be a positive integer"),
-        ({"metrics": "memorisation"}, ValueError, "pass test="),
+        ({"metrics": "memorization"}, ValueError, "pass test="),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_training(options, error, words):

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from PIL import Image, features
 
 from kgen.data import load
-from kgen.data.pixels import BrokenImage, colour, decode, probe, suffixes, with_channels
+from kgen.data.pixels import BrokenImage, color, decode, probe, suffixes, with_channels
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (12, 8, 3), "uint8")
@@ -177,8 +177,8 @@ def test_the_message_about_channels_names_the_background(tmp_path):
 
 
 def test_colours():
-    assert colour("white") == colour(255) == colour([255] * 3) == (255, 255, 255)
-    assert colour("#08f") == colour(np.array([0, 136, 255]).tolist()) == (0, 136, 255)
+    assert color("white") == color(255) == color([255] * 3) == (255, 255, 255)
+    assert color("#08f") == color(np.array([0, 136, 255]).tolist()) == (0, 136, 255)
     for value in (
         "whyte",
         "#ff000080",

@@ -13,15 +13,15 @@ def test_points_lie_about_the_middle_and_follow_the_seed(shape):
     assert np.abs(points - toy2d.draw(shape, 5000, seed=2)[0]).max() > 0.1
 
 
-@pytest.mark.parametrize("shape, centres", [("ring", toy2d.RING), ("grid", toy2d.GRID)])
-def test_modes_have_equal_shares_and_the_spread_that_is_said(shape, centres):
+@pytest.mark.parametrize("shape, centers", [("ring", toy2d.RING), ("grid", toy2d.GRID)])
+def test_modes_have_equal_shares_and_the_spread_that_is_said(shape, centers):
     points, labels = toy2d.draw(shape, 50_000)
-    offsets = points - centres[labels]
+    offsets = points - centers[labels]
     np.testing.assert_allclose(offsets.std(axis=0), 0.02, rtol=0.03)
-    nearest = ((points[:, None] - centres) ** 2).sum(-1).argmin(1)
+    nearest = ((points[:, None] - centers) ** 2).sum(-1).argmin(1)
     assert (nearest == labels).all()
-    np.testing.assert_allclose(np.bincount(labels) / len(labels), 1 / len(centres), rtol=0.08)
-    gaps = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    np.testing.assert_allclose(np.bincount(labels) / len(labels), 1 / len(centers), rtol=0.08)
+    gaps = np.linalg.norm(centers[:, None] - centers, axis=-1)
     smallest = np.min(gaps[gaps > 0])
     assert smallest == pytest.approx({"ring": 1.6 * np.sin(np.pi / 8), "grid": 0.4}[shape])
 

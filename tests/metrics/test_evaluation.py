@@ -52,15 +52,15 @@ def test_all_metrics_are_those_that_stand_alone():
         "inception_score": metrics.inception_score(FAKE, features, seed=5),
         "sliced_wasserstein": metrics.sliced_wasserstein(REAL, FAKE, seed=5),
         "ms_ssim": metrics.ms_ssim(FAKE, seed=5),
-        "memorisation": metrics.memorisation(FAKE, REAL, TEST, features),
+        "memorization": metrics.memorization(FAKE, REAL, TEST, features),
     }
     for name, alone in expected.items():
         assert str(found.results[name]) == str(alone), name
         assert found.values[name] == pytest.approx(METRICS[name].value(alone), rel=1e-9), name
     assert found.results["fid"].floor == pytest.approx(expected["fid"].floor, rel=1e-9)
     assert found.values["coverage"] == expected["precision"].coverage
-    memorised, alone = found.results["memorisation"], expected["memorisation"]
-    np.testing.assert_array_equal(memorised.neighbours, alone.neighbours)
+    memorized, alone = found.results["memorization"], expected["memorization"]
+    np.testing.assert_array_equal(memorized.neighbors, alone.neighbors)
 
 
 def test_the_table_has_each_value_and_each_line_once():
@@ -92,13 +92,13 @@ def test_k_is_said_and_can_be_told():
 def test_what_cannot_be_measured_is_left_out_with_its_reason():
     small = [pictures(size=8, seed=seed) for seed in range(2)]
     found = evaluate(*small, Counted(classes=False))
-    assert set(found.left_out) == {"inception_score", "ms_ssim", "memorisation"}
+    assert set(found.left_out) == {"inception_score", "ms_ssim", "memorization"}
     assert "knows no classes" in found.left_out["inception_score"]
     assert "11x11" in found.left_out["ms_ssim"] and "8x8" in found.left_out["ms_ssim"]
     found = evaluate(REAL, FAKE[:3], Counted())
     assert set(found.left_out) == {
         *("precision", "recall", "density", "coverage"),
-        *("inception_score", "memorisation"),
+        *("inception_score", "memorization"),
     }
     assert "got 3" in found.left_out["precision"]
     found = evaluate(REAL, FAKE, None, test=TEST)
@@ -119,8 +119,8 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason():
         ("inception_score", {"features": Counted(classes=False)}, "knows no classes"),
         ("ms_ssim", {"real": REAL[:, :8], "fake": FAKE[:, :8], "test": None}, "11x11"),
         ("sliced_wasserstein", {"real": REAL[:, :6], "fake": FAKE[:, :6], "test": None}, "7x7"),
-        ("memorisation", {"test": None}, "pass test="),
-        ("memorisation", {"test": REAL}, "equal a training image"),
+        ("memorization", {"test": None}, "pass test="),
+        ("memorization", {"test": REAL}, "equal a training image"),
         ("coverage", {"features": None}, r"pass features=, one of \['digits'"),
     ],
 )

@@ -275,7 +275,7 @@ def test_fid_of_large_images_is_that_of_their_thumbnails_and_says_so(tmp_path):
     evaluated = kgen.metrics.evaluate(real, fake, "pixels", ["fid", "kid"], test=test)
     assert evaluated.results["fid"] == found and evaluated.features == "pixels at 32x32"
     assert evaluated.results["kid"].features == "pixels at 32x32"
-    memory = kgen.metrics.memorisation(fake, real, test)
+    memory = kgen.metrics.memorization(fake, real, test)
     assert memory.features == "pixels at 32x32" and memory.copies == 0
     logs = kgen.callbacks.Evaluator("fid", real, "pixels", test=test).measure(fake)
     assert logs["val_fid"] == pytest.approx(found.value, rel=1e-9)

@@ -284,7 +284,7 @@ def test_a_warning_once_in_words_with_the_number():
         evaluator.measure(images)
     assert [w.category for w in caught].count(UserWarning) == 1
     with pytest.warns(UserWarning, match="60 test images are farther"):
-        kgen.metrics.memorisation(images[:30], images, photos(60, 28, 1)[..., :1], "fashion")
+        kgen.metrics.memorization(images[:30], images, photos(60, 28, 1)[..., :1], "fashion")
     with pytest.warns(UserWarning, match="60 reference images are farther"):
         kgen.latent.AcceptedBy(judge("fashion"), images, photos(60, 28, 1)[..., :1])
 
@@ -296,11 +296,11 @@ def test_what_a_judge_keeps_is_of_its_features(digits):
     rows, labels = mine.features(images), mine.labels(images)
     for label in range(10):
         expected = rows[labels == label].mean(axis=0)
-        np.testing.assert_allclose(known["centres"][label], expected, rtol=1e-4, atol=1e-5)
-    within = rows - known["centres"][labels]
+        np.testing.assert_allclose(known["centers"][label], expected, rtol=1e-4, atol=1e-5)
+    within = rows - known["centers"][labels]
     expected = np.linalg.inv(np.cov(within.T, bias=True) + RIDGE * np.eye(64))
     np.testing.assert_allclose(known["inverse"], expected, rtol=1e-2, atol=1e-2)
-    squares = [[(row - c) @ known["inverse"] @ (row - c) for c in known["centres"]] for row in rows]
+    squares = [[(row - c) @ known["inverse"] @ (row - c) for c in known["centers"]] for row in rows]
     assert (np.min(squares, axis=1) <= known["usual"]).mean() == pytest.approx(0.95, abs=0.01)
 
 

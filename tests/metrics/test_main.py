@@ -35,8 +35,8 @@ def test_a_model_generates_at_its_own_size_and_another(capsys, tmp_path):
     model.fit(kgen.data.load("digits", image_size=14).take(200), verbose=0)
     model.save(path)
     command = ["digits", str(path), "--metrics", "fid", "--n", "50"]
-    picture = tmp_path / "neighbours.png"
-    names = ["--metrics", "memorisation", "--neighbours", str(picture)]
+    picture = tmp_path / "neighbors.png"
+    names = ["--metrics", "memorization", "--neighbors", str(picture)]
     assert main(["digits", str(path), "--n", "50", *names]) == 0
     assert picture.stat().st_size > 5000
     capsys.readouterr()
@@ -54,7 +54,7 @@ def test_a_model_generates_at_its_own_size_and_another(capsys, tmp_path):
         (["digits", "toy2d/ring"], "pairs or points"),
         (["digits", "./nowhere"], "no file or folder"),
         (["digits", "cut.keras"], "no complete .keras file"),
-        (["digits", "digits", "--n", "9", "--metrics", "fid", "--neighbours", "x"], "leaves memor"),
+        (["digits", "digits", "--n", "9", "--metrics", "fid", "--neighbors", "x"], "leaves memor"),
         (["digits", "digits", "--n", "1", "--metrics", "fid"], "at least 2"),
         (["./nowhere", "cut.keras", "--features", "pixels"], "no file or folder nowhere"),
         (["digits", "digits", "--test", "./nowhere"], "no file or folder nowhere"),
@@ -80,7 +80,7 @@ def test_mistakes_are_one_message(argv, message, capsys, tmp_path, monkeypatch):
         (["--seed", "-1"], "--seed: must be a whole number from 0"),
         (["--json", "there/found.json"], "there/found.json cannot be written: Not a directory"),
         (["--json", "."], "--json: must be a file to write"),
-        (["--neighbours", "a.xyz"], "--neighbours: must end in one of"),
+        (["--neighbors", "a.xyz"], "--neighbors: must end in one of"),
         (["--metrics", "fit"], "--metrics: invalid choice: 'fit'"),
     ],
 )

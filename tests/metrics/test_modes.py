@@ -34,17 +34,17 @@ def test_a_collapsed_generator():
 
 
 def test_counted_by_hand():
-    centres = [[0.0], [10], [20], [30]]
+    centers = [[0.0], [10], [20], [30]]
     points = [[0.0]] * 4 + [[10.375]] * 2 + [[10.376]] + [[20.0]] + [[25.0]] * 8
-    found = mode_coverage(points, centres, sigma=0.125, share=0.5)
+    found = mode_coverage(points, centers, sigma=0.125, share=0.5)
     assert found.counts.tolist() == [4, 2, 1, 0] and found.n == 16
     assert found.covered == 2  # half of 16 / 4 is 2
     assert found.good == 7 / 16
     q = np.array([4, 2, 1]) / 7
     assert found.kl == pytest.approx((q * np.log(q / 0.25)).sum())
     assert found.total_variation == pytest.approx((np.abs(q - 0.25).sum() + 0.25) / 2)
-    assert mode_coverage(points, centres, sigma=0.125).covered == 3
-    wide = mode_coverage(points, centres, sigma=[0.125, 0.2, 2, 0.125])
+    assert mode_coverage(points, centers, sigma=0.125).covered == 3
+    wide = mode_coverage(points, centers, sigma=[0.125, 0.2, 2, 0.125])
     assert wide.counts.tolist() == [4, 3, 9, 0]
     assert str(found) == (
         f"2 of 4 modes covered, 43.8% good samples, KL {found.kl:.3g}, reverse KL inf, total "

@@ -606,8 +606,8 @@ KINDS = ["GAN", "ConditionalGAN", "ACGAN", "InfoGAN", "BiGAN", "SemiSupervisedGA
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("network", ["dcgan", "resnet"])
 def test_filters_are_of_all_default_networks(network, kind, tmp_path):
-    labelled = kind in ("ConditionalGAN", "ACGAN", "SemiSupervisedGAN")
-    given = {"num_classes": 3} if labelled else {}
+    labeled = kind in ("ConditionalGAN", "ACGAN", "SemiSupervisedGAN")
+    given = {"num_classes": 3} if labeled else {}
     model = getattr(kgen, kind)((16, 16), network=network, filters=4, **given)
     for name in ("generator", "discriminator", "encoder"):
         if hasattr(model, name):

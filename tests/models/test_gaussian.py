@@ -160,8 +160,8 @@ def test_after_a_reload_the_likelihood_is_that_of_float32(tmp_path):
 
 def test_the_mixture_is_scikit_learns_in_the_principal_axes():
     random = np.random.default_rng(0)
-    centres = np.array([[3, 0, 0], [-3, 1, 0], [0, -3, 2.0]])
-    x = (centres[random.integers(0, 3, 900)] + random.normal(size=(900, 3)) * 0.5).astype("f4")
+    centers = np.array([[3, 0, 0], [-3, 1, 0], [0, -3, 2.0]])
+    x = (centers[random.integers(0, 3, 900)] + random.normal(size=(900, 3)) * 0.5).astype("f4")
     model = kgen.GaussianMixture((3,), clusters=3, components=3)
     model.fit(x, verbose=0)
     direct = mixture.GaussianMixture(3, random_state=0).fit(x)
@@ -169,7 +169,7 @@ def test_the_mixture_is_scikit_learns_in_the_principal_axes():
     single = kgen.Gaussian((3,))
     single.fit(x, verbose=0)
     assert model.log_likelihood(x).mean() > single.log_likelihood(x).mean() + 0.3
-    near = np.linalg.norm(model.generate(500, seed=0)[:, None] - centres, axis=2).min(1)
+    near = np.linalg.norm(model.generate(500, seed=0)[:, None] - centers, axis=2).min(1)
     assert np.mean(near < 2.0) > 0.98
 
 

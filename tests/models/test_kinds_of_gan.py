@@ -39,7 +39,7 @@ def make(kind, **arguments):
 
 
 LABELLED = [kgen.ConditionalGAN, kgen.ACGAN, kgen.SemiSupervisedGAN]
-of_every_labelled_kind = pytest.mark.parametrize("kind", LABELLED, ids=lambda k: k.__name__)
+of_every_labeled_kind = pytest.mark.parametrize("kind", LABELLED, ids=lambda k: k.__name__)
 
 
 # Labels.
@@ -74,8 +74,8 @@ def test_labels_that_there_are_not_are_refused(bad):
         model.scores(images(3), bad)
 
 
-@of_every_labelled_kind
-def test_what_a_labelled_kind_does_not_learn_from(kind):
+@of_every_labeled_kind
+def test_what_a_labeled_kind_does_not_learn_from(kind):
     model = make(kind)
     model.compile()
     x, least = images(16), -1 if kind is kgen.SemiSupervisedGAN else 0

@@ -97,8 +97,8 @@ def test_bits_per_dim_is_the_code_length_of_grey_levels():
     """The probability of a level is the mass of its bin, 2/255 wide around it."""
     vae = blind(sigma=0.4)
     x = np.random.default_rng(0).integers(0, 256, (400, *GREY), "uint8")
-    centre = x.astype("float64") / 127.5 - 1
-    edges = [stats.norm.cdf(centre + side / 255, 0.1, 0.4) for side in (1, -1)]
+    center = x.astype("float64") / 127.5 - 1
+    edges = [stats.norm.cdf(center + side / 255, 0.1, 0.4) for side in (1, -1)]
     expected = -np.log2(edges[0] - edges[1]).mean(axis=(1, 2, 3))
     bits = vae.bits_per_dim(x, samples=2)
     assert bits.shape == (400,)
@@ -331,8 +331,8 @@ def test_digits_are_learned(reconstruction):
     pixels, images = train.images().reshape(-1, 64), test.images()
     variance = images.var(axis=0).mean()
     assert ((vae.reconstruct(images) - images) ** 2).mean() < 0.4 * variance
-    neighbours = KNeighborsClassifier(5).fit(vae.encode(train.images()), train.labels)
-    assert neighbours.score(vae.encode(images), test.labels) > 0.9
+    neighbors = KNeighborsClassifier(5).fit(vae.encode(train.images()), train.labels)
+    assert neighbors.score(vae.encode(images), test.labels) > 0.9
 
     def distance(a):
         return np.median(((a[:, None] - pixels[None]) ** 2).sum(-1).min(axis=1))

@@ -78,7 +78,7 @@ def test_from_faces_to_figures_resumed_and_published(tmp_path, monkeypatch, caps
     command = [*SHORT, "--output", str(tmp_path / "out")]
     published = [*command, "--resume", "--publish", str(tmp_path / "store" / "small")]
     model = dcgan.main(published)
-    for name in ("samples", "training", "losses", "neighbours", "interpolation", "arithmetic"):
+    for name in ("samples", "training", "losses", "neighbors", "interpolation", "arithmetic"):
         pixels = np.asarray(Image.open(tmp_path / "out" / f"{name}.png").convert("RGB"))
         assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
     loaded = keras.saving.load_model(tmp_path / "out" / "dcgan.keras")

@@ -13,7 +13,7 @@ from recipes import _run, gan
 
 SHORT = ["--limit", "200", "--epochs", "3", "--image-size", "8", "--samples", "100"]
 SHORT += ["--precision", "float32", "--jit", "off"]
-FIGURES = ["samples", "training", "losses", "neighbours"]
+FIGURES = ["samples", "training", "losses", "neighbors"]
 
 
 def weights(model):

@@ -43,10 +43,10 @@ def test_from_data_to_figures(tmp_path, monkeypatch):
 
 def test_as_many_images_of_each_class_keep_their_labels():
     labels = np.random.default_rng(0).integers(0, 10, 500)
-    at = kinds_of_gan.labelled(labels, 100, seed=1)
+    at = kinds_of_gan.labeled(labels, 100, seed=1)
     assert len(set(at)) == 100
     assert (np.bincount(labels[at], minlength=10) == 10).all()
-    assert (at != kinds_of_gan.labelled(labels, 100, seed=2)).any()
+    assert (at != kinds_of_gan.labeled(labels, 100, seed=2)).any()
 
 
 def test_flags_that_are_given_win_over_those_of_a_kind():

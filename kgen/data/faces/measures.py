@@ -49,7 +49,7 @@ def measures(xp, factors):
         table = np.array([values.get(kind, 0.0) for kind in FACTORS[name]], "float32")
         return column(xp.take(table, factors[name], axis=0))
 
-    def colour(name, table):
+    def color(name, table):
         table = np.array([table[kind] for kind in FACTORS[name]], "float32") / np.float32(255)
         rows = xp.take(table, factors[name], axis=0)
         return [column(rows[:, i]) for i in range(3)]
@@ -77,8 +77,8 @@ def measures(xp, factors):
 
     light = mix([0.86, 0.83, 0.91], [0.93, 0.83, 0.75], f.room)  # of the moon, of the lamp
     light = mix([1.0, 1.0, 1.0], light, f.night)
-    f.skin, f.hair_colour = colour("skin", SKIN), colour("hair_colour", HAIR)
-    f.cloth, f.iris = colour("outfit_colour", CLOTH), colour("eye_colour", EYES)
+    f.skin, f.hair_colour = color("skin", SKIN), color("hair_colour", HAIR)
+    f.cloth, f.iris = color("outfit_colour", CLOTH), color("eye_colour", EYES)
     f.white, f.rose = rgb(252, 250, 246), rgb(206, 72, 82)
     f.frame, f.dark = rgb(38, 30, 36), rgb(44, 28, 28)
     for name in ("skin", "hair_colour", "cloth", "iris", "white", "rose", "frame", "dark"):

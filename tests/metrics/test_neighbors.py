@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 import kgen
-from kgen.metrics import memorisation, nearest, neighbours, prdc
+from kgen.metrics import memorization, nearest, neighbors, prdc
 
 
 def drawn(n, width=5, seed=0, shift=0.0):
@@ -42,8 +42,8 @@ def as_written(real, fake, precision_k, density_k=None):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(neighbours, "BLOCK", 50)
-    monkeypatch.setattr(neighbours, "NUMBERS", 64)  # 32 rows of x
+    monkeypatch.setattr(neighbors, "BLOCK", 50)
+    monkeypatch.setattr(neighbors, "NUMBERS", 64)  # 32 rows of x
 
 
 @pytest.mark.parametrize("ks", [(1, 1), (3, 5), (5, 2)])
@@ -180,14 +180,14 @@ def test_nearest_says_what_it_takes():
         nearest(x, x[:, :2])
 
 
-def test_memorisation_finds_copies(monkeypatch):
-    monkeypatch.setattr(neighbours, "BLOCK", 100)
+def test_memorization_finds_copies(monkeypatch):
+    monkeypatch.setattr(neighbors, "BLOCK", 100)
     train, test = pictures(330), pictures(40, seed=1)
     generated = pictures(20, seed=2)
     generated[:5] = train[[7, 99, 100, 250, 329]]
     generated[5] = train[11]
     generated[5, 0, 0, 0] ^= 1
-    found = memorisation(generated, train, test)
+    found = memorization(generated, train, test)
     assert found.indices[:6].tolist() == [7, 99, 100, 250, 329, 11]
     assert (found.distances[:5] == 0).all() and found.copies == 5 / 20
     assert found.distances[5] == pytest.approx(1 / 127.5, rel=1e-5)
@@ -200,32 +200,32 @@ def test_memorisation_finds_copies(monkeypatch):
     assert found.ratio == pytest.approx(medians[0] / medians[1], rel=1e-5)
     pairs = expected.min(axis=1)[:, None] < usual.min(axis=1)
     assert found.nearer == pytest.approx(pairs.mean(), abs=1e-12)
-    np.testing.assert_array_equal(found.neighbours, train[found.indices])
+    np.testing.assert_array_equal(found.neighbors, train[found.indices])
     assert str(found) == (
         f"distance ratio {found.ratio:.3f}, {found.nearer:.1%} nearer than test images, 25.0% "
         "copies (pixels features, 20 generated and 40 test images against 330 of training)"
     )
 
 
-def test_memorisation_tells_copying_from_generating():
+def test_memorization_tells_copying_from_generating():
     train, test, fresh = (pictures(300, seed=s) for s in range(3))
-    honest = memorisation(fresh, train, test)
+    honest = memorization(fresh, train, test)
     assert honest.ratio == pytest.approx(1, abs=0.02) and 0.45 < honest.nearer < 0.55
     noisy = train.astype("int64") + np.random.default_rng(3).integers(-9, 10, train.shape)
-    copied = memorisation(np.clip(noisy, 0, 255).astype("uint8"), train, test)
+    copied = memorization(np.clip(noisy, 0, 255).astype("uint8"), train, test)
     assert copied.ratio < 0.2 and copied.nearer == 1 and copied.copies == 0
-    assert memorisation(test, train, test).nearer == 0.5
+    assert memorization(test, train, test).nearer == 0.5
 
 
-def test_memorisation_of_a_dataset_in_a_judges_features():
+def test_memorization_of_a_dataset_in_a_judges_features():
     data = kgen.data.load("digits", "train", image_size=28)
     test = kgen.data.load("digits", "test", image_size=28)
     generated = test.fetch(np.arange(30))
     generated[:3] = data.fetch(np.array([5, 17, 400]))
-    found = memorisation(generated, data, test, features="digits")
+    found = memorization(generated, data, test, features="digits")
     assert found.features == "digits" and found.n_train == data.num_examples
     assert found.indices[:3].tolist() == [5, 17, 400] and found.copies == 3 / 30
-    np.testing.assert_array_equal(found.neighbours, data.fetch(found.indices))
+    np.testing.assert_array_equal(found.neighbors, data.fetch(found.indices))
     pairs = found.closest(4)
     assert pairs.shape == (2, 4, 28, 28, 1)
     np.testing.assert_array_equal(pairs[0, :3], pairs[1, :3])
@@ -233,17 +233,17 @@ def test_memorisation_of_a_dataset_in_a_judges_features():
     assert type(figure).__name__ == "Figure"
 
 
-def test_memorisation_says_what_it_takes():
+def test_memorization_says_what_it_takes():
     x, train = pictures(4), pictures(9, seed=1)
     floats = kgen.data.to_model_range(train)
-    assert memorisation(floats[:2], iter([floats]), x).copies == 1
+    assert memorization(floats[:2], iter([floats]), x).copies == 1
     with pytest.raises(ValueError, match=r"same size and channels; got \(5, 5, 1\) and \(6, 6, 1"):
-        memorisation(x, pictures(9, size=5), x)
+        memorization(x, pictures(9, size=5), x)
     with pytest.raises(ValueError, match=r"same size and channels; got \(5, 5, 1\) and \(6, 6, 1"):
-        memorisation(x, train, pictures(9, size=5))
+        memorization(x, train, pictures(9, size=5))
     with pytest.raises(ValueError, match="4 of 4 test images equal a training image"):
-        memorisation(x, train, train[:4])
+        memorization(x, train, train[:4])
     with pytest.raises(ValueError, match="train is empty"):
-        memorisation(x, [], x)
+        memorization(x, [], x)
     with pytest.raises(ValueError, match="NaN"):
-        memorisation(np.full((2, 6, 6, 1), np.nan), train, x)
+        memorization(np.full((2, 6, 6, 1), np.nan), train, x)

@@ -1,4 +1,4 @@
-"""Nearest neighbours in feature space: precision and recall, density and coverage, memorisation."""
+"""Nearest neighbours in feature space: precision and recall, density and coverage, memorization."""
 
 import dataclasses
 
@@ -123,7 +123,7 @@ def prdc(real, fake, precision_k=3, density_k=5):
 
 
 @dataclasses.dataclass(frozen=True)
-class Memorisation:
+class Memorization:
     """Generated images and their nearest training images; printed in one line.
 
     Attributes:
@@ -135,7 +135,7 @@ class Memorisation:
         nearer: probability that a generated image is nearer to its training image than a test image
             to its own, ties counted half: 0.5 where nothing is copied.
         copies: share of generated images that equal their nearest training image in every pixel.
-        generated, neighbours: uint8 `(N, H, W, C)`.
+        generated, neighbors: uint8 `(N, H, W, C)`.
         n_train: number of training images.
         features: name of the features.
     """
@@ -147,7 +147,7 @@ class Memorisation:
     nearer: float
     copies: float
     generated: np.ndarray = dataclasses.field(repr=False)
-    neighbours: np.ndarray = dataclasses.field(repr=False)
+    neighbors: np.ndarray = dataclasses.field(repr=False)
     n_train: int
     features: str
 
@@ -155,7 +155,7 @@ class Memorisation:
         """The n generated images nearest to training images, and these: uint8 `(2, n, H, W, C)`."""
         n = min(positive(n, "n"), len(self.distances))
         order = np.argsort(self.distances, kind="stable")[:n]
-        return np.stack([self.generated[order], self.neighbours[order]])
+        return np.stack([self.generated[order], self.neighbors[order]])
 
     def __str__(self):
         return (
@@ -165,7 +165,7 @@ class Memorisation:
         )
 
 
-def memorisation(generated, train, test, features="pixels"):
+def memorization(generated, train, test, features="pixels"):
     """Find each generated image's nearest training image, and compare with test images.
 
     A model that copies is nearer to its training images than other real images are. `ratio`
@@ -180,7 +180,7 @@ def memorisation(generated, train, test, features="pixels"):
             distances are L2.
 
     Returns:
-        `Memorisation`.
+        `Memorization`.
 
     Raises:
         TypeError, ValueError: if the images are not as above, or half of the test images are among
@@ -189,7 +189,7 @@ def memorisation(generated, train, test, features="pixels"):
     Example:
 
     ```python
-    found = kgen.metrics.memorisation(vae.generate(1000, seed=0), x_train, x_test)
+    found = kgen.metrics.memorization(vae.generate(1000, seed=0), x_train, x_test)
     kgen.plots.strips(found.closest(), labels=["generated", "training"], title=str(found))
     ```
     """
@@ -200,13 +200,13 @@ def memorisation(generated, train, test, features="pixels"):
     extractor.warn_if_strange(extractor.strangeness(others), len(others), "test")
     queries = np.concatenate([extractor(generated, "generated"), others])
     indices, squares = _none_yet(len(queries), 1)
-    neighbours, n, start = np.empty_like(generated), len(generated), 0
+    neighbors, n, start = np.empty_like(generated), len(generated), 0
     size = int(np.clip(NUMBERS // generated[0].size, 64, BLOCK))
     for chunk in watched_chunks(train, "train", size):
         alike(chunk, generated)
         _update(indices, squares, queries, extractor(chunk, "train"), start)
         new = indices[:n, 0] >= start
-        neighbours[new] = chunk[indices[:n, 0][new] - start]
+        neighbors[new] = chunk[indices[:n, 0][new] - start]
         start += len(chunk)
     distances, test_distances = np.split(np.sqrt(squares[:, 0]), [n])
     usual = np.median(test_distances)
@@ -218,15 +218,15 @@ def memorisation(generated, train, test, features="pixels"):
     below, up_to = (
         np.searchsorted(np.sort(test_distances), distances, side) for side in ("left", "right")
     )
-    return Memorisation(
+    return Memorization(
         indices=indices[:n, 0],
         distances=distances,
         test_distances=test_distances,
         ratio=float(np.median(distances) / usual),
         nearer=float(1 - (below + up_to).mean() / (2 * len(test))),
-        copies=float((generated == neighbours).all(axis=(1, 2, 3)).mean()),
+        copies=float((generated == neighbors).all(axis=(1, 2, 3)).mean()),
         generated=generated,
-        neighbours=neighbours,
+        neighbors=neighbors,
         n_train=start,
         features=extractor.name_for(generated.shape[1:]),
     )
@@ -262,16 +262,16 @@ class _Block:
 def _products(x, y):
     """Blocks of some rows of `x` by all of `y`, and which rows they are."""
     width = x.shape[1]
-    centre = y.mean(axis=0, dtype="float64")
-    y_centred = y - centre
+    center = y.mean(axis=0, dtype="float64")
+    y_centered = y - center
     step = int(np.clip(NUMBERS // width, 32, 1024))
-    largest = np.abs(y_centred).max()
+    largest = np.abs(y_centered).max()
     starts = range(0, len(x), step)
     for start in progress(starts, len(starts), "Comparing neighbours"):
         some = slice(start, start + step)
-        x_centred = x[some] - centre
-        scale = max(np.abs(x_centred).max(), largest) or 1.0
-        a, b = ((z / scale).astype("float32") for z in (x_centred, y_centred))
+        x_centered = x[some] - center
+        scale = max(np.abs(x_centered).max(), largest) or 1.0
+        a, b = ((z / scale).astype("float32") for z in (x_centered, y_centered))
         norms = [np.square(z).sum(axis=1) for z in (a, b)]
         squares = a @ b.T
         squares *= -2
