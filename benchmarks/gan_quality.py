@@ -62,6 +62,7 @@ def train(
 
     import kgen
     from benchmarks.keras_dcgan import SETTINGS
+    from kgen.files import written_beside
 
     class Stopwatch(keras.callbacks.Callback):  # a lap is a function, and so no state
         """Seconds of training so far, kept with the checkpoints of a run."""
@@ -107,9 +108,8 @@ def train(
     asked = np.arange(SAMPLES) % 10 if getattr(model, "num_classes", None) else []
     if contender in OURS:
         model.save(samples.with_suffix(".keras"))
-    with open(written := samples.with_suffix(".new"), "wb") as file:
-        np.savez(file, samples=drawn, seconds=watch.seconds, labels=asked)
-    written.replace(samples)
+    with written_beside(samples) as temporary:
+        np.savez(temporary, samples=drawn, seconds=watch.seconds, labels=asked)
 
 
 def measure(folder, data):

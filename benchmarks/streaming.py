@@ -22,6 +22,7 @@ import keras
 import kgen
 from benchmarks import harness
 from benchmarks.step_share import bare_steps
+from kgen.files import written_beside
 
 SIZE, BATCH, PART = 64, 128, 2_000
 
@@ -35,12 +36,11 @@ def draw(folder, count):
         part = folder / f"{start:06}"
         if part.exists():
             continue
-        beside = folder / f".{start:06}"
-        beside.mkdir(exist_ok=True)
         factors = kgen.data.faces.sample_factors(PART, seed=0, start=start)
-        for i, image in enumerate(kgen.data.faces.draw(factors, SIZE)):
-            Image.fromarray(image).save(beside / f"{start + i:06}.jpg", quality=90)
-        beside.rename(part)
+        with written_beside(part) as temporary:
+            temporary.mkdir()
+            for i, image in enumerate(kgen.data.faces.draw(factors, SIZE)):
+                Image.fromarray(image).save(temporary / f"{start + i:06}.jpg", quality=90)
 
 
 def main(argv=None):

@@ -12,9 +12,7 @@ the environment variable `KGEN_MODELS` names, then in the `saved_models/` of kge
 """
 
 import builtins  # `list` is a function of this module
-import contextlib
 import difflib
-import hashlib
 import io
 import json
 import math
@@ -23,7 +21,6 @@ import platform
 import re
 import shlex
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -38,6 +35,7 @@ from kgen.engine import backend
 from kgen.engine.generative_model import GenerativeModel
 from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
+from kgen.files import sha256_of_file, written_within
 
 __all__ = [
     "SCHEMA",
@@ -133,7 +131,7 @@ def load(name, folder=None):
     """
     stem = _find(name, folder)
     path = stem.with_suffix(".keras")
-    if _checksum(path) != _read(stem)["sha256"]:
+    if sha256_of_file(path) != _read(stem)["sha256"]:
         raise ValueError(
             f"{path} is not the file that its card {name}.json describes: one of the two is "
             "damaged or was replaced. Copy all of the model's files again, or train it anew with "
@@ -222,7 +220,7 @@ def save(
     _check(content, content, "kgen.zoo.save")
     copy = _for_inference(model)
     _refuse_values(copy, dtype)
-    with _beside(folder) as temporary:
+    with written_within(folder) as temporary:
         stem = temporary / name
         path = stem.with_suffix(".keras")
         copy.save(path)
@@ -235,7 +233,7 @@ def save(
             v for v in _own_variables(loaded) if "float" in keras.backend.standardize_dtype(v.dtype)
         ]
         parameters += sum(math.prod(variable.shape) for variable in own)
-        content |= {"parameters": parameters, "sha256": _checksum(path)}
+        content |= {"parameters": parameters, "sha256": sha256_of_file(path)}
         content = {field: content[field] for field in SCHEMA}
         stem.with_suffix(".md").write_text(markdown(content), encoding="utf-8")
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -401,10 +399,6 @@ def _cell(value):
     return re.sub(r"\s+", " ", str(value)).replace("|", "\\|")
 
 
-def _checksum(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 # The file for inference.
 
 
@@ -535,17 +529,6 @@ def _draw(model, samples, seed, path):
     figure, axes = plots.chart(5, 5)
     axes.scatter(samples[:, 0], samples[:, -1], s=12)
     plots.save(figure, path)
-
-
-@contextlib.contextmanager
-def _beside(folder):
-    """A folder in this folder, gone afterwards."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
-            yield Path(temporary)
-    except OSError as error:
-        raise OSError(f"Cannot write to {folder}: {error}. What was there stays.") from error
 
 
 def _put_in_place(stem, target):

@@ -2,6 +2,8 @@
 
 import json
 
+from kgen.files import written_beside
+
 FREE = {"output", "overwrite", "resume", "publish", "debug", "memory", "data_dir"}
 
 
@@ -33,8 +35,7 @@ class Measured:
         """What `measure(*args)` returns, now or in the run that is resumed."""
         if name not in self.kept["parts"]:
             self.kept["parts"][name] = measure(*args)
-            self.path.parent.mkdir(exist_ok=True)
-            (written := self.path.with_suffix(".new")).write_text(json.dumps(self.kept, indent=1))
-            written.replace(self.path)
+            with written_beside(self.path) as temporary:
+                temporary.write_text(json.dumps(self.kept, indent=1))
             print(f"{name}: {self.kept['parts'][name]}")
         return self.kept["parts"][name]

@@ -7,10 +7,11 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-GROUND = {"arguments", "arrays"}  # what every room may import
+GROUND = {"arguments", "arrays", "files"}  # what every room may import
 ROOMS = {  # room -> the others that its files may import
     "arguments": set(),
     "arrays": set(),
+    "files": set(),
     "quiet": set(),
     "schedules": set(),
     "layers": set(),

@@ -1,16 +1,16 @@
 """`TrainingCheckpoint`: a run that is interrupted anywhere goes on as if it had not been."""
 
 import contextlib
-import hashlib
 import io
 import json
 import math
 import os
 import pathlib
 import re
+import shutil
 import socket
+import tempfile
 import time
-import uuid
 import warnings
 import zipfile
 
@@ -26,9 +26,9 @@ from keras import ops
 from kgen.arguments import positive
 from kgen.callbacks import callback_state
 from kgen.engine import state
+from kgen.files import WRITING, digest, written_beside
 
 _NAME = re.compile(r"checkpoint-(\d{10,})\.npz")
-_WRITING = ".writing-"
 _META, _CALLBACK = "meta.json", "callback/"
 _FORMAT = 1  # raised whenever a file means something else
 _held = set()  # folders in which this process trains
@@ -163,7 +163,10 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             _write(path, meta, arrays)
         except OSError as error:
             stays = f" {before[-1]} stays." if (before := self._paths()) else ""
-            raise OSError(f"The checkpoint {path} could not be written: {error}.{stays}") from error
+            reason = error.__cause__ or error  # it names the path, and so does this message
+            raise OSError(
+                f"The checkpoint {path} could not be written: {reason}.{stays}"
+            ) from error
         self.last_saved, self._restored = path, None
         self._since, self._time = 0, time.monotonic()
         for old in self._paths()[: -self.keep]:
@@ -302,9 +305,7 @@ class _Lock:
             raise OSError(_in_use(folder, "this process"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe = _beside(folder)
-            probe.write_bytes(b"")
-            probe.unlink()
+            tempfile.TemporaryFile(dir=folder).close()
             path, flags = folder / ".lock", getattr(os, "O_NOFOLLOW", 0) | os.O_RDWR | os.O_CREAT
             descriptor = os.open(path, flags, 0o666)  # what a link points to is not written to
             self._file = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
@@ -322,8 +323,8 @@ class _Lock:
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._file.flush()
-        for leftover in folder.glob(f"{_WRITING}*"):
-            leftover.unlink(missing_ok=True)
+        for leftover in folder.glob(f"{WRITING}*"):  # of a run that was killed in a write
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def release(self):
         _held.discard(self._key)
@@ -352,11 +353,6 @@ def _in_use(folder, owner):
     )
 
 
-def _beside(folder):
-    """A name that no other run writes to, which is found when a run is killed in a write."""
-    return folder / f"{_WRITING}{uuid.uuid4().hex}"
-
-
 def _set_aside(path):
     """Rename a damaged checkpoint, so that it counts no more; returns words that say so."""
     aside = path.with_suffix(".damaged")
@@ -380,23 +376,17 @@ def _write(path, meta, arrays):
     """Write beside, flush to the disk, rename: a crash leaves the old file or the new one."""
     arrays = {name: np.asarray(a) for name, a in arrays.items()}
     meta = {**meta, "checksums": {name: _checksum(a) for name, a in arrays.items()}}
-    temporary = _beside(path.parent)
-    try:
-        with open(temporary, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                # Dated by ZipInfo, not by the clock, which archives cannot hold before 1980.
-                archive.writestr(zipfile.ZipInfo(_META), json.dumps(meta))
-                for name, array in arrays.items():
-                    member = zipfile.ZipInfo(f"{name}.npy")
-                    with archive.open(member, "w", force_zip64=True) as opened:
-                        np.lib.format.write_array(opened, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    os.stat(path.parent)  # a folder that was removed is not made again: the lock went with it
+    with written_beside(path) as temporary, open(temporary, "wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            # Dated by ZipInfo, not by the clock, which archives cannot hold before 1980.
+            archive.writestr(zipfile.ZipInfo(_META), json.dumps(meta))
+            for name, array in arrays.items():
+                member = zipfile.ZipInfo(f"{name}.npy")
+                with archive.open(member, "w", force_zip64=True) as opened:
+                    np.lib.format.write_array(opened, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
     if hasattr(os, "O_DIRECTORY"):  # the rename itself
         descriptor = os.open(path.parent, os.O_DIRECTORY)
         os.fsync(descriptor)
@@ -452,4 +442,4 @@ def _array(content):
 
 
 def _checksum(array):
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+    return digest(np.ascontiguousarray(array).tobytes())

@@ -18,7 +18,8 @@ from kgen.data.ranges import (
     with_channel,
 )
 from kgen.data.read_ahead import ReadAhead
-from kgen.data.storage import WORKERS, Resized, Storage, digest, digest_of
+from kgen.data.storage import WORKERS, Resized, Storage, digest_of
+from kgen.files import digest
 
 AHEAD = 2**28  # bytes of batches that are read before they are asked for, at most
 

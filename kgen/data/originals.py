@@ -15,6 +15,7 @@ import zipfile
 import keras
 
 from kgen.data.embedded import EMBEDDED
+from kgen.files import sha256_of_file
 
 # When the files within these archives were written. Distributions strip name and time from the
 # headers of gzip files (Debian's dataset-fashion-mnist does); with both back, they are the
@@ -250,8 +251,7 @@ class _Originals:
     def checksum(self, path):
         """SHA-256 of a file, computed once."""
         if path not in self._checksums:
-            with open(path, "rb") as file:
-                self._checksums[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._checksums[path] = sha256_of_file(path)
         return self._checksums[path]
 
     def complain(self):

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import functools
-import hashlib
 import itertools
 import math
 import os
@@ -29,15 +28,11 @@ from kgen.data.pixels import (
     with_channels,
 )
 from kgen.data.ranges import refuse_one_image, to_uint8
+from kgen.files import digest, digest_of_file
 
 WORKERS = min(8, os.cpu_count() or 1)
 WHOLE = 2**31  # bytes that identities read whole; of more, they read a share of this size
 PART = 2**24  # bytes that are digested at once
-
-
-def digest(content):
-    """Hexadecimal digest of bytes."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def digest_of(array):
@@ -177,8 +172,7 @@ def _digest_of_encoded(source):
     if isinstance(source, bytes):
         return digest(source)
     check_regular(source)
-    with open(source, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return digest_of_file(source)
 
 
 class Files(Encoded):

@@ -1,7 +1,6 @@
 """The images of a TensorFlow Datasets builder, decoded once."""
 
 import math
-import os
 import pathlib
 import re
 import shutil
@@ -14,6 +13,7 @@ from kgen.data.layout import chosen, spelled
 from kgen.data.originals import prepared_builder
 from kgen.data.pixels import BrokenImage, chunk_size, decode
 from kgen.data.storage import ArrayFile, Published, in_order, progress, spare_memory
+from kgen.files import written_beside
 
 
 def from_tfds(name, split, data_dir, options):
@@ -144,11 +144,10 @@ def _in_store(builder, split, count, shape, label_key, batches):
 
 
 def _write(pixels, labels, count, shape, batches):
-    """Write both files beside and rename them: nothing half-made stays, nor goes of another's."""
-    beside = {path: path.with_suffix(f".{os.getpid()}.part") for path in (pixels, labels) if path}
+    """Write both files beside and rename them, the pixels last: they vouch for the labels."""
     known, written = [], 0
-    try:
-        with open(beside[pixels], "wb") as file:
+    with written_beside(pixels) as temporary:
+        with open(temporary, "wb") as file:
 
             def write_header(n):  # which is padded to one length
                 header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
@@ -162,13 +161,8 @@ def _write(pixels, labels, count, shape, batches):
             file.seek(0)
             write_header(written)  # without those that were left out
         if labels:
-            with open(beside[labels], "wb") as file:
-                np.save(file, np.concatenate(known))
-            os.replace(beside[labels], labels)
-        os.replace(beside[pixels], pixels)
-    finally:
-        for path in beside.values():
-            path.unlink(missing_ok=True)
+            with written_beside(labels) as temporary:
+                np.save(temporary, np.concatenate(known))
 
 
 def _only(features, kind, preferred):

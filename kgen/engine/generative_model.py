@@ -4,10 +4,7 @@ import contextlib
 import functools
 import inspect
 import math
-import os
 import pathlib
-import shutil
-import tempfile
 import warnings
 
 import keras
@@ -37,6 +34,7 @@ from kgen.engine.optimizers import (
 )
 from kgen.engine.random import SeedGenerator, host_generator, seed_states
 from kgen.engine.run import Run
+from kgen.files import written_beside
 
 KEPT = 32  # compiled functions of `infer`: those that were used last
 FEW_UPDATES = 200  # fewer in a whole run get a hint
@@ -1336,7 +1334,7 @@ class GenerativeModel(backend.Steps, keras.Model):
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
         self.ensure_built()
         backend.synchronize(self)
-        with _beside(path) as temporary:
+        with written_beside(path) as temporary:
             super().save(temporary)
 
 
@@ -1520,19 +1518,3 @@ def _is_found(function):
         return callable(keras.saving.deserialize_keras_object(function))
     except (TypeError, ValueError):
         return False
-
-
-@contextlib.contextmanager
-def _beside(path):
-    """A temporary path in the same folder, renamed to `path` if all went well."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=".writing-", dir=path.parent)
-        try:
-            temporary = pathlib.Path(folder) / path.name
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise OSError(f"Cannot write {path}: {error}. Nothing was changed there.") from error

@@ -7,14 +7,13 @@ kept, so an array and a dataset of the same images in the same order share what 
 
 import collections
 import contextlib
-import hashlib
 import os
-import uuid
 from pathlib import Path
 
 import numpy as np
 
 from kgen.arguments import check_regular
+from kgen.files import digest, written_beside
 from kgen.metrics.inputs import alike, content, watched_chunks
 
 LIMIT = 2**29
@@ -41,7 +40,7 @@ def found_of(what, find, images, extractor, cache=None, name="real"):
     if hasattr(images, "__next__"):
         return find(images)
     parts = (str(VERSION), what, extractor.identity(), content(images, name))
-    key = hashlib.blake2b("/".join(parts).encode(), digest_size=16).hexdigest()
+    key = digest("/".join(parts).encode())
     file = folder and folder / f"{key}.npz"
     found = _kept.pop(key, None) or (file and _read(file, key)) or find(images)
     for array in found.values():
@@ -123,13 +122,8 @@ def _read(file, key):
 
 
 def _write(file, key, found):
-    """Write beside, and rename: a crash leaves no half a file."""
-    temporary = file.with_name(f".{uuid.uuid4().hex}.npz")
-    try:
+    with written_beside(file) as temporary:
         np.savez(temporary, key=np.array(key), **found)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _size(found):

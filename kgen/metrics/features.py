@@ -1,7 +1,7 @@
 """Features of images by name: what Fréchet and kernel distances compare."""
 
 import functools
-import hashlib
+import itertools
 import math
 import pathlib
 import uuid
@@ -15,6 +15,7 @@ from kgen.data.pixels import resize, with_channels
 from kgen.data.ranges import to_model_range
 from kgen.data.storage import progress
 from kgen.engine import backend
+from kgen.files import digest_of_parts
 from kgen.metrics.inception import inception
 from kgen.metrics.inputs import rows, watched_chunks
 from kgen.metrics.judges import CLASS_NAMES, Judge, judge
@@ -300,12 +301,10 @@ def _runner(network, prepare):
 
 def _digest(model):
     """Hexadecimal digest of a model's structure and weights."""
-    digest = hashlib.blake2b(digest_size=16)
     try:
-        digest.update(model.to_json().encode())
+        structure = model.to_json().encode()
     except (TypeError, ValueError, NotImplementedError):  # a layer without a configuration
-        digest.update(uuid.uuid4().bytes)
-    for variable in model.weights:
-        digest.update(str(variable.shape).encode())
-        digest.update(ops.convert_to_numpy(variable).tobytes())
-    return digest.hexdigest()
+        structure = uuid.uuid4().bytes
+    arrays = map(ops.convert_to_numpy, model.weights)
+    parts = ((str(array.shape).encode(), array.tobytes()) for array in arrays)
+    return digest_of_parts(itertools.chain([structure], *parts))

@@ -1,13 +1,12 @@
 """What metrics take: images in arrays, datasets or batches, and features; checked, and chunked."""
 
-import hashlib
-
 import numpy as np
 
 from kgen.arrays import is_array, to_numpy
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images, to_uint8
 from kgen.data.storage import progress
+from kgen.files import digest_of_parts
 
 CHUNK = 256
 
@@ -125,11 +124,13 @@ def content(images, name="images"):
     Args:
         images, name: as `chunks` takes them; a generator is used up.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for chunk in watched_chunks(images, name):
-        digest.update(str(chunk.shape[1:]).encode())
-        digest.update(np.ascontiguousarray(chunk))
-    return digest.hexdigest()
+
+    def parts():
+        for chunk in watched_chunks(images, name):
+            yield str(chunk.shape[1:]).encode()
+            yield np.ascontiguousarray(chunk)
+
+    return digest_of_parts(parts())
 
 
 def _batches(images, name, size):

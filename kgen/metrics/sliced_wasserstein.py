@@ -3,13 +3,13 @@
 import collections
 import concurrent.futures
 import dataclasses
-import hashlib
 import os
 
 import numpy as np
 
 from kgen.arguments import positive
 from kgen.data.storage import progress
+from kgen.files import digest
 from kgen.metrics.inputs import alike, watched_chunks
 
 SIDE = 7  # of a patch
@@ -137,10 +137,10 @@ def _places(images, levels, seed):
     """
     copies, places = collections.Counter(), np.empty((len(images), levels, 2, PATCHES))
     for image, place in zip(images, places, strict=True):
-        digest = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
-        key = [seed, int.from_bytes(digest), copies[digest]]
+        content = digest(np.ascontiguousarray(image))
+        key = [seed, int(content, 16), copies[content]]
         place[...] = np.random.default_rng(key).random(place.shape)
-        copies[digest] += 1
+        copies[content] += 1
     return places
 
 

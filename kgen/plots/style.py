@@ -1,15 +1,14 @@
 """What all figures share: size, colours, texts and ticks; how they are written and shown."""
 
-import contextlib
-import errno
 import functools
 import io
 import math
-import os
 import textwrap
 from pathlib import Path
 
 import numpy as np
+
+from kgen.files import written_beside
 
 DPI = 150
 DARK, RED, PALE, BLUE, SAND = "#262626", "#c8102e", "#efb3bd", "#dcebf7", "#fde3bd"
@@ -77,19 +76,9 @@ def save(figure, path):
 
 def write_file(path, write):
     """Let `write(path)` make a file that appears complete or not at all; returns the path."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as temporary:
         write(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = f"Cannot write the figure: {error.strerror or error}"
-        raise OSError(error.errno or errno.EIO, reason, str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    return path
+    return Path(path)
 
 
 def _register(figure):

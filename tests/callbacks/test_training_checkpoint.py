@@ -588,7 +588,7 @@ import fcntl, os, sys
 lock = open(".lock", "a+")
 fcntl.lockf(lock, fcntl.LOCK_EX)
 print(f"process {os.getpid()} on another", file=lock, flush=True)
-open(".writing-half", "w").close()
+os.mkdir(".writing-half")
 print("locked", flush=True)
 sys.stdin.read()
 """
@@ -630,7 +630,8 @@ def test_what_a_lock_links_to_is_not_written_to(tmp_path):
 
 def test_leftovers_of_a_killed_write_are_removed(tmp_path):
     fit(toy(), tmp_path, epochs=1)
-    (tmp_path / ".writing-checkpoint-0000000099.npz").write_bytes(b"half")
+    (tmp_path / ".writing-half").mkdir()
+    (tmp_path / ".writing-half" / "checkpoint-0000000099.npz").write_bytes(b"half")
     fit(toy(), tmp_path, epochs=2)
     assert not list(tmp_path.glob(".writing-*"))
 

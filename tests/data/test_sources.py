@@ -331,7 +331,7 @@ def test_no_room_for_the_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr("numpy.save", _no_space)
     with pytest.raises(OSError, match="No space left"):
         load("shapes", data_dir=tmp_path, memory=100)
-    assert not list(tmp_path.rglob("kgen/**/*.*py*")) and not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("kgen/**/*.*py*")) and not list(tmp_path.rglob(".writing-*"))
 
 
 def _no_space(*args):

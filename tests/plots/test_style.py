@@ -50,9 +50,9 @@ def test_every_figure_is_returned_and_written(tmp_path, name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_path_that_cannot_be_written(tmp_path, name):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OSError, match=r"Cannot write the figure: .*file/a\.png"):
+    with pytest.raises(OSError, match=r"Cannot write .*file/a\.png"):
         FIGURES[name](path=tmp_path / "file" / "a.png")
-    with pytest.raises(IsADirectoryError, match="Cannot write the figure"):
+    with pytest.raises(IsADirectoryError, match="Cannot write"):
         FIGURES[name](path=tmp_path)
     assert (tmp_path / "file").read_text() == "mine"
     assert os.listdir(tmp_path) == ["file"]
@@ -68,7 +68,7 @@ def test_a_failed_write_leaves_the_former_figure(tmp_path):
         raise OSError(28, "No space left on device")
 
     figure.savefig = full_disk
-    with pytest.raises(OSError, match=r"No space left on device: .*a\.png") as caught:
+    with pytest.raises(OSError, match=r"a\.png: No space left on device") as caught:
         plots.save(figure, path)
     assert caught.value.errno == 28
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["a.png"]
