@@ -95,7 +95,7 @@ def test_a_missing_or_wrong_condition_is_refused_before_the_first_step(condition
 def test_labels_are_passed_over_and_second_images_refused_where_images_are_enough():
     vae = kgen.VAE((4, 4), network="dense", latent_dim=2)
     vae.compile()
-    for y in (np.arange(6), np.eye(6), ["a"] * 6, np.array(["a"] * 6)):
+    for y in (np.arange(6), np.eye(6), ["a"] * 6, np.array(["a"] * 6), [[1], [2, 3]] * 3):
         vae.evaluate(X, y, verbose=0)
     for data in ((X, X), (kgen.data.ImagePairs(X, X),), (kgen.data.ImageDataset(X, X),)):
         with pytest.raises(TypeError, match=r"holds second images.*learns from images"):

@@ -240,7 +240,7 @@ class GAN(LatentModel):
 
     @property
     def discriminator_steps(self):
-        """K of Algorithm 1: steps of the discriminator in an update."""
+        """The k of Algorithm 1: steps of the discriminator in an update."""
         return self.minibatches_per_update
 
     @property
