@@ -71,6 +71,19 @@ def evaluation_source(model, x, y, batch_size):
     return Batches(model, x)
 
 
+def validation_source(model, data, batch_size):
+    """As `evaluation_source`, of what `fit` takes as `validation_data`; errors say so."""
+    x, y = data, None
+    try:
+        if isinstance(data, tuple):
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+            if weights is not None:
+                raise ValueError(f"it holds sample weights. {NO_WEIGHTS}")
+        return evaluation_source(model, x, y, batch_size)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation_data: {error}") from error
+
+
 def prediction_source(model, x, batch_size):
     """The data of `predict`, of what `call` takes, and the size of batches if Keras makes them."""
     if is_array(x) or not _is_in_batches(x):

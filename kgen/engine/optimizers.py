@@ -311,3 +311,36 @@ def serialize_optimizer(optimizer):
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         config["config"]["inner_optimizer"] = serialize_optimizer(optimizer.inner_optimizer)
     return config
+
+
+def members_of(model, optimizer):
+    """The optimizers that `compile(optimizer)` means: dictionary from player to optimizer."""
+    defaults = model.default_optimizers()
+    if optimizer is None:
+        return defaults
+    if isinstance(optimizer, OptimizerGroup):
+        optimizer = optimizer.members
+    if not isinstance(optimizer, dict):
+        if len(model.players) > 1:
+            raise ValueError(
+                f"{type(model).__name__} has one optimizer for each of {[*model.players]}: pass "
+                "a dictionary from player to optimizer."
+            )
+        return {next(iter(model.players)): _optimizer(optimizer)}
+    if unknown := sorted(set(optimizer) - set(model.players)):
+        raise ValueError(f"Unknown players {unknown}; the players are {[*model.players]}.")
+    chosen = {p: _optimizer(optimizer.get(p, defaults[p])) for p in model.players}
+    if len({id(o) for o in chosen.values()}) < len(chosen):
+        raise ValueError("Two players share one optimizer object: give each its own.")
+    return chosen
+
+
+def _optimizer(optimizer):
+    if isinstance(optimizer, str | keras.optimizers.Optimizer) or (
+        isinstance(optimizer, dict) and "class_name" in optimizer
+    ):
+        return keras.optimizers.get(optimizer)
+    raise TypeError(
+        f"optimizer must be a keras.optimizers.Optimizer, its name, or a dictionary from player to "
+        f"one of these; got {optimizer!r}."
+    )

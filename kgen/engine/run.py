@@ -12,6 +12,8 @@ from keras import ops
 from kgen.engine import backend
 from kgen.engine.preflight import check_callbacks, check_hooks
 
+FEW_UPDATES = 200  # fewer in a whole run get a hint
+
 
 class NonFiniteLoss(ArithmeticError):
     """A player's loss became NaN or infinite, or the gradient that moved its weights."""
@@ -63,6 +65,15 @@ class Run(keras.callbacks.CallbackList):
     def resume(self, epoch, batch):
         """Start at this position, everything else being restored."""
         self.epoch, self.batch, self._first_batch = epoch, batch, batch
+
+    def hint_at_few_updates(self, epochs):
+        """Say once, before the first update, where a run will hardly have begun to learn."""
+        updates = (self.steps or 0) * epochs
+        if 0 < updates < FEW_UPDATES and not int(ops.convert_to_numpy(self.model.step)):
+            print(
+                f"{self.steps} updates an epoch x {epochs} epochs = {updates} updates, few to "
+                "learn from: smaller batches or more epochs make more."
+            )
 
     # Keras calls these.
 
@@ -238,3 +249,12 @@ class Run(keras.callbacks.CallbackList):
             for number, handler in before.items():
                 signal.signal(number, handler)
             self.checkpoint.end()
+
+
+def spans(initial_epoch, batch, epochs):
+    """Ranges of epochs for Keras's `fit`: a resumed epoch is shorter than those that follow."""
+    if batch and initial_epoch < epochs:
+        yield initial_epoch, initial_epoch + 1
+        initial_epoch += 1
+    if initial_epoch < epochs:
+        yield initial_epoch, epochs

@@ -14,7 +14,7 @@ from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
 from kgen.data.storage import progress
 from kgen.engine import feed
-from kgen.engine.generative_model import as_callbacks
+from kgen.engine.checks import as_callbacks
 from kgen.engine.random import host_generator
 from kgen.models.latent_model import EncodingModel
 from kgen.models.likelihood import bits_per_dim, dequantized
@@ -221,7 +221,7 @@ class Gaussian(EncodingModel):
             (x, y), validation_data = feed.split(x, y, validation_split)
         source = self._rereadable(feed.evaluation_source(self, x, y, batch_size))
         if validation_data is not None:
-            validation_data = self._validation_source(validation_data, batch_size)
+            validation_data = feed.validation_source(self, validation_data, batch_size)
         listeners = keras.callbacks.CallbackList(
             callbacks, add_history=True, model=self, verbose=0, epochs=1, steps=1
         )

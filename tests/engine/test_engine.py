@@ -11,7 +11,7 @@ from keras import layers, ops
 from toy import ToyGAN, points
 
 import kgen
-from kgen.engine import generative_model, state
+from kgen.engine import inference, run, state
 from kgen.engine.context import TRAINING, running
 
 
@@ -389,8 +389,8 @@ def test_second_images_of_ones_own_model_are_in_its_range(eagerly):
 
 
 def test_few_updates_are_said_once(capsys, monkeypatch):
-    assert generative_model.FEW_UPDATES == 200
-    monkeypatch.setattr(generative_model, "FEW_UPDATES", 6)
+    assert run.FEW_UPDATES == 200
+    monkeypatch.setattr(run, "FEW_UPDATES", 6)
     vae = kgen.VAE((8, 8), network="dense", latent_dim=2)
     vae.compile()
 
@@ -995,8 +995,8 @@ def test_infer_keeps_what_it_compiled_by_static_values():
         model.infer(model.repeated, x, 1.0, static=("steps", 3))
     for name in (frozenset({1}), frozenset({1.0}), frozenset({True})):  # equal, with equal hashes
         run(name=name)
-        assert next(reversed(model._inference))[1] == ("name", generative_model._exactly(name))
-    assert len({generative_model._exactly(frozenset({n})) for n in (1, 1.0, True)}) == 3
+        assert next(reversed(model._inference))[1] == ("name", inference.exactly(name))
+    assert len({inference.exactly(frozenset({n})) for n in (1, 1.0, True)}) == 3
     with pytest.raises(ValueError, match="as many rows"):
         model.infer(model.repeated, x, x[:2])
     with pytest.raises(ValueError, match="as many rows"):
