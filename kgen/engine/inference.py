@@ -7,6 +7,7 @@ from kgen.arguments import positive
 from kgen.arrays import to_numpy
 from kgen.engine import backend
 from kgen.engine.context import EVALUATION, running
+from kgen.engine.random import Draws
 
 KEPT = 32  # compiled functions of `infer`: those that were used last
 
@@ -22,7 +23,8 @@ class Inference:
                 structure of tensors, with the rows of `arrays`.
             *arrays: arrays with the same first axis, of which `fn` sees a chunk of rows at a time,
                 and numbers, which it sees whole, as tensors of rank 0: what may change from call to
-                call without compiling anew. 64 bits become 32.
+                call without compiling anew. 64 bits become 32. `Draws` are drawn a chunk at a
+                time.
             static: dictionary of what the compiled function depends on, such as a number of steps
                 that a Python loop takes: hashable values, passed to `fn` by name. Each method is
                 compiled once for each of their values (the last 32 compiled functions are kept).
@@ -40,7 +42,7 @@ class Inference:
         """
         if getattr(fn, "__self__", None) is not self:  # what compiles once must be what it was
             raise TypeError(f"infer runs methods of this {type(self).__name__}; got {fn!r}.")
-        arrays = [_in_32_bits(a) for a in arrays]
+        arrays = [a if isinstance(a, Draws) else _in_32_bits(a) for a in arrays]
         sizes = {len(a) for a in arrays if a.ndim}
         if len(sizes) != 1:
             raise ValueError(
@@ -54,11 +56,11 @@ class Inference:
             )
         size = self._chunk_size() if batch_size is None else positive(batch_size, "batch_size")
         self._check_file()
-        run, chunks = self._compiled(fn, static or {}), []
-        for start in range(0, n, size):
-            count = min(size, n - start)
+        compiled = self._compiled(fn, static or {})
+
+        def run(*chunk):
             with running(phase=EVALUATION):
-                outputs = run(*[_rows(a, start, size) if a.ndim else a for a in arrays])
+                outputs = compiled(*chunk)
             for output in tree.flatten(outputs):
                 if output.shape[:1] != (size,):
                     raise ValueError(
@@ -66,8 +68,11 @@ class Inference:
                         f"given; got shape {output.shape}."
                     )
             self._refuse_broken(outputs)
-            chunks.append(tree.map_structure(lambda o, c=count: o[:c], outputs))
-        return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
+            return outputs
+
+        starts = range(0, n, size)
+        chunks = ([a[i : i + size] if a.ndim else a for a in arrays] for i in starts)
+        return in_chunks(run, chunks, size)
 
     def _compiled(self, fn, static):
         if not isinstance(static, dict):
@@ -126,9 +131,27 @@ def _in_32_bits(array):
     return array.astype(narrow.get(array.dtype.name, array.dtype), copy=False)
 
 
-def _rows(array, start, size):
-    """The rows from `start` on, as many as `size`: the last one again where there are fewer."""
-    rows = array[start : start + size]
-    if missing := size - len(rows):
-        rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
-    return rows
+def in_chunks(run, chunks, size):
+    """What a compiled function makes of rows that it is given in chunks of one size.
+
+    Args:
+        run: function of arrays with `size` rows, and of numbers; returns a structure of arrays with
+            as many.
+        chunks: iterable of lists of its arguments, of at most `size` rows: the last row is repeated
+            where there are fewer.
+        size: rows that `run` sees.
+
+    Returns:
+        The structure that `run` returns, with the rows of all chunks.
+    """
+    found = []
+    for chunk in chunks:
+        count = next(len(array) for array in chunk if array.ndim)
+        outputs = run(*[_padded(array, size) if array.ndim else array for array in chunk])
+        found.append(tree.map_structure(lambda output, n=count: output[:n], outputs))
+    return tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+
+
+def _padded(rows, size):
+    missing = size - len(rows)
+    return np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows

@@ -44,6 +44,40 @@ def seed_states(model):
     return list({id(v): v for p in parts for v in p.variables if id(v) not in weights}.values())
 
 
+class Draws:
+    """Rows that are drawn as they are read: in order, once, the same however many at a time.
+
+    They stand for an array in `infer`, so that noise never takes more memory than a chunk of it.
+
+    Attributes:
+        shape, ndim: of the array that it stands for.
+
+    Args:
+        shape: rows first.
+        draw: function of how many; returns the next rows.
+    """
+
+    def __init__(self, shape, draw):
+        self.shape, self.ndim = shape, len(shape)
+        self._draw, self._next = draw, 0
+
+    @classmethod
+    def normal(cls, shape, seed=None):
+        """From N(0, I), float32: the rows that `GenerativeModel.latents` draws at once."""
+        random = host_generator(seed)
+        return cls(shape, lambda n: random.standard_normal((n, *shape[1:]), dtype="float32"))
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        start, stop, _ = rows.indices(len(self))
+        if start != self._next:
+            raise ValueError(f"Draws are read in order: row {self._next} is next; got {start}.")
+        self._next = stop
+        return self._draw(stop - start)
+
+
 def host_generator(seed=None):
     """NumPy generator for draws on the host; `None` takes fresh entropy.
 

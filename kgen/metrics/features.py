@@ -15,6 +15,7 @@ from kgen.data.pixels import resize, with_channels
 from kgen.data.ranges import to_model_range
 from kgen.data.storage import progress
 from kgen.engine import backend
+from kgen.engine.inference import in_chunks
 from kgen.files import digest_of_parts
 from kgen.metrics.inception import inception
 from kgen.metrics.inputs import rows, watched_chunks
@@ -286,15 +287,9 @@ def _runner(network, prepare):
     def outputs(images):
         sides = zip(network.input_shape[1:3], images.shape[1:3], strict=True)
         size = int(np.clip(CHUNK_PIXELS // math.prod(own or its for own, its in sides), 1, 256))
-        found = []
         starts = range(0, len(images), size)
-        for start in progress(starts, len(starts), "Features"):
-            some = prepare(images[start : start + size])
-            count = len(some)
-            padding = np.repeat(some[-1:], size - count, axis=0)
-            some = run(np.concatenate([some, padding]) if count < size else some)
-            found.append(tree.map_structure(lambda output, n=count: output[:n], some))
-        return tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+        starts = progress(starts, len(starts), "Features")
+        return in_chunks(run, ([prepare(images[i : i + size])] for i in starts), size)
 
     return outputs
 

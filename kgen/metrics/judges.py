@@ -17,6 +17,7 @@ from kgen.data import faces
 from kgen.data.pixels import resize, with_channels
 from kgen.data.ranges import check_images, to_uint8
 from kgen.engine import backend
+from kgen.engine.inference import in_chunks
 
 WEIGHTS = Path(__file__).with_name("weights")
 RIDGE = 0.01  # added to variances of features, which are 1 over all classes
@@ -234,16 +235,13 @@ class Judge:
 
     def _run(self, images, batch_size):
         images, size = self._checked(images), positive(batch_size, "batch_size")
-        chunks = []
-        for start in range(0, len(images), size):
+
+        def pixels(start):
             pixels = to_uint8(images[start : start + size])
-            pixels = resize(with_channels(pixels, self.image_shape[-1]), self.image_size)
-            count = len(pixels)
-            if count < size:
-                pixels = np.concatenate([pixels, np.repeat(pixels[-1:], size - count, axis=0)])
-            outputs = self._compiled(pixels)
-            chunks.append(tree.map_structure(lambda output, n=count: output[:n], outputs))
-        return tree.map_structure(lambda *parts: np.concatenate(parts), *chunks)
+            return resize(with_channels(pixels, self.image_shape[-1]), self.image_size)
+
+        chunks = ([pixels(start)] for start in range(0, len(images), size))
+        return in_chunks(self._compiled, chunks, size)
 
     def _checked(self, images):
         images = to_numpy(images)

@@ -15,7 +15,7 @@ from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
 from kgen.data.storage import progress
 from kgen.engine import feed
 from kgen.engine.checks import as_callbacks
-from kgen.engine.random import host_generator
+from kgen.engine.random import Draws, host_generator
 from kgen.models.latent_model import EncodingModel
 from kgen.models.likelihood import bits_per_dim, dequantized
 from kgen.models.principal_axes import PrincipalAxes, principal_axes
@@ -321,12 +321,14 @@ class Gaussian(EncodingModel):
         """
         self.condition.of_images(n, labels)
         n, q, d = self.how_many(n), self.latent_dim, math.prod(self.image_shape)
-        random, parts = host_generator(seed), []
-        for start in range(0, n, ROWS):
-            normal = random.standard_normal((min(ROWS, n - start), 1 + q + d), dtype="float32")
-            latents, noise = self._drawn(normal[:, : 1 + q]), normal[:, 1 + q :]
-            parts.append(self.infer(self._sample, latents, noise, batch_size=batch_size))
-        return self._in_range(np.concatenate(parts))
+        random = host_generator(seed)
+
+        def draw(count):
+            normal = random.standard_normal((count, 1 + q + d), dtype="float32")
+            return np.concatenate([self._drawn(normal[:, : 1 + q]), normal[:, 1 + q :]], axis=1)
+
+        images = self.infer(self._sample, Draws((n, q + d), draw), batch_size=batch_size)
+        return self._in_range(images)
 
     def _drawn(self, normal):
         """Latents from draws from N(0, I), `(N, components + 1)`."""
@@ -350,7 +352,9 @@ class Gaussian(EncodingModel):
         rows = self._mean + ops.matmul(latents * self._scales(), ops.convert_to_tensor(self._axes))
         return ops.reshape(rows, (-1, *self.image_shape))
 
-    def _sample(self, latents, noise):
+    def _sample(self, normal):
+        """Images of latents and, after them, of noise outside of the axes."""
+        latents, noise = normal[:, : self.components], normal[:, self.components :]
         images = self._decode(latents)
         if self.components == noise.shape[1]:
             return images

@@ -7,6 +7,7 @@ from keras import ops, tree
 from kgen.arguments import positive
 from kgen.conditions import Nothing
 from kgen.engine.generative_model import GenerativeModel
+from kgen.engine.random import Draws
 from kgen.networks.autoencoders import NETWORKS
 
 
@@ -30,7 +31,9 @@ class LatentModel(GenerativeModel):
             labels: of a conditional model, what `generate` takes.
             batch_size: images at a time.
         """
-        latents = self.latents_in(latents)
+        return self._images_of(self.latents_in(latents), labels, batch_size)
+
+    def _images_of(self, latents, labels, batch_size):
         given = self.given_to(self.decoder_name).draw(len(latents), labels)
         images = self.infer(self._decode, latents, *given, batch_size=batch_size)
         return self._in_range(images)
@@ -66,7 +69,8 @@ class LatentModel(GenerativeModel):
         Raises:
             ValueError: for an `n` that is not positive, and labels that are none or of no use here.
         """
-        return self.decode(self.latents(n, self.latent_dim, seed), labels, batch_size)
+        latents = Draws.normal((self.how_many(n), self.latent_dim), seed)
+        return self._images_of(latents, labels, batch_size)
 
     def _decode(self, latents):
         return self.decoder(latents, training=False)
