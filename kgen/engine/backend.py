@@ -1,7 +1,7 @@
 """The primitives that differ between backends, under the same names for each.
 
 `Steps` (a mixin: `train_step`, `test_step`), `batches`, `value_and_grad`, `input_gradient`,
-`apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `keeping_values`,
+`jvp`, `apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `keeping_values`,
 `synchronize`, `seed_step`, `unseed_step` and `accelerators`.
 """
 
@@ -17,6 +17,7 @@ match keras.backend.backend():
             compiled,
             fold_replica,
             input_gradient,
+            jvp,
             keeping_values,
             move_averages,
             seed_step,
@@ -33,6 +34,7 @@ match keras.backend.backend():
             compiled,
             fold_replica,
             input_gradient,
+            jvp,
             keeping_values,
             move_averages,
             seed_step,
@@ -49,6 +51,7 @@ match keras.backend.backend():
             compiled,
             fold_replica,
             input_gradient,
+            jvp,
             keeping_values,
             move_averages,
             seed_step,
@@ -70,6 +73,7 @@ __all__ = [
     "compiled",
     "fold_replica",
     "input_gradient",
+    "jvp",
     "keeping_values",
     "move_averages",
     "seed_step",

@@ -349,6 +349,22 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         """Gradient of `sum(fn(x))` with respect to `x` in float32, for penalties."""
         return backend.input_gradient(fn, x)
 
+    def jvp(self, fn, x, tangent):
+        """`fn(x)` and its derivative at `x` along `tangent` (a Jacobian-vector product), float32.
+
+        Within `minimize` both are differentiable again with respect to weights. Nothing that `fn`
+        changes (batch statistics, seeds) is to be relied on.
+
+        Args:
+            fn: function of `x` to a tensor, or to a structure of tensors.
+            x: tensor, or a list of tensors.
+            tangent: as `x`, of the same shapes.
+
+        Returns:
+            `(value, derivative)`, each in the structure that `fn` returns.
+        """
+        return backend.jvp(fn, x, tangent)
+
     def at_step(self, value):
         """A number, or the value of a schedule at the current step, in the graph."""
         return schedules.value(value, self.step)

@@ -92,14 +92,33 @@ def input_gradient(fn, x):
     `x` is a tensor or a list of tensors, and so is the gradient. What `fn` changes (batch
     statistics, seeds) is thrown away: a scope that outlived the inner trace would leak its tracers.
     """
+    pure = _without_state(fn)
+    return jax.grad(lambda x: ops.sum(pure(x)))(_float32(x))
+
+
+def jvp(fn, x, tangent):
+    """`fn(x)`, and its derivative at `x` along `tangent`, float32, differentiable once more.
+
+    `x` and `tangent` are tensors or lists of tensors, and so is what `fn` returns. What `fn`
+    changes is thrown away, as in `input_gradient`.
+    """
+    return jax.jvp(_without_state(fn), (_float32(x),), (_float32(tangent),))
+
+
+def _without_state(fn):
+    """`fn` in float32 and in a scope of its own, where the variables are what they are now."""
     outer = CONTEXT.scope
 
     def pure(x):
         mapping = [(v, outer.get_current_value(v)) for v in CONTEXT.variables] if outer else []
         with keras.StatelessScope(mapping) as scope, running(scope=scope):
-            return ops.sum(ops.cast(fn(x), "float32"))
+            return _float32(fn(x))
 
-    return jax.grad(pure)(tree.map_structure(lambda part: ops.cast(part, "float32"), x))
+    return pure
+
+
+def _float32(x):
+    return tree.map_structure(lambda part: ops.cast(part, "float32"), x)
 
 
 def apply_gradients(optimizer, gradients, variables):

@@ -79,6 +79,22 @@ def input_gradient(fn, x):
     return tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def jvp(fn, x, tangent):
+    """`fn(x)`, and its derivative at `x` along `tangent`, float32, differentiable once more.
+
+    `x` and `tangent` are tensors or lists of tensors, and so is what `fn` returns.
+    """
+
+    def cast(structure):
+        return tf.nest.map_structure(lambda part: tf.cast(part, "float32"), structure)
+
+    x = cast(x)
+    with tf.autodiff.ForwardAccumulator(x, cast(tangent)) as accumulator:
+        y = cast(fn(x))
+    zero = tf.UnconnectedGradients.ZERO
+    return y, tf.nest.map_structure(lambda part: accumulator.jvp(part, zero), y)
+
+
 def apply_gradients(optimizer, gradients, variables):
     """Let the optimizer move its variables.
 

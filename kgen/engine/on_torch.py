@@ -60,6 +60,20 @@ def _watched(x):
     return x if x.requires_grad else x.detach().requires_grad_(True)
 
 
+def jvp(fn, x, tangent):
+    """`fn(x)`, and its derivative at `x` along `tangent`, float32, differentiable once more.
+
+    `x` and `tangent` are tensors or lists of tensors, and so is what `fn` returns. Of torch's ways
+    to compute attention one has a forward derivative.
+    """
+
+    def cast(structure):
+        return tree.map_structure(lambda part: part.to(torch.float32), structure)
+
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        return torch.func.jvp(lambda x: cast(fn(x)), (cast(x),), (cast(tangent),))
+
+
 def apply_gradients(optimizer, gradients, variables):
     """Let the optimizer move its variables."""
     with torch.no_grad():

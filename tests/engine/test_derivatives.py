@@ -1,0 +1,145 @@
+"""`jvp` against closed forms, in a step, in `infer` and outside of both."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import kgen
+
+WIDTH, H = 3, 1e-20  # the step of a derivative that no cancellation spoils: f(x + ih) / h
+
+
+def layer(x, kernel, bias):
+    return np.tanh(x @ kernel + bias)
+
+
+def attention(x, query, query_bias, key, key_bias, value, value_bias, out, out_bias):
+    """Self-attention of one head: x is (n, positions, width), kernels are as in Keras."""
+    q, k, v = (
+        x @ kernel[:, 0] + bias[0]
+        for kernel, bias in ((query, query_bias), (key, key_bias), (value, value_bias))
+    )
+    weights = np.exp(q @ np.swapaxes(k, 1, 2) / np.sqrt(q.shape[-1]))
+    return weights / weights.sum(axis=-1, keepdims=True) @ v @ out[0] + out_bias
+
+
+class SelfAttention(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attention = keras.layers.MultiHeadAttention(1, WIDTH)
+
+    def call(self, x):
+        return self.attention(x, x)
+
+
+NETWORKS = {
+    "dense": ((WIDTH,), lambda: keras.layers.Dense(WIDTH, "tanh"), layer),
+    "attention": ((4, WIDTH), SelfAttention, attention),
+}
+
+
+class Straight(kgen.GenerativeModel):
+    """Learns a network whose derivative along (1, ..., 1) is what the network says."""
+
+    players = {"player": ["network"]}
+
+    def objective(self, images, training):
+        value, derivative = self.jvp(self.network, images, ops.ones_like(images))
+        return ops.mean(ops.square(derivative - value))
+
+    def both(self, x, tangent):
+        return self.jvp(self.network, x, tangent)
+
+
+def made(kind, **options):
+    """The model, its network in float64 as a function of input and weights, and some inputs."""
+    shape, make, numpy_network = NETWORKS[kind]
+    entry = keras.Input(shape)
+    model = Straight(network=keras.Model(entry, make()(entry)), image_shape=shape, **options)
+    random = np.random.default_rng(0)
+    weights = [random.normal(size=w.shape) for w in model.network.weights]
+    model.network.set_weights(weights)
+    return model, numpy_network, weights, *random.uniform(-1, 1, (2, 8, *shape)).astype("float32")
+
+
+def derivative(function, x, tangent):
+    return function(x + 1j * H * tangent).imag / H
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_jvp_is_value_and_derivative_wherever_it_is_asked(kind):
+    model, network, weights, x, tangent = made(kind)
+    x, tangent = x.astype("float64"), tangent.astype("float64")
+    value, slope = network(x, *weights), derivative(lambda x: network(x, *weights), x, tangent)
+    model.compile(keras.optimizers.SGD())
+    outside = model.both(*map(ops.convert_to_tensor, (x, tangent)))
+    for found in (outside, model.infer(model.both, x, tangent, batch_size=3)):
+        assert [keras.backend.standardize_dtype(part.dtype) for part in found] == ["float32"] * 2
+        found = [ops.convert_to_numpy(part) for part in found]
+        np.testing.assert_allclose(found[0], value, atol=1e-5)
+        np.testing.assert_allclose(found[1], slope, atol=1e-5)
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_loss_with_a_jvp_has_its_gradient(kind, eagerly):
+    """Against differences of the loss in float64, whose own derivative is exact."""
+    model, network, weights, x, _ = made(kind, check_range=False)
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=eagerly)
+
+    def loss(weights):
+        slope = derivative(lambda x: network(x, *weights), x.astype("float64"), np.ones_like(x))
+        return np.square(slope - network(x, *weights)).mean()
+
+    expected = []
+    for w in weights:
+        gradient = np.zeros_like(w)
+        for index in np.ndindex(w.shape):
+            before, sides = w[index], []
+            for w[index] in (before + 1e-5, before - 1e-5):
+                sides.append(loss(weights))
+            w[index] = before
+            gradient[index] = (sides[0] - sides[1]) / 2e-5
+        expected.append(gradient)
+    history = model.fit(x, batch_size=8, epochs=1, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [loss(weights)], rtol=1e-4)
+    for before, after, gradient in zip(weights, model.network.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(before - after, gradient, atol=2e-4)
+    weights = [w.astype("float64") for w in model.network.get_weights()]
+    np.testing.assert_allclose(model.evaluate(x, verbose=0)["loss"], loss(weights), rtol=1e-4)
+
+
+class MeanFlow(kgen.GenerativeModel):
+    """Mean flows (Geng et al., 2025): u(z, r, t) learns v - (t - r) du/dt, held fixed."""
+
+    players = {"player": ["network"]}
+
+    def targets(self, z, v):
+        r, t = ops.full_like(z[:, :1], 0.25), ops.full_like(z[:, :1], 0.75)
+        fn = lambda inputs: self.network(ops.concatenate(inputs, axis=1))  # noqa: E731
+        u, slope = self.jvp(fn, [z, r, t], [v, ops.zeros_like(r), ops.ones_like(t)])
+        return u, v - (t - r) * slope
+
+    def objective(self, images, training):
+        u, target = self.targets(images, 1 - images)
+        return ops.mean(ops.square(u - ops.stop_gradient(target)))
+
+
+def test_the_loss_of_mean_flows():
+    """With one layer u = W [z, r, t], all by hand."""
+    entry = keras.Input((WIDTH + 2,))
+    network = keras.Model(entry, keras.layers.Dense(WIDTH, use_bias=False)(entry))
+    model = MeanFlow(network=network, image_shape=(WIDTH,))
+    random = np.random.default_rng(0)
+    kernel, z = random.normal(size=(WIDTH + 2, WIDTH)), random.uniform(-1, 1, (8, WIDTH))
+    network.set_weights([kernel])
+    model.compile(keras.optimizers.SGD(1.0))
+    times = np.tile([0.25, 0.75], (8, 1))
+    inputs, v = np.concatenate([z, times], axis=1), 1 - z
+    slope = np.concatenate([v, np.tile([0.0, 1.0], (8, 1))], axis=1) @ kernel
+    error = inputs @ kernel - (v - 0.5 * slope)
+    history = model.fit(z.astype("float32"), batch_size=8, epochs=1, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [np.square(error).mean()], rtol=1e-5)
+    after = kernel - inputs.T @ (2 * error / error.size)
+    np.testing.assert_allclose(network.get_weights()[0], after, atol=1e-5)
