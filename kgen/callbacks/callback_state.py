@@ -109,10 +109,12 @@ def stopped_for_good(callbacks, states):
 
     A callback that only sets `stop_training`, such as a limit of time, lets the run go on later.
     """
-    return any(
-        hasattr(callback, "stopped_epoch") and states.get(key, {}).get("stopped_epoch")
-        for key, callback in _keyed(callbacks)
-    )
+    for key, callback in _keyed(callbacks):
+        early = isinstance(callback, keras.callbacks.EarlyStopping)
+        name = "stopped_epoch" if early else "ended_run"
+        if hasattr(callback, name) and states.get(key, {}).get(name):
+            return True
+    return False
 
 
 def _keyed(callbacks):

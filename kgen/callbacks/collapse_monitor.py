@@ -95,6 +95,7 @@ class CollapseMonitor(Measuring):
 
     Attributes:
         findings: list of `(epoch, kind, sentences)`, epochs counted from 1.
+        ended_run: whether a finding has ended training.
 
     Raises:
         TypeError, ValueError: if arguments are not as above; from `fit` before training, if the
@@ -128,7 +129,7 @@ class CollapseMonitor(Measuring):
         self._begin()
 
     def _begin(self):
-        self.findings, self._best, self.stopped_epoch = [], 0.0, 0
+        self.findings, self._best, self.ended_run = [], 0.0, False
         self._rows = {kind: [] for kind in HELP}  # of checks that show it, the latest last
 
     def on_train_begin(self, logs=None):
@@ -179,7 +180,7 @@ class CollapseMonitor(Measuring):
             self.findings.append((epoch + 1, kind, sentences))
             print(f"\nCollapseMonitor, epoch {epoch + 1}: {sentences}")
             if self.stop:
-                self.stopped_epoch, self.model.stop_training = epoch + 1, True
+                self.ended_run = self.model.stop_training = True
 
     def _symptoms(self, values):
         """For each kind a number that is higher in health, and a sentence where it shows."""

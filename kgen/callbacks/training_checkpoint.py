@@ -45,9 +45,9 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     from elsewhere cannot choose where a callback writes). It is written beside and renamed, with a
     checksum for each array; the last few are kept. One that is damaged is set aside as
     `checkpoint-....damaged`, and the one before it is taken. Ctrl-C and SIGTERM write one before
-    they stop, where the order of the data can be restored. A run that `EarlyStopping` ended (or any
-    callback with a `stopped_epoch`) stays ended. Weights of an interrupted run end equal, bit for
-    bit, to those of an uninterrupted one on the same device.
+    they stop, where the order of the data can be restored. A run that `EarlyStopping` ended, or a
+    callback that sets its `ended_run` to True, stays ended. Weights of an interrupted run end
+    equal, bit for bit, to those of an uninterrupted one on the same device.
 
     Args:
         folder: of this run alone; from then on, the working directory may change.

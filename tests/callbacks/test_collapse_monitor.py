@@ -154,7 +154,7 @@ def test_a_critics_scores_are_no_probabilities():
 def test_stop_ends_training():
     monitor, rows = run([ring(), *[ring([1])] * 9], stop=True, n=200)
     assert kinds(monitor) == [(4, "constant")]  # one mode is nearly a point
-    assert len(rows) == 4 and monitor.stopped_epoch == 4
+    assert len(rows) == 4 and monitor.ended_run
 
 
 def test_checks_every_few_epochs():
