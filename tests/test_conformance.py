@@ -322,7 +322,7 @@ def test_export_serves_what_predict_returns(case, tmp_path):
     signature = model.input_signature()
     random = np.random.default_rng(0)
     draws = {"float32": lambda shape: random.uniform(-1, 1, shape)}
-    draws["int32"] = lambda shape: random.integers(0, model.num_classes, shape)
+    draws["int32"] = lambda shape: random.integers(0, model.condition.num_classes, shape)
     inputs = [
         draws[dtype]((3, *shape)).astype(dtype)
         for shape, dtype in (signature if isinstance(signature, list) else [signature])

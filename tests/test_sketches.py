@@ -1,12 +1,15 @@
 """Families to come, each in a few lines: what an author overrides, and nothing else."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
 import kgen
-from kgen.conditions import Target, Tokens
+from kgen.conditions import ClassLabels, Nothing, Target, Tokens
+from kgen.engine.random import Draws, host_generator
 from kgen.losses import AdversarialObjective
 
 SHAPE = (8, 8, 1)
@@ -208,6 +211,71 @@ class Scale(layers.Layer):
         return z * ops.exp(self.s) + self.b
 
 
+@keras.saving.register_keras_serializable("sketches")
+class Masked(layers.Dense):
+    """A dense layer whose kernel is multiplied by a mask of zeros and ones."""
+
+    def __init__(self, units, mask, **kwargs):
+        super().__init__(units, **kwargs)
+        self.mask = mask
+
+    def call(self, inputs):
+        return ops.matmul(inputs, self.kernel * ops.convert_to_tensor(self.mask)) + self.bias
+
+    def get_config(self):
+        return {**super().get_config(), "mask": self.mask}
+
+
+@keras.saving.register_keras_serializable("sketches")
+class MADE(kgen.GenerativeModel):
+    """Germain et al. (2015): the logits of each pixel from those before it, in one network."""
+
+    players = {"network": ["network"]}
+    conditions, conditioned = (Nothing, ClassLabels), ("network",)
+
+    def objective(self, batch, training):
+        images, *given = keras.tree.flatten(batch)
+        return -ops.mean(self._log_likelihood(images, *given, training=training))
+
+    def log_likelihood(self, images, labels=None, batch_size=None):
+        images = self.images_in(images)
+        given = self.given_to("network").of_images(len(images), labels)
+        return self.infer(self._log_likelihood, images, *given, batch_size=batch_size)
+
+    def generate(self, n, labels=None, seed=None, batch_size=None):
+        shape, random = (self.how_many(n), *self.image_shape), host_generator(seed)
+        noise = Draws(shape, lambda count: random.random((count, *shape[1:]), "float32"))
+        given = self.given_to("network").draw(n, labels)
+        return self.infer(self._generate, noise, *given, batch_size=batch_size)
+
+    def _logits(self, images, *given, training=False):
+        return self.network([images, *given] if given else images, training=training)
+
+    def _log_likelihood(self, images, *given, training=False):
+        logits = self._logits(images, *given, training=training)
+        return -ops.sum(ops.softplus(-images * logits), axis=(1, 2, 3))  # pixels are -1 and 1
+
+    def _generate(self, noise, *given):
+        def decide(_, images):  # a pixel is right as soon as those before it are
+            return ops.where(noise < ops.sigmoid(self._logits(images, *given)), 1.0, -1.0)
+
+        return ops.fori_loop(0, int(np.prod(self.image_shape)), decide, ops.zeros_like(noise))
+
+
+def masked_network(shape, units, num_classes=None):
+    """Pixels and hidden units have degrees: a unit sees those of its degree or lower."""
+    pixels = np.arange(1, 1 + np.prod(shape))
+    hidden = 1 + np.arange(units) % (len(pixels) - 1)
+    see, decide = pixels[:, None] <= hidden, hidden[:, None] < pixels
+    image, label = keras.Input(shape), keras.Input((), dtype="int32")
+    x = Masked(units, see.astype("float32").tolist())(layers.Flatten()(image))
+    x = layers.Activation("tanh")(x)
+    x = Masked(len(pixels), decide.astype("float32").tolist())(x)
+    if num_classes:
+        x = layers.Add()([x, layers.Embedding(num_classes, len(pixels))(label)])
+    return keras.Model([image, label] if num_classes else image, layers.Reshape(shape)(x))
+
+
 def fitted(model, *data, epochs=2, **options):
     model.compile()
     history = model.fit(*data, batch_size=4, epochs=epochs, verbose=0, **options).history
@@ -299,6 +367,41 @@ def test_invertible_model_with_its_log_determinant(tmp_path):
     np.testing.assert_allclose(model.generate(4_000, seed=0).mean(0), points.mean(0), atol=0.2)
     other = comes_back(model, tmp_path)
     np.testing.assert_allclose(other.generate(3, seed=0), model.generate(3, seed=0), atol=1e-6)
+
+
+def test_autoregressive_model_over_all_images_of_four_pixels(tmp_path):
+    every = np.array([*itertools.product([-1, 1], repeat=4)], "float32").reshape(16, 2, 2, 1)
+    data = every[-6:], np.array([0, 0, 0, 1, 1, 1])
+
+    def made(epochs):
+        keras.utils.set_random_seed(0)
+        model = MADE(network=masked_network((2, 2, 1), 12, 2), condition=ClassLabels(2))
+        model.compile(keras.optimizers.Adam(0.1))
+        model.fit(*data, batch_size=3, epochs=epochs, verbose=0)
+        return model
+
+    model, other = made(epochs=20), comes_back(made(epochs=8), tmp_path)
+    other.fit(*data, batch_size=3, epochs=12, verbose=0)
+    log_likelihood = model.log_likelihood(every, labels=1)
+    np.testing.assert_array_equal(other.log_likelihood(every, labels=1), log_likelihood)
+    assert np.exp(log_likelihood).sum() == pytest.approx(1, abs=1e-5)
+    loss = model.evaluate(every, np.ones(16, int), verbose=0)["loss"]
+    assert loss == pytest.approx(-log_likelihood.mean(), rel=1e-5)
+    images = model.generate(4000, labels=1, seed=0)
+    np.testing.assert_array_equal(other.generate(9, 1, seed=0, batch_size=4), images[:9])
+    found = (images == every[:, None]).all((2, 3, 4)).mean(1)
+    np.testing.assert_allclose(found, np.exp(log_likelihood), atol=0.03)
+    with pytest.raises(ValueError, match="labels must be integers from 0 to 1"):
+        model.generate(2, labels=2)
+    with pytest.raises(ValueError, match="labels are needed"):
+        model.log_likelihood(every)
+
+    alone = MADE(network=masked_network((2, 2, 1), 12))
+    assert np.exp(alone.log_likelihood(every)).sum() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match="not conditional"):
+        alone.generate(2, labels=1)
+    with pytest.raises(ValueError, match="this model expects"):
+        alone.log_likelihood(every[:, :1])
 
 
 def test_text_condition_of_token_ids(tmp_path):
