@@ -76,7 +76,7 @@ class Pix2Pix(kgen.GenerativeModel):
         return self.image_shape, "float32"
 
     def translate(self, images, batch_size=None):
-        return self.outputs(images, batch_size)
+        return self.outputs_for(images, batch_size)
 
     def preview(self, n, seed=None, inputs=None):
         if inputs is None:

@@ -26,7 +26,7 @@ class Measuring(keras.callbacks.Callback):
         seed: of the images.
         batch_size: images that are generated at once; None: as the model does.
         inputs: of a model that makes images of images: those that it makes them of, as `predict`
-            takes them, in the place of `n` and `seed`; its `outputs` for them are measured.
+            takes them, in the place of `n` and `seed`; its `outputs_for` them are measured.
     """
 
     def __init__(self, n, every, seed, batch_size, inputs=None):
@@ -48,7 +48,7 @@ class Measuring(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Measure once, so that what would fail after an epoch fails before it."""
         name = type(self).__name__
-        method = "generate" if self.inputs is None else "outputs"
+        method = "generate" if self.inputs is None else "outputs_for"
         if not callable(getattr(self.model, method, None)):
             raise TypeError(f"{name} needs a model with {method}; got {self.model!r}.")
         try:
@@ -90,5 +90,5 @@ class Measuring(keras.callbacks.Callback):
         if self.inputs is None:
             images = to_numpy(self.model.generate(self.n, seed=self.seed, **size))
         else:
-            images = to_numpy(self.model.outputs(self.inputs, **size))
+            images = to_numpy(self.model.outputs_for(self.inputs, **size))
         return images if np.isfinite(images).all() else None

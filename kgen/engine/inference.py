@@ -96,7 +96,7 @@ class Inference:
         pixels = int(np.prod(self.image_shape[:2])) if self.image_shape else 1
         return int(np.clip(2**20 // max(pixels, 1), 1, 128))
 
-    def outputs(self, inputs, batch_size=None):
+    def outputs_for(self, inputs, batch_size=None):
         """What `call` makes of inputs, as `predict`, but compiled by `infer`; for callbacks.
 
         Args:
@@ -105,9 +105,9 @@ class Inference:
         """
         inputs = self.inputs_in(inputs)
         given = inputs if isinstance(inputs, list) else [inputs]
-        return self.infer(self._outputs, *given, batch_size=batch_size)
+        return self.infer(self._outputs_for, *given, batch_size=batch_size)
 
-    def _outputs(self, *inputs):
+    def _outputs_for(self, *inputs):
         return self(inputs[0] if len(inputs) == 1 else [*inputs], training=False)
 
 
