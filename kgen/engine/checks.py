@@ -42,8 +42,18 @@ def check_names(model):
     """Raise unless `players` and `logs` name what can be named so."""
     if isinstance(model.logs, str):
         raise TypeError(f"logs is a tuple of names; got {model.logs!r}. Write ({model.logs!r},).")
-    if any(isinstance(names, str) for names in model.players.values()):
-        raise TypeError(f"players maps optimizers to lists of networks; got {model.players}.")
+    players = model.players
+    if not isinstance(players, dict) or any(isinstance(names, str) for names in players.values()):
+        raise TypeError(f"players maps optimizers to lists of networks; got {players!r}.")
+    if isinstance(model.conditioned, str):
+        given = model.conditioned
+        raise TypeError(f"conditioned is a tuple of names; got {given!r}. Write ({given!r},).")
+    kinds = model.conditions
+    if not (isinstance(kinds, tuple) and kinds and all(isinstance(k, type) for k in kinds)):
+        raise TypeError(
+            f"conditions is a tuple of classes of kgen.conditions, such as (ClassLabels, Nothing); "
+            f"got {kinds!r}."
+        )
     for name in model.network_names:
         if not (isinstance(name, str) and name.isidentifier()):
             raise ValueError(f"Networks are attributes, which cannot be named {name!r}.")

@@ -79,6 +79,7 @@ class Inference:
             raise TypeError(f"static must be a dictionary from argument to value; got {static!r}.")
         try:
             key = fn.__func__, *((name, exactly(static[name])) for name in sorted(static))
+            hash(key)  # an empty dictionary does not
             run = self._inference.pop(key, None)
         except TypeError as error:
             raise TypeError(

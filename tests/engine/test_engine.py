@@ -1055,8 +1055,14 @@ def test_names_of_the_engine_are_refused():
     for attributes in ({"step": 3}, {"step": lambda self: 3}, {"seed": 3}, {"update": 3}):
         with pytest.raises(TypeError, match=rf"defines {[*attributes]!r}".replace("[", r"\[")):
             mean_of("network", **attributes)
-    with pytest.raises(TypeError, match=r"Write \('loss',\)"):
-        mean_of("network", logs="loss")(network=one_weight())
+    for attribute, words in {
+        "logs": r"Write \('network',\)",
+        "conditioned": r"Write \('network',\)",
+        "conditions": "conditions is a tuple of classes",
+        "players": "players maps optimizers to lists",
+    }.items():
+        with pytest.raises(TypeError, match=words):
+            type("Author", (MeanOf,), {attribute: "network"})(network=one_weight())
 
     class Early(MeanOf):
         def __init__(self, **kwargs):
