@@ -51,7 +51,7 @@ class Condition:
 
     def dataset(self, x, y, **options):
         """An `ImageDataset` of arrays, which yields images and conditions."""
-        return from_arrays(x, None if y is None else to_numpy(y), **options)
+        return from_arrays(x, None if y is None else as_array(y), **options)
 
     def of(self, dataset):
         """A dataset of `kgen.data` that yields what the model takes, its conditions checked."""
@@ -333,6 +333,14 @@ def get(condition):
     return condition
 
 
+def as_array(values):
+    """Values as a NumPy array; rows of several lengths as one of objects, to be refused."""
+    try:
+        return to_numpy(values)
+    except ValueError:
+        return np.array([*values, None], object)[:-1]
+
+
 def _pairs(what, learns_from, instead):
     return TypeError(
         f"{what} holds second images, of pairs; this model learns from {learns_from}. To learn "
@@ -346,10 +354,7 @@ def integer_labels(labels, classes, least=0):
     Raises:
         ValueError: unless they are integers from `least` below `classes`.
     """
-    try:
-        labels = ops.convert_to_numpy(labels) if ops.is_tensor(labels) else np.asarray(labels)
-    except ValueError:  # rows of several lengths
-        labels = np.array([*labels, None], object)[:-1]
+    labels = as_array(labels)
     labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
     inside = labels.dtype.kind in "iu" and labels.ndim <= 1
     if not inside or (labels.size and not least <= labels.min() <= labels.max() < classes):

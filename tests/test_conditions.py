@@ -79,7 +79,7 @@ def test_a_missing_or_wrong_condition_is_refused_before_the_first_step(condition
         with pytest.raises(ValueError, match=f"This model learns from images and {name}"):
             call()
     wrong = {
-        "labels": [np.full(6, 3), np.full(6, -2), np.full(6, 0.5), X],
+        "labels": [[[0], [1, 2]] * 3, np.full(6, 3), np.full(6, -2), np.full(6, 0.5), X],
         "second images": [X[:, :2], np.arange(6), np.repeat(X, 3, axis=-1)],
         "tokens": [np.full((6, 5), 9), np.zeros((6, 4), int), np.zeros((6, 5)), np.arange(6)],
         "angles": [],

@@ -8,7 +8,7 @@ import numpy as np
 from keras import tree
 
 from kgen.arrays import is_array, to_numpy
-from kgen.conditions import Nothing
+from kgen.conditions import Nothing, as_array
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images
 from kgen.engine import backend
@@ -224,7 +224,7 @@ class Batches:
         images, model = to_numpy(images), self.model
         check_values(images, model.image_shape, model.check_range, what, self._first is None)
         self._compare(what, images)
-        model.condition.check(None if values is None else to_numpy(values), what)
+        model.condition.check(None if values is None else as_array(values), what)
         if len(images) % self.minibatches:
             k = self.minibatches
             raise ValueError(

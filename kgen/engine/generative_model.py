@@ -362,7 +362,13 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
 
         Returns:
             `(value, derivative)`, each in the structure that `fn` returns.
+
+        Raises:
+            ValueError: for a tangent of other shapes than `x`.
         """
+        shapes = [[tuple(t.shape) for t in tree.flatten(side)] for side in (x, tangent)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"tangent must have the shapes of x, {shapes[0]}; got {shapes[1]}.")
         return backend.jvp(fn, x, tangent)
 
     def at_step(self, value):

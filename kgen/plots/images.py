@@ -156,6 +156,8 @@ def preview(rows, *, title=None, path=None):
         OSError: if `path` cannot be written.
     """
     images = {name: to_numpy(row) for name, row in rows.items()}
+    if not images:
+        raise ValueError("rows is empty: there is nothing to draw.")
     if len(images) == 1:
         return grid(*images.values(), title=title, path=path)
     channels = max(row.shape[-1] for row in images.values())

@@ -143,3 +143,10 @@ def test_the_loss_of_mean_flows():
     np.testing.assert_allclose(history["loss"], [np.square(error).mean()], rtol=1e-5)
     after = kernel - inputs.T @ (2 * error / error.size)
     np.testing.assert_allclose(network.get_weights()[0], after, atol=1e-5)
+
+
+def test_a_tangent_has_the_shape_of_what_it_belongs_to():
+    gan, x = kgen.GAN((8, 8), 4, network="mlp"), np.zeros((2, 4), "float32")
+    for tangent in (np.zeros((2, 5)), np.zeros(4), [x, x]):
+        with pytest.raises(ValueError, match=r"tangent must have the shapes of x, \[\(2, 4\)\]"):
+            gan.jvp(gan.generator, x, tangent)
