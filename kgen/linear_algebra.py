@@ -8,7 +8,7 @@ import tempfile
 
 import numpy as np
 
-from kgen.data.storage import progress
+from kgen.progress import progress
 
 LONG = 2**31  # rows * columns * the smaller of the two: from here on some calls take a second
 STEP = 2**34  # multiplications at once

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kgen import linear_algebra
-from kgen.data.storage import progress
 from kgen.distributions import Gaussian
 from kgen.linear_algebra import orthonormal, product, stoppable
 from kgen.metrics import frechet
 from kgen.models.principal_axes import principal_axes
+from kgen.progress import progress
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from kgen.command_line import (
 )
 from kgen.data.embedded import EMBEDDED
 from kgen.data.pixels import color, with_channels
-from kgen.data.sources import at_most
 
 MOST = 10_000  # images in a grid
 
@@ -146,7 +145,8 @@ def prepare(run):
 def preview(run):
     """Draw a grid of the first images."""
     options = {"split": run.split, "augment": run.augment, **image_options(run)}
-    images = at_most(run.name, num_examples=run.n, batch_size=64, shuffle=False, **options)
+    options |= {"num_examples": run.n, "allow_fewer": True, "batch_size": 64, "shuffle": False}
+    images = data.load(run.name, **options)
     batches = [images[i] for i in range(len(images))]  # small ones: Ctrl-C waits for those begun
     batch = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     title = f"{run.name}: the first {images.num_examples}"

@@ -9,17 +9,17 @@ import numpy as np
 
 from kgen.arguments import positive, whole
 from kgen.data.augmentation import augment, chances, check_augmentation
-from kgen.data.pixels import resize
+from kgen.data.pixels import WHITE, resize, with_channels
 from kgen.data.ranges import (
     check_images,
     normalize_image_shape,
     to_model_range,
     to_uint8,
-    with_channel,
 )
 from kgen.data.read_ahead import ReadAhead
-from kgen.data.storage import WORKERS, Resized, Storage, digest_of
+from kgen.data.storage import Converted, Resized, Storage, digest_of
 from kgen.files import digest
+from kgen.progress import WORKERS
 
 AHEAD = 2**28  # bytes of batches that are read before they are asked for, at most
 
@@ -49,6 +49,7 @@ class ImageDataset(keras.utils.PyDataset):
             (pixels at most, the border repeats). `evaluate` and `images` do without.
         origin: None, or the `Storage` that images in memory were read from. Its identity stands for
             them in `fingerprint`, which then does not depend on how much memory there was.
+        what: the name of the images in messages.
 
     Raises:
         TypeError, ValueError: if the images are not as above (the message says what to do), if
@@ -77,10 +78,11 @@ class ImageDataset(keras.utils.PyDataset):
         image_shape=None,
         augment=None,
         origin=None,
+        what="images",
         **kwargs,
     ):
         super().__init__(**kwargs)
-        images = checked(images, check_range, image_shape)
+        images = checked(images, check_range, image_shape, what)
         if labels is not None:
             labels = labels if isinstance(labels, Storage) else np.asarray(labels)
             if labels.shape[:1] != images.shape[:1]:
@@ -181,9 +183,10 @@ class ImageDataset(keras.utils.PyDataset):
         Bicubic and antialiased, on the host, so every backend trains on the same pixels; a square
         target of images that are no squares distorts them.
         """
-        return self._at_size((size, size) if isinstance(size, int) else tuple(size))
+        return self.at_size((size, size) if isinstance(size, int) else tuple(size))
 
-    def _at_size(self, size, crop=False):
+    def at_size(self, size, crop=False):
+        """As `at_resolution`, of `(height, width)`; with `crop`, of the largest centred crop."""
         if len(self.image_shape) != 3:
             raise ValueError(
                 f"{self.name!r} has points of shape {self.image_shape}, no images: they have no "
@@ -192,6 +195,14 @@ class ImageDataset(keras.utils.PyDataset):
         if size == self.image_shape[:2]:
             return self
         return self._with(lambda images: resized(images, size, crop), self._labels)
+
+    def in_channels(self, channels, background=WHITE):
+        """The same dataset in 1, 3 or 4 channels; what is transparent on a background (red, ...).
+
+        Raises:
+            ValueError: where that is not possible.
+        """
+        return self._with(lambda images: converted(images, channels, background), self._labels)
 
     def with_options(self, **options):
         """A view of the same images with another batch_size, shuffle, seed, drop_last or augment.
@@ -343,7 +354,7 @@ class ImageDataset(keras.utils.PyDataset):
         return self.num_examples if n is None else min(n, self.num_examples)
 
 
-def checked(images, check_range=True, image_shape=None):
+def checked(images, check_range=True, image_shape=None, what="images"):
     """Images as `ImageDataset` keeps them: an array with channels, or a `Storage`.
 
     Raises:
@@ -354,10 +365,10 @@ def checked(images, check_range=True, image_shape=None):
     if isinstance(images, Storage):
         floats = images.dtype != np.uint8  # of these, some are looked at
         some = images[:: max(1, len(images) // 1000)] if floats else images[:1]
-        check_images(some, image_shape, check_range)
+        check_images(some, image_shape, check_range, what)
         return images
     images = np.asarray(images)
-    check_images(images, image_shape, check_range)
+    check_images(images, image_shape, check_range, what)
     return images[..., None] if images.ndim == 3 else images
 
 
@@ -373,14 +384,21 @@ def resized(images, size, crop=False):
     return resize(to_uint8(images), size, crop)
 
 
+def converted(images, channels, background):
+    """Images of an array or a `Storage` in as many channels."""
+    if images.ndim != 4:
+        raise ValueError(f"channels={channels} cannot be had from images of {images.shape}.")
+    if images.shape[-1] == channels:
+        return images
+    if isinstance(images, Storage):
+        return Converted(images, channels, background)
+    return with_channels(images, channels, background)
+
+
 def from_arrays(x, y=None, *, image_shape=None, check_range=True, **options):
     """An `ImageDataset` of arrays that a user handed to `fit`, checked against a model's shape."""
-    x = np.asarray(x)
-    check_images(x, image_shape, check_range=check_range, what="x")
-    if image_shape is not None:
-        x = with_channel(x, image_shape)
     options |= {"check_range": check_range, "image_shape": image_shape}
-    return ImageDataset(x, y, **options)
+    return ImageDataset(x, y, what="x", **options)
 
 
 def _identity(content, name):

@@ -7,18 +7,19 @@ import numpy as np
 
 from kgen.arguments import check_room
 from kgen.data import faces, toy2d
-from kgen.data.folders import Found, fifths
-from kgen.data.storage import Converted, kept
+from kgen.data.memory import KeptImages, shares
+from kgen.data.request import Found, fifths
+from kgen.data.storage import Converted
 
 
 class Embedded(NamedTuple):
-    """A set: a line about it, and a function `(variant, split, options)` that returns `Found`."""
+    """A set: a line about it, and a function `(variant, split, request)` that returns `Found`."""
 
     what: str
     find: Callable
 
 
-def _digits(variant, split, options):
+def _digits(variant, split, request):
     """The digits of scikit-learn: a fifth of each class, evenly spaced, is the test set."""
     from sklearn.datasets import load_digits
 
@@ -36,13 +37,13 @@ def _digits(variant, split, options):
 DRAWN, STREAMS = 10_000, {"train": 0, "test": 1}  # examples by default; seeds of the splits
 
 
-def _toy2d(variant, split, options):
+def _toy2d(variant, split, request):
     _check_split("toy2d", split, STREAMS)
-    n = _drawn(options.limit, 64)
+    n = _drawn(request.num_examples, 64)
     return Found(*toy2d.draw(variant or "ring", n, seed=STREAMS[split]))
 
 
-def _faces(variant, split, options):
+def _faces(variant, split, request):
     _check_split("faces", split, STREAMS)
     renderings = tuple(variant.split("2")) if "2" in variant else None
     if renderings and not (len(renderings) == 2 and set(renderings) <= set(faces.RENDERINGS)):
@@ -52,15 +53,16 @@ def _faces(variant, split, options):
         )
     if variant and not renderings and variant not in faces.FACTORS:
         raise ValueError(f"Unknown factor {variant!r} of faces; known are {list(faces.FACTORS)}.")
-    height, width = options.size or (64, 64)
+    height, width = request.size or (64, 64)
     if height != width:
-        raise ValueError(f"Faces are squares: image_size must be one number; got {options.size}.")
-    n = _drawn(options.limit, 500)  # their factors: pixels are drawn when they are asked for
+        raise ValueError(f"Faces are squares: image_size must be one number; got {request.size}.")
+    n = _drawn(request.num_examples, 500)  # their factors: pixels are drawn when they are asked for
     factors = faces.sample_factors(n, seed=STREAMS[split])
     drawn = [faces.Drawn(factors, height, rendering) for rendering in renderings or ("photo",)]
-    if options.channels not in (None, 3):
-        drawn = [Converted(images, options.channels) for images in drawn]
-    images, *second = kept(drawn, options.memory)
+    if request.channels not in (None, 3):
+        drawn = [Converted(images, request.channels) for images in drawn]
+    rooms = shares(request.room, [images.nbytes for images in drawn])
+    images, *second = map(KeptImages, drawn, rooms)
     if renderings:
         return Found(images, second=second[0], domain_names=renderings)
     names = faces.FACTORS[variant] if variant else (None,)

@@ -11,7 +11,7 @@ import pathlib
 import struct
 
 from kgen.arguments import check_regular
-from kgen.data.storage import progress
+from kgen.progress import progress
 
 MAGIC, VERSION, NO_PAGE = 0xBEEFC0DE, 1, 2**64 - 1
 # After a page's header: magic, version; of the free pages the page size; of the main database its

@@ -5,7 +5,8 @@ import copy
 import numpy as np
 
 from kgen.data.augmentation import augment, chances
-from kgen.data.dataset import ImageDataset, checked, first, resized
+from kgen.data.dataset import ImageDataset, checked, converted, first, resized
+from kgen.data.pixels import WHITE
 from kgen.data.ranges import to_model_range
 from kgen.data.storage import Half
 
@@ -33,16 +34,16 @@ class ImagePairs(ImageDataset):
     def __init__(
         self, a, b, *, aligned=True, domain_names=("a", "b"), origins=(None, None), **options
     ):
-        a, b = (checked(images, options.get("check_range", True)) for images in (a, b))
+        self.aligned, self.domain_names = bool(aligned), tuple(domain_names)
+        self._second, self._second_origin = checked(b, options.get("check_range", True)), origins[1]
+        super().__init__(a, origin=origins[0], **options)
+        a, b = self.domains
         if aligned and (len(a), *a.shape[1:3]) != (len(b), *b.shape[1:3]):
             raise ValueError(
                 "Aligned pairs need as many images of the same size on both sides; got "
                 f"{len(a)} of {a.shape[1:3]} and {len(b)} of {b.shape[1:3]}. If they do not belong "
                 "together, pass aligned=False."
             )
-        self.aligned, self.domain_names = bool(aligned), tuple(domain_names)
-        self._second, self._second_origin = b, origins[1]
-        super().__init__(a, origin=origins[0], **options)
 
     @property
     def num_examples(self):
@@ -89,8 +90,13 @@ class ImagePairs(ImageDataset):
         other.set_position(self._epoch, self._first_batch)
         return other
 
-    def _at_size(self, size, crop=False):
+    def at_size(self, size, crop=False):
+        """As of any dataset, of both domains."""
         return self._with_both(lambda x: x if x.shape[1:3] == size else resized(x, size, crop))
+
+    def in_channels(self, channels, background=WHITE):
+        """As of any dataset, of both domains."""
+        return self._with_both(lambda images: converted(images, channels, background))
 
     def take(self, n):
         """The same pairs, with at most the first `n` images of each domain."""

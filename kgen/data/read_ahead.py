@@ -4,7 +4,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from kgen.data.storage import WORKERS
+from kgen.progress import WORKERS
 
 
 class ReadAhead:

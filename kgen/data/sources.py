@@ -11,15 +11,13 @@ import psutil
 
 from kgen.arguments import flag, positive, whole
 from kgen.data.augmentation import check_augmentation
-from kgen.data.dataset import ImageDataset
 from kgen.data.embedded import EMBEDDED
-from kgen.data.folders import Options, from_path, own_splits
+from kgen.data.folders import from_path, own_splits
 from kgen.data.layout import printable, spelled
-from kgen.data.pairs import ImagePairs
-from kgen.data.pixels import color, suffixes, with_channels
-from kgen.data.storage import Converted, Storage
+from kgen.data.pixels import color, suffixes
+from kgen.data.request import Request
 
-LONGEST = 4096  # characters of a path on any system
+LONGEST_NAME = 4096  # characters of a path on any system
 CHANGE = " Change the array with NumPy and save it, or pass it to kgen.data.ImageDataset."
 
 
@@ -38,6 +36,7 @@ def load(
     memory=None,
     skip_broken=False,
     background="white",
+    allow_fewer=False,
 ):
     """Load images by name.
 
@@ -85,6 +84,7 @@ def load(
         skip_broken: leave out images that cannot be decoded, instead of refusing.
         background: the colour on which what is transparent is shown where `channels` (or the set)
             has no transparency: a name that Pillow knows, a grey from 0 to 255, or three of these.
+        allow_fewer: take all where there are fewer than `num_examples`, instead of refusing.
 
     Returns:
         An `ImageDataset`, with labels where there are some; an `ImagePairs` for two domains.
@@ -96,91 +96,53 @@ def load(
         ConnectionError: if the set is not in the store and cannot be fetched.
         OSError: if there is no room for it.
     """
-    if num_examples is not None:
-        positive(num_examples, "num_examples")
-    order = seed, batch_size, shuffle
-    pixels = kind, channels, memory, skip_broken, background
-    dataset = at_most(name, split, image_size, *order, data_dir, num_examples, augment, *pixels)
-    if num_examples is not None and dataset.num_examples < num_examples and not skip_broken:
-        of = f" of the split {split!r}" if split else ""
-        raise ValueError(
-            f"num_examples={num_examples}, but {name}{of} has {dataset.num_examples:,}: ask for "
-            "fewer, or pass None for all."
-        )
-    return dataset
-
-
-def at_most(
-    name,
-    split=None,
-    image_size=None,
-    seed=0,
-    batch_size=128,
-    shuffle=None,
-    data_dir=None,
-    num_examples=None,
-    augment=None,
-    kind=None,
-    channels=None,
-    memory=None,
-    skip_broken=False,
-    background="white",
-):
-    """What `load` returns; where there are fewer than `num_examples`, all of them."""
-    size = _size(image_size)
-    if channels is not None:
-        if not _is_integer(channels) or channels not in (1, 3, 4):
-            raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
-        channels = int(channels)
     _check_name(name)
-    seed, skip_broken = whole(seed, "seed"), flag(skip_broken, "skip_broken")
-    shuffle = None if shuffle is None else flag(shuffle, "shuffle")
-    if memory is not None and (not isinstance(memory, numbers.Real) or not memory >= 0):
-        raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
-    positive(batch_size, "batch_size")
-    check_augmentation(augment, (*(size or (2**16, 2**16)), 3))  # their size is known later
-    background = color(background)
-    options = Options(size, channels, memory, skip_broken, num_examples, background)
+    seed, batch_size = whole(seed, "seed"), positive(batch_size, "batch_size")
+    skip_broken, allow_fewer = flag(skip_broken, "skip_broken"), flag(allow_fewer, "allow_fewer")
+    shuffle = _is_training(split) if shuffle is None else flag(shuffle, "shuffle")
+    request = Request(
+        size=_size(image_size),
+        channels=_channels(channels),
+        memory=_memory(memory),
+        skip_broken=skip_broken,
+        num_examples=None if num_examples is None else positive(num_examples, "num_examples"),
+        background=color(background),
+    )
+    check_augmentation(augment, (*(request.size or (2**16, 2**16)), 3))  # known later
     with _naming(name):
-        found = _find(name, split, data_dir, kind, options)
+        found = _find(name, split, data_dir, kind, request)
     if len(found.images) == 0:
         raise ValueError(
             f"The split {split!r} of {str(name)!r} is empty: there is nothing to load."
         )
-    _check_room(found.images, size, num_examples, batch_size)
-    training = split is None or str(split).lower().startswith("train")
-    settings = dict(
-        batch_size=batch_size,
-        shuffle=training if shuffle is None else shuffle,
-        seed=seed,
-        name=str(name),
-    )
+    _check_room(found.images, request, batch_size)
+    settings = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed, "name": str(name)}
     change = found.images.dtype.kind in "buif"  # of what is no number nothing can be made
     with _naming(name, CHANGE if change else ""):
-        if channels is not None:
-            found = found._replace(
-                images=_converted(found.images, channels, background),
-                second=_converted(found.second, channels, background),
-                origins=tuple(_converted(o, channels, background) for o in found.origins),
-            )
-        if found.second is not None:
-            settings |= {"aligned": found.aligned, "domain_names": found.domain_names}
-            dataset = ImagePairs(found.images, found.second, origins=found.origins, **settings)
-        else:
-            settings |= {"class_names": found.class_names, "origin": found.origins[0]}
-            dataset = ImageDataset(found.images, found.labels, **settings)
-    if num_examples is not None:
-        dataset = dataset.take(num_examples)
+        dataset = _as_asked(found.as_dataset(**settings), request)
+    count = dataset.num_examples
+    if not (request.num_examples in (None, count) or allow_fewer or skip_broken):
+        of = f" of the split {split!r}" if split else ""
+        raise ValueError(
+            f"num_examples={num_examples}, but {name}{of} has {count:,}: ask for fewer, or pass "
+            "None for all."
+        )
     if split is None and not found.own:
-        few = num_examples is not None and dataset.num_examples == num_examples
-        which = "the first" if few else "all"
+        which = "the first" if count == request.num_examples else "all"
         print(
-            f"{printable(name)}: {which} {dataset.num_examples:,} images. "
+            f"{printable(name)}: {which} {count:,} images. "
             'split="train" and split="test" are four fifths and one fifth of all.'
         )
-    if size is not None:
-        dataset = dataset._at_size(size, crop=True)
     return dataset.with_options(augment=augment) if augment else dataset
+
+
+def _as_asked(dataset, request):
+    """A dataset with what its source has not done: an array's is left as it is until here."""
+    if request.num_examples is not None:
+        dataset = dataset.take(request.num_examples)
+    if request.channels is not None:
+        dataset = dataset.in_channels(request.channels, request.background)
+    return dataset if request.size is None else dataset.at_size(request.size, crop=True)
 
 
 @contextlib.contextmanager
@@ -195,12 +157,13 @@ def _naming(name, advice=""):
         raise kind(f"{name}: {error}{advice}") from error
 
 
-def _check_room(images, size, num_examples, batch_size):
+def _check_room(images, request, batch_size):
     """Refuse a size at which what is in memory at once, all of an array or a batch, is too much."""
+    size = request.size
     if size is None or images.ndim < 3:  # points have none
         return
     at_once = len(images) if isinstance(images, np.ndarray) else min(batch_size, len(images))
-    count = min(at_once, num_examples or at_once)
+    count = min(at_once, request.num_examples or at_once)
     needed, free = count * math.prod((*size, *images.shape[3:])), psutil.virtual_memory().available
     if needed > free:
         raise ValueError(
@@ -210,18 +173,7 @@ def _check_room(images, size, num_examples, batch_size):
         )
 
 
-def _converted(images, channels, background):
-    """Images of an array or a storage in as many channels; None stays."""
-    if images is None:
-        return None
-    if images.ndim < 3:
-        raise ValueError(f"channels={channels} cannot be had from images of {images.shape}.")
-    if isinstance(images, Storage):
-        return images if images.shape[-1] == channels else Converted(images, channels, background)
-    return with_channels(images, channels, background)
-
-
-def _find(name, split, data_dir, kind, options):
+def _find(name, split, data_dir, kind, request):
     """Look among embedded sets, then paths that exist, then TensorFlow Datasets."""
     if _is_embedded(name):
         embedded, _, variant = name.partition("/")
@@ -230,15 +182,15 @@ def _find(name, split, data_dir, kind, options):
         if os.path.exists(name):
             print(f"{name}: the embedded set; the folder of that name is ./{name}")
         split = "train" if split is None else spelled(split)
-        found = EMBEDDED[embedded].find(variant, split, options)
+        found = EMBEDDED[embedded].find(variant, split, request)
         return found._replace(own=("train", "test"))
     if _is_path(name):
-        return from_path(name, split, kind, options)
+        return from_path(name, split, kind, request)
     if kind is not None:
         raise ValueError(f"kind={kind!r} is for folders; there is no folder {name!r}.")
     from kgen.data.tfds_images import from_tfds
 
-    return from_tfds(name, split, data_dir, options)
+    return from_tfds(name, split, data_dir, request)
 
 
 def splits(name, kind=None, data_dir=None):
@@ -268,9 +220,9 @@ def splits(name, kind=None, data_dir=None):
 
 def _check_name(name):
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else None
-    if not isinstance(text, str) or not text.strip() or "\0" in text or len(text) > LONGEST:
+    if not isinstance(text, str) or not text.strip() or "\0" in text or len(text) > LONGEST_NAME:
         raise TypeError(
-            f"name must be the name of a set or a path, of at most {LONGEST} characters; got "
+            f"name must be the name of a set or a path, of at most {LONGEST_NAME} characters; got "
             f"{reprlib.repr(name)}."
         )
 
@@ -285,6 +237,24 @@ def _is_path(name):
         return True
     ends = name.lower().endswith(("/", os.sep, ".npy", ".npz", *suffixes()))
     return ends or os.path.lexists(name)
+
+
+def _is_training(split):
+    return split is None or str(split).lower().startswith("train")
+
+
+def _channels(channels):
+    if channels is None:
+        return None
+    if not _is_integer(channels) or channels not in (1, 3, 4):
+        raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
+    return int(channels)
+
+
+def _memory(memory):
+    if memory is not None and (not isinstance(memory, numbers.Real) or not memory >= 0):
+        raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
+    return memory
 
 
 def _size(image_size):

@@ -1,36 +1,25 @@
 """Images that are not an array in memory, but can be indexed like one."""
 
-import collections
-import contextlib
 import functools
-import itertools
 import math
 import os
-import pathlib
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import psutil
-from tqdm import tqdm
 
 from kgen.arguments import check_regular
 from kgen.data.pixels import (
-    CHUNK,
     WHITE,
-    BrokenImage,
     chunks,
     crop_and_resize,
     decode,
-    probe,
     resize,
     with_channels,
 )
 from kgen.data.ranges import refuse_one_image, to_uint8
 from kgen.files import digest, digest_of_file
+from kgen.progress import for_all
 
-WORKERS = min(8, os.cpu_count() or 1)
 WHOLE = 2**31  # bytes that identities read whole; of more, they read a share of this size
 PART = 2**24  # bytes that are digested at once
 
@@ -339,169 +328,3 @@ class Half(Storage):
         """Cut whole images."""
         middle = self.shape[2]
         return whole[:, :, :middle] if self.side == "left" else whole[:, :, middle:]
-
-
-class Kept(Storage):
-    """Images of another storage, kept in memory once read: as many as `memory` bytes hold."""
-
-    def __init__(self, storage, memory):
-        self.storage, self.shape, self.dtype = storage, storage.shape, storage.dtype
-        self._memory = memory
-        room = int(memory // max(1, storage.nbytes // max(1, len(storage))))
-        self._rows = np.empty((min(room, len(storage)), *self.shape[1:]), self.dtype)
-        self._row_of = np.full(len(storage), -1, "int64")
-        self._used, self._lock = itertools.count(), threading.Lock()
-
-    def __reduce__(self):
-        return type(self), (self.storage, self._memory)  # a copy begins with nothing
-
-    def read(self, indices):
-        """Copy what is kept, read what is not."""
-        rows = self._row_of[indices]
-        known = rows >= 0
-        images = np.empty((len(indices), *self.shape[1:]), self.dtype)
-        images[known] = self._rows[rows[known]]
-        if not known.all():
-            missing = np.asarray(indices)[~known]
-            images[~known] = fresh = self.storage.read(missing)
-            self._keep(missing, fresh)
-        return images
-
-    def identity_of(self, indices):
-        """That of the images, kept or not."""
-        return self.storage.identity_of(indices)
-
-    def _keep(self, indices, images):
-        with self._lock:
-            for i, image in zip(indices, images, strict=True):
-                if self._row_of[i] >= 0:
-                    continue
-                row = next(self._used)
-                if row >= len(self._rows):
-                    return
-                self._rows[row] = image
-                self._row_of[i] = row  # last: other threads read without the lock
-
-
-def spare_memory(root="/"):
-    """A quarter of the memory that this process may still take, in bytes."""
-    free = psutil.virtual_memory().available
-    for group in _groups(pathlib.Path(root)):  # a container's limits, where there are some
-        for limit, used in (("max", "current"), ("limit_in_bytes", "usage_in_bytes")):
-            with contextlib.suppress(OSError, ValueError):
-                limit, used = (int((group / f"memory.{n}").read_text()) for n in (limit, used))
-                free = min(free, limit - used + _reclaimable(group))
-    return max(free, 0) // 4
-
-
-def _groups(root):
-    """Folders of the control groups that this process is in, of both versions."""
-    lines = ["0::/", "0:memory:/"]  # as a container sees its own
-    with contextlib.suppress(OSError):
-        lines += (root / "proc/self/cgroup").read_text().splitlines()
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers or "memory" in controllers.split(","):
-            top = root / "sys/fs/cgroup" / ("memory" if controllers else "")
-            names = path.strip("/").split("/")
-            yield from (top.joinpath(*names[:depth]) for depth in range(len(names) + 1))
-
-
-def _reclaimable(group):
-    """Bytes of files that the system keeps only while nobody needs the memory."""
-    with contextlib.suppress(OSError, ValueError):
-        known = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return int(known.get("total_inactive_file", known.get("inactive_file", 0)))
-    return 0
-
-
-def into_memory(storage, memory=None, what="Reading images"):
-    """All images as an array where `memory` bytes hold them, otherwise what keeps some of them.
-
-    Args:
-        storage: a `Storage`.
-        memory: bytes; by default a quarter of what is free.
-        what: what the progress bar says that is going on.
-    """
-    memory = spare_memory() if memory is None else memory
-    if storage.nbytes > memory:
-        return Kept(storage, memory)
-    images = np.empty(storage.shape, storage.dtype)
-
-    def fill(some):
-        images[some] = storage[some]
-
-    for_all(fill, chunks(len(storage), storage.nbytes // max(1, len(storage))), what)
-    return images
-
-
-def kept(storages, memory=None):
-    """Storages that keep in memory what was once read of each, as many images as it holds."""
-    memory = spare_memory() if memory is None else memory
-    whole = sum(storage.nbytes for storage in storages)
-    return [Kept(storage, memory * storage.nbytes // whole) for storage in storages]
-
-
-def both_into_memory(storages, memory=None):
-    """`into_memory` of several storages, which share the memory by their sizes."""
-    memory = int(spare_memory() if memory is None else memory)
-    whole = sum(storage.nbytes for storage in storages)
-    return [into_memory(storage, memory * storage.nbytes // whole) for storage in storages]
-
-
-def for_all(function, items, what):
-    """`function` of each item, on a few threads, with a progress bar; a list in order."""
-    return list(progress(in_order(function, items), len(items), what))
-
-
-def in_order(function, items, threads=WORKERS):
-    """Yield `function` of each item in order, made on a few threads, a few items ahead."""
-    coming = collections.deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                coming.append(pool.submit(function, item))
-                if len(coming) > 2 * threads:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def progress(items, total, what, bar_format=None):
-    """A progress bar over items, shown if it takes longer than two seconds.
-
-    Not in log files, nor where another thread works ahead of the one that users wait for.
-    """
-    ahead = threading.current_thread() is not threading.main_thread()
-    settings = {"delay": 2, "leave": False, "disable": ahead or None, "bar_format": bar_format}
-    return tqdm(items, what, total, **settings)
-
-
-def shapes_of(items, skip_broken=False, source=None, name=str):
-    """Height, width and channels of each encoded image; those that are left out are None.
-
-    Args:
-        items: what stands for the images: their paths.
-        skip_broken: leave out what cannot be read; all of them are decoded to be sure.
-        source: function of an item that returns a path or bytes; by default the item.
-        name: function of an item: what messages call the image.
-
-    Raises:
-        BrokenImage: for the first that cannot be read, unless `skip_broken`.
-    """
-
-    def shape(item):
-        try:
-            return probe(source(item) if source else item, name(item), whole=skip_broken)
-        except BrokenImage:
-            if not skip_broken:
-                raise
-            return None
-
-    def shapes(start):
-        return [shape(item) for item in items[start : start + CHUNK]]
-
-    found = for_all(shapes, range(0, len(items), CHUNK), "Looking at images")
-    return list(itertools.chain.from_iterable(found))

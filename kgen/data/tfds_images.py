@@ -1,5 +1,6 @@
 """The images of a TensorFlow Datasets builder, decoded once."""
 
+import dataclasses
 import math
 import pathlib
 import re
@@ -8,15 +9,17 @@ import urllib.parse
 
 import numpy as np
 
-from kgen.data.folders import Found
 from kgen.data.layout import chosen, spelled
+from kgen.data.memory import shares
 from kgen.data.originals import prepared_builder
 from kgen.data.pixels import BrokenImage, chunk_size, decode
-from kgen.data.storage import ArrayFile, Published, in_order, progress, spare_memory
+from kgen.data.request import Found
+from kgen.data.storage import ArrayFile, Published
 from kgen.files import written_beside
+from kgen.progress import in_order, progress
 
 
-def from_tfds(name, split, data_dir, options):
+def from_tfds(name, split, data_dir, request):
     """What a split of a set of TensorFlow Datasets holds.
 
     Where the pixels do not fit into memory, they are written to a file in the store, once, and read
@@ -29,9 +32,9 @@ def from_tfds(name, split, data_dir, options):
     if domains and (split or "train") in domains:
         both = [f"{split or 'train'}{side}" for side in "AB"]
         counts = [builder.info.splits[one].num_examples for one in both]
-        memory = spare_memory() if options.memory is None else options.memory
-        shares = [options._replace(memory=memory * count / sum(counts)) for count in counts]
-        a, b = (_read(builder, name, *one)[0] for one in zip(both, shares, strict=True))
+        rooms = shares(request.room, counts)
+        asked = [dataclasses.replace(request, memory=room) for room in rooms]
+        a, b = (_read(builder, name, *one)[0] for one in zip(both, asked, strict=True))
         origins = tuple(
             Published(images, f"{builder.info.full_name} {one}")
             for images, one in zip((a, b), both, strict=True)
@@ -43,14 +46,14 @@ def from_tfds(name, split, data_dir, options):
     words = set(re.findall(r"[a-z]\w*", split)) if isinstance(split, str) else set()
     if splits and not words <= {*splits, "all"}:
         raise ValueError(f"{name!r} has the splits {sorted({*splits, *domains})}; got {split!r}.")
-    if options.limit and split in splits:
-        split += f"[:{min(options.limit, builder.info.splits[split].num_examples)}]"
-    images, labels, class_names = _read(builder, name, split, options)
+    if request.num_examples and split in splits:
+        split += f"[:{min(request.num_examples, builder.info.splits[split].num_examples)}]"
+    images, labels, class_names = _read(builder, name, split, request)
     origin = Published(images, f"{builder.info.full_name} {split}")
     return Found(images, labels, class_names, origins=(origin, None), own=splits or ["train"])
 
 
-def _read(builder, name, split, options):
+def _read(builder, name, split, request):
     """Images (an array, or a file of them), labels and class names."""
     import tensorflow_datasets as tfds
 
@@ -74,13 +77,13 @@ def _read(builder, name, split, options):
         count = splits[split].num_examples if splits else 0
     except ValueError as error:  # "corresponds to no data"
         raise ValueError(f"The split {split!r} of {name!r} is empty: {error}") from error
-    channels = options.channels or features[image_key].shape[-1] or 3
+    channels = request.channels or features[image_key].shape[-1] or 3
 
     def readable(raw):
         try:
-            return decode(raw, f"of {name!r}", options.size, channels, options.background)
+            return decode(raw, f"of {name!r}", request.size, channels, request.background)
         except BrokenImage:
-            if not options.skip_broken:
+            if not request.skip_broken:
                 raise
             return None
 
@@ -111,12 +114,11 @@ def _read(builder, name, split, options):
     shape = next((images[0].shape for images in one_by_one if images), None)
     if shape is None:
         return np.zeros((0, 1, 1, 1), "uint8"), None, names
-    memory = spare_memory() if options.memory is None else options.memory
-    if count * math.prod(shape) <= memory:
+    if count * math.prod(shape) <= request.room:
         images, labels = zip(*batches(), strict=True)
         images = np.concatenate(images)
     else:
-        kind = f"-{bytes(options.background).hex()}" + "-readable" * options.skip_broken
+        kind = f"-{bytes(request.background).hex()}" + "-readable" * request.skip_broken
         images, labels = _in_store(builder, f"{split}{kind}", count, shape, label_key, batches)
     labels = None if label_key is None else np.concatenate(labels).astype("int64")
     return images, labels, names

@@ -32,7 +32,6 @@ from kgen.command_line import (
     to_the_end,
 )
 from kgen.data.pixels import with_channels
-from kgen.data.sources import at_most
 from kgen.metrics.features import NAMES
 
 
@@ -113,7 +112,7 @@ def tests(run, own, shape):
 
 def _load(run, name, **options):
     options = image_options(run) | options | {"kind": _kind(run, name)}
-    return at_most(name, num_examples=run.n, **options)
+    return data.load(name, num_examples=run.n, allow_fewer=True, **options)
 
 
 def _kind(run, name):

@@ -13,13 +13,13 @@ from keras import ops, tree
 
 from kgen.data.pixels import resize, with_channels
 from kgen.data.ranges import to_model_range
-from kgen.data.storage import progress
 from kgen.engine import backend
 from kgen.engine.inference import in_chunks
 from kgen.files import digest_of_parts
 from kgen.metrics.inception import inception
 from kgen.metrics.inputs import rows, watched_chunks
 from kgen.metrics.judges import CLASS_NAMES, Judge, judge
+from kgen.progress import progress
 
 NAMES = (*CLASS_NAMES, "inception", "pixels")
 CHUNK_PIXELS = 2**21  # what a network sees at once, 256 images at most

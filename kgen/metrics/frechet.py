@@ -5,11 +5,11 @@ import functools
 
 import numpy as np
 
-from kgen.data.storage import progress
 from kgen.linear_algebra import product, stoppable
 from kgen.metrics.cache import chunks_like, found_of
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, rows
+from kgen.progress import progress
 
 EPSILON = np.finfo("float64").eps
 ROWS = 1024  # in one product

@@ -5,8 +5,8 @@ import numpy as np
 from kgen.arrays import is_array, to_numpy
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import check_images, to_uint8
-from kgen.data.storage import progress
 from kgen.files import digest_of_parts
+from kgen.progress import progress
 
 CHUNK = 256
 

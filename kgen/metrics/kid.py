@@ -7,10 +7,10 @@ import numpy as np
 
 from kgen.arguments import positive
 from kgen.arrays import to_numpy
-from kgen.data.storage import progress
 from kgen.metrics.cache import features_of_both
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, rows
+from kgen.progress import progress
 
 BLOCK = 100  # rows of the kernel, which stay in a cache
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.data.storage import progress
 from kgen.metrics.inputs import alike, enough, whole
+from kgen.progress import progress
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first; section 3.2
 WINDOW = 11

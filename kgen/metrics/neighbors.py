@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.data.storage import progress
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import alike, rows, watched_chunks, whole
+from kgen.progress import progress
 
 BLOCK = 8192  # rows of the reference at once
 NUMBERS = 2**22  # at once, of other rows and of differences

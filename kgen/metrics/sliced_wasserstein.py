@@ -8,9 +8,9 @@ import os
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.data.storage import progress
 from kgen.files import digest
 from kgen.metrics.inputs import alike, watched_chunks
+from kgen.progress import progress
 
 SIDE = 7  # of a patch
 PATCHES = 128  # of each image and level

@@ -12,13 +12,13 @@ from kgen.arguments import below, positive
 from kgen.arrays import to_numpy
 from kgen.data.dataset import ImageDataset
 from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
-from kgen.data.storage import progress
 from kgen.engine import feed
 from kgen.engine.checks import as_callbacks
 from kgen.engine.random import Draws, host_generator
 from kgen.models.latent_model import EncodingModel
 from kgen.models.likelihood import bits_per_dim, dequantized
 from kgen.models.principal_axes import PrincipalAxes, principal_axes
+from kgen.progress import progress
 
 ROWS = 256  # images in one product
 

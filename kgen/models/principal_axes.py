@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from kgen.data.storage import progress
 from kgen.linear_algebra import orthonormal, product, stoppable
+from kgen.progress import progress
 
 WHAT = "Principal axes"  # says the progress bar
 FULL = 2000  # up to so many dimensions or examples, the whole spectrum is computed

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kgen
-from kgen.data import ImageDataset, ImagePairs
+from kgen.data import ImageDataset, ImagePairs, dataset, load
 from kgen.metrics.inputs import chunks
 
 
@@ -258,3 +258,20 @@ def test_points():
     points = ImageDataset(np.random.default_rng(0).normal(size=(10, 2)) * 50)
     assert points.image_shape == (2,) and points[0][0].shape == (10, 2)
     assert isinstance(kgen.data.load("digits").take(3), ImageDataset)
+
+
+def test_arrays_are_checked_once(tmp_path, monkeypatch):
+    checked, check = [], dataset.check_images
+    monkeypatch.setattr(dataset, "check_images", lambda *a: checked.append(a) or check(*a))
+    images = np.zeros((10, 8, 8), "uint8")
+    np.save(tmp_path / "a.npy", images)
+    for make, times in (
+        (lambda: dataset.from_arrays(images, image_shape=(8, 8, 1)), 1),
+        (lambda: ImagePairs(images, images), 2),
+        (lambda: load(tmp_path / "a.npy", "train", 4, num_examples=3, channels=3), 1),
+    ):
+        checked.clear()
+        make()
+        assert len(checked) == times
+    with pytest.raises(ValueError, match=r"^x has shape \(10, 8, 8\); this model expects"):
+        dataset.from_arrays(images, image_shape=(8, 9, 1))

@@ -11,7 +11,8 @@ from PIL import Image
 
 import kgen
 from kgen.data import ImageDataset, ImagePairs, Storage, load, storage
-from kgen.data.storage import Kept, Resized
+from kgen.data.memory import KeptImages
+from kgen.data.storage import Resized
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 6, 3), "uint8")
 
@@ -187,7 +188,7 @@ def test_parts_of_an_array_are_joined_by_content_alone(monkeypatch):
 def test_of_a_storage_of_ones_own(monkeypatch):
     many = np.zeros((300, 2, 2, 1), "uint8")
     base = ImageDataset(Own(many.copy())).fingerprint
-    assert ImageDataset(Kept(Own(many.copy()), 100)).fingerprint == base
+    assert ImageDataset(KeptImages(Own(many.copy()), 100)).fingerprint == base
     many[7] = 1
     assert ImageDataset(Own(many)).fingerprint != base
     read = []
@@ -223,7 +224,7 @@ def test_of_views(tmp_path):
         "some": lambda d: d.take(6),
         "small": lambda d: d.at_resolution(4),
         "smaller first": lambda d: d.at_resolution(2).at_resolution(4),
-        "cropped": lambda d: d._at_size((4, 4), crop=True),
+        "cropped": lambda d: d.at_size((4, 4), crop=True),
         "some small ones": lambda d: d.at_resolution(4).take(6),
     }
     found = {

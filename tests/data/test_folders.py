@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from kgen.data import ImageDataset, ImagePairs, load
-from kgen.data.folders import read_idx
-from kgen.data.storage import Files, Kept, PairFiles, Storage
+from kgen.data.array_files import read_idx
+from kgen.data.memory import KeptImages
+from kgen.data.storage import Files, PairFiles, Storage
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (10, 12, 8, 3), "uint8")
@@ -225,7 +226,7 @@ def test_two_domains_share_the_memory(tmp_path):
     for name, n in {"trainA": 6, "trainB": 2}.items():
         write_flat(tmp_path / name, RGB[:n])
     size = RGB[0].nbytes
-    for memory, kept in ((8 * size, np.ndarray), (4 * size, Kept)):
+    for memory, kept in ((8 * size, np.ndarray), (4 * size, KeptImages)):
         domains = load(tmp_path, memory=memory).domains
         assert all(isinstance(images, kept) for images in domains)
     assert [len(images._rows) for images in domains] == [3, 1]
@@ -392,7 +393,7 @@ def test_odd_headers_of_npy_files(tmp_path, changes, words, memory):
         ({"images": RGB.astype(int)}, "got dtype int64"),
         ({"images": np.moveaxis(RGB, -1, 1)}, "channels first"),
         ({"images": np.full((4, 8, 8), np.nan)}, "NaN"),
-        ({"x_train": RGB, "y_train": np.zeros(9, int)}, "one label"),
+        ({"x_train": RGB, "y_train": np.zeros(9, int)}, r"10 images and labels of shape \(9,\)"),
     ],
 )
 def test_odd_arrays_of_npz_files(tmp_path, arrays, words):

@@ -138,7 +138,7 @@ def test_ctrl_c_ends_in_one_line(monkeypatch, capsys):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kgen.data.__main__.at_most", interrupt)
+    monkeypatch.setattr("kgen.data.load", interrupt)
     assert main(["preview", "digits"]) == 130
     assert capsys.readouterr().err == "python -m kgen.data preview: interrupted\n"
 
@@ -147,7 +147,7 @@ def test_an_error_that_nobody_expected_has_its_kind_and_a_traceback_on_demand(mo
     def fail(*args, **options):
         raise KeyError("lost")
 
-    monkeypatch.setattr("kgen.data.__main__.at_most", fail)
+    monkeypatch.setattr("kgen.data.load", fail)
     assert main(["preview", "digits"]) == 2
     assert capsys.readouterr().err == (
         "python -m kgen.data preview: error: KeyError('lost') (--debug shows where)\n"

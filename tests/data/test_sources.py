@@ -460,6 +460,7 @@ def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path, monkey
         ({"seed": -1}, "seed"),
         ({"shuffle": "no"}, "shuffle"),
         ({"skip_broken": "yes"}, "skip_broken"),
+        ({"allow_fewer": "yes"}, "allow_fewer"),
         ({"channels": 3.0}, "channels"),
         ({"channels": True}, "channels"),
         ({"image_size": True}, "image_size"),
@@ -499,6 +500,7 @@ def test_more_examples_than_there_are(tmp_path):
         for more in (n + 1, 10**9):
             with pytest.raises(ValueError, match=f"num_examples={more}, but .* has {n:,}: ask"):
                 load(name, split, num_examples=more)
+            assert load(name, split, num_examples=more, allow_fewer=True).num_examples == n
     (tmp_path / "0.png").write_bytes(b"no image")
     assert load(tmp_path, num_examples=6, skip_broken=True).num_examples == 5
 

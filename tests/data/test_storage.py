@@ -14,17 +14,14 @@ from PIL import Image
 
 import kgen
 from kgen.data import ImageDataset, load
+from kgen.data.memory import KeptImages, into_memory, spare_memory
 from kgen.data.pixels import chunk_size, chunks, with_channels
 from kgen.data.read_ahead import ReadAhead
 from kgen.data.storage import (
     ArrayFile,
-    Kept,
     Storage,
-    for_all,
-    in_order,
-    into_memory,
-    spare_memory,
 )
+from kgen.progress import for_all, in_order
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (50, 8, 6, 3), "uint8")
@@ -80,10 +77,10 @@ def test_take_and_resolution_of_streamed_images(folder):
 
 def test_images_are_decoded_once_where_they_fit():
     whole = Counted()
-    into_memory(whole)
+    into_memory(whole, 2**30)
     assert (whole.reads == 1).all()
     source = Counted()
-    data = ImageDataset(Kept(source, 20 * 144), batch_size=5)
+    data = ImageDataset(KeptImages(source, 20 * 144), batch_size=5)
     batches(data, epochs=4)
     assert (source.reads == 1).sum() == 20 and (source.reads == 4).sum() == 30
     np.testing.assert_array_equal(data.images(50), kgen.data.to_model_range(IMAGES))
@@ -130,7 +127,7 @@ def test_every_pixel_of_an_array_file_is_in_its_fingerprint(tmp_path):
 def test_a_storage_is_indexed_like_an_array(tmp_path):
     np.save(tmp_path / "a.npy", IMAGES)
     mask = np.arange(50) % 7 == 0
-    for storage in (ArrayFile(tmp_path / "a.npy"), Kept(Counted(), 10 * 144)):
+    for storage in (ArrayFile(tmp_path / "a.npy"), KeptImages(Counted(), 10 * 144)):
         for chosen in (3, -1, [-1, 3], mask, [], np.zeros(50, bool), slice(None, None, 9)):
             np.testing.assert_array_equal(storage[chosen], IMAGES[chosen])
         for chosen in (50, [-51], mask[:9]):
@@ -182,7 +179,7 @@ def test_large_images_are_read_a_few_at_a_time():
             asked.append(len(indices))
             return np.zeros((len(indices), *self.shape[1:]), "uint8")
 
-    assert into_memory(Large()).shape == Large.shape
+    assert into_memory(Large(), Large().nbytes).shape == Large.shape
     assert sum(asked) == 40 and max(asked) * 3 * 2**20 <= 2**26
     small = chunks(1000, 10)
     assert [s.start for s in small] == [0, 256, 512, 768]

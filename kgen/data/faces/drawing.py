@@ -11,7 +11,8 @@ from kgen.data.faces import portrait, scenery
 from kgen.data.faces.canvas import SEGMENTS, Canvas
 from kgen.data.faces.factors import FACTORS, check_factors
 from kgen.data.faces.measures import measures
-from kgen.data.storage import Storage, digest_of, in_order, progress
+from kgen.data.storage import Storage, digest_of
+from kgen.progress import in_order, progress
 
 RENDERINGS = ("photo", "sketch", "edges", "segmentation")
 

@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 from kgen.arguments import positive
-from kgen.data.storage import for_all
+from kgen.progress import for_all
 
 FACTORS = {
     "presentation": ("woman", "man"),
