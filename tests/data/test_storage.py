@@ -21,7 +21,6 @@ from kgen.data.storage import (
     ArrayFile,
     Storage,
 )
-from kgen.progress import for_all, in_order
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (50, 8, 6, 3), "uint8")
@@ -289,20 +288,3 @@ def test_read_ahead_raises_where_the_batch_is_asked_for():
     with pytest.raises(ValueError, match="batch two"):
         ahead.get(2, end=5)
     assert ahead.get(3, end=5) == 3
-
-
-def test_in_order_is_bounded_and_stops_at_an_error():
-    asked = []
-
-    def items():
-        for i in range(1000):
-            asked.append(i)
-            yield i
-
-    results = in_order(lambda i: -i, items())
-    assert [next(results) for _ in range(5)] == [0, -1, -2, -3, -4]
-    assert len(asked) < 50
-    results.close()
-    assert for_all(str, range(20), "Counting") == [str(i) for i in range(20)]
-    with pytest.raises(ZeroDivisionError):
-        for_all(lambda i: 1 / (i - 3), range(1000), "Dividing")
