@@ -30,7 +30,7 @@ import numpy as np
 from keras import ops
 
 from kgen import plots
-from kgen.data import licence as data_licence
+from kgen.data import license as data_license
 from kgen.engine import backend
 from kgen.engine.generative_model import GenerativeModel
 from kgen.engine.left_out import LeftOut
@@ -86,7 +86,7 @@ SCHEMA = {
     "dtype": (f"how they are stored, one of {DTYPES}", lambda value: value in DTYPES),
     "command": ("the command that trained it", _is_text),
     "data": ("the images that it learned from", _is_text),
-    "licence": ("the licence of these images (kgen.data.licence)", _is_text),
+    "license": ("the licence of these images (kgen.data.license)", _is_text),
     "seed": ("the seed of the run, an integer", _is_count),
     "device": ("the device and software that trained it", _is_text),
     "seconds": ("how long the run took, a number", _is_number),
@@ -164,7 +164,7 @@ def save(
     seed,
     seconds,
     metrics,
-    licence=None,
+    license=None,
     command=None,
     device=None,
     samples=None,
@@ -180,7 +180,7 @@ def save(
         name: letters, digits, `-` and `_`.
         folder: None for `$KGEN_MODELS`, or the checkout's `saved_models/`.
         what, data, seed, seconds, metrics: what the card says; see `SCHEMA`.
-        licence: of the data; by default `kgen.data.licence(data)`.
+        license: of the data; by default `kgen.data.license(data)`.
         command: that trained it; by default the one that runs here (`this_command()`).
         device: that trained it; by default the one here (`this_device()`).
         samples: images for the grid, `(N, *image_shape)`, or rows of them by name, as the model's
@@ -208,7 +208,7 @@ def save(
         "dtype": dtype,
         "command": this_command() if command is None else command,
         "data": data,
-        "licence": data_licence(data) if licence is None else licence,
+        "license": data_license(data) if license is None else license,
         "seed": _plain(seed),
         "device": this_device() if device is None else device,
         "seconds": _plain(seconds),
@@ -255,7 +255,7 @@ def markdown(card):
         "weights on disk": card["dtype"],
         "command": f"`{card['command']}`",
         "data": card["data"],
-        "licence of the data": card["licence"],
+        "license of the data": card["license"],
         "seed": card["seed"],
         "device": card["device"],
         "time": f"{card['seconds']:,.0f} s",

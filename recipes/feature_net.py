@@ -18,8 +18,8 @@ cores: Fashion-MNIST 93.52 % of 10,000 test images (995 s of training), digits 9
     presentation          99.8   99.9  100    smile (R^2 from here)   0.82   0.96   0.95
     skin                  99.7  100    100    yaw                     0.97   0.98   0.98
     hair                  99.7  100    100    tilt                    0.99   0.99   0.99
-    hair_colour           98.8   99.2   99.0  light                   0.97   0.99   0.99
-    eye_colour            92.0   99.95  99.8  light_strength          0.99   0.99   0.99
+    hair_color            98.8   99.2   99.0  light                   0.97   0.99   0.99
+    eye_color             92.0   99.95  99.8  light_strength          0.99   0.99   0.99
     glasses               95.2   99.7   99.2  face_width              0.94   0.97   0.97
     beard                 98.0   99.6   99.9  eye_size                0.56   0.92   0.92
     outfit, its colour    99.95 100    100    brows                   0.80   0.96   0.94

@@ -28,7 +28,7 @@ CARD = {
     "what": "A model of a test.",
     "command": "python -m recipes.vae --seed 3",
     "data": "digits",
-    "licence": kgen.data.licence("digits"),
+    "license": kgen.data.license("digits"),
     "seed": 3,
     "seconds": 12.5,
     "metrics": {"loss": np.float32(0.5)},
@@ -293,7 +293,7 @@ def test_a_card_says_where_a_model_comes_from(tmp_path):
     assert card["parameters"] == sum(network.count_params() for network in networks)
     page = (tmp_path / "vae.md").read_text()
     assert page == kgen.zoo.markdown(card)
-    for text in (CARD["what"], CARD["command"], CARD["licence"], "vae.png", "kgen.VAE"):
+    for text in (CARD["what"], CARD["command"], CARD["license"], "vae.png", "kgen.VAE"):
         assert text in page
     with Image.open(tmp_path / "vae.png") as picture:
         assert min(picture.size) > 200
@@ -355,7 +355,7 @@ def test_damaged_cards_and_files(store):
     for content, words in (
         ("{", "not JSON"),
         ("[]", "a card is a dictionary"),
-        (json.dumps({k: v for k, v in card.items() if k != "licence"}), r"missing are \['licence'"),
+        (json.dumps({k: v for k, v in card.items() if k != "license"}), r"missing are \['license'"),
         (json.dumps(card | {"colour": "red"}), r"unknown \['colour'\]"),
         (json.dumps(card | {"metrics": {"loss": "low"}}), "metrics must be"),
         (json.dumps(card | {"name": "gan"}), "card of 'gan'"),

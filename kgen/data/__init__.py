@@ -2,7 +2,7 @@
 
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
-from kgen.data.licences import licence
+from kgen.data.licenses import license
 from kgen.data.originals import prepare
 from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import check_images, to_model_range, to_uint8
@@ -15,7 +15,7 @@ __all__ = [
     "Storage",
     "check_images",
     "faces",
-    "licence",
+    "license",
     "load",
     "prepare",
     "splits",

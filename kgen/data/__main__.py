@@ -68,7 +68,7 @@ def show_list(run):
     """Print what there is: embedded, of one's own, in the store, to be fetched."""
     print("Embedded")
     for name, embedded in EMBEDDED.items():
-        _line(name, embedded.what, data.licence(name))
+        _line(name, embedded.what, data.license(name))
     print("\nYour own, by path")
     for name, what in PATHS.items():
         _line(name, what)
@@ -76,7 +76,7 @@ def show_list(run):
     print(f"\nIn the store {store}")
     prepared = dict(_prepared(store))
     for name, what in prepared.items():
-        _line(name, what, data.licence(name))
+        _line(name, what, data.license(name))
     if not prepared:
         print("  nothing yet")
     print("\nOf TensorFlow Datasets, fetched when they are loaded")
@@ -99,8 +99,8 @@ PATHS = {
 }
 
 
-def _line(name, what, licence=None):
-    print(f"  {name:<24} {what}" + (f"\n  {'':<24} licence: {licence}" if licence else ""))
+def _line(name, what, license=None):
+    print(f"  {name:<24} {what}" + (f"\n  {'':<24} licence: {license}" if license else ""))
 
 
 def _store(data_dir):

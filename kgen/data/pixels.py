@@ -191,7 +191,7 @@ def with_channels(images, channels, background=WHITE):
         converted = np.empty((*images.shape[:-1], channels), "uint8")
         for some in chunks(len(images), 8 * images[:1].nbytes):  # the products take more
             rgb = images[some] if own == 3 else _opaque(images[some], background)
-            converted[some] = rgb if channels == 3 else _grey(rgb)
+            converted[some] = rgb if channels == 3 else _gray(rgb)
         return converted
     raise ValueError(
         f"Images of {own} channels ({images.dtype}) cannot be converted to channels={channels}; "
@@ -199,7 +199,7 @@ def with_channels(images, channels, background=WHITE):
     )
 
 
-def _grey(rgb):
+def _gray(rgb):
     weights = np.array([19595, 38470, 7471], "int32")  # ITU-R 601, in 65,536ths
     return ((rgb @ weights + 0x8000) >> 16)[..., None]
 
@@ -262,11 +262,11 @@ def _with_channels(image, channels, background):
     transparent = _channels(image) == 4
     if image.mode.startswith("I"):  # 16 bits: Pillow would clip them
         levels = np.asarray(image)
-        grey = np.round(np.clip(levels / 257, 0, 255)).astype("uint8")
+        gray = np.round(np.clip(levels / 257, 0, 255)).astype("uint8")
         if transparent:
             opacity = np.where(levels == image.info["transparency"], 0, 255).astype("uint8")
-            grey = np.dstack([grey, opacity])
-        image = Image.fromarray(grey)
+            gray = np.dstack([gray, opacity])
+        image = Image.fromarray(gray)
     if transparent and channels != 4:
         image = Image.fromarray(_opaque(np.asarray(image.convert("RGBA")), background))
     if image.mode == "LAB":  # of which Pillow makes RGB alone

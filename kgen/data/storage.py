@@ -205,14 +205,14 @@ class ArrayFile(Storage):
         if not stored.ndim:
             raise ValueError(f"{path} cannot be read as an array: it holds a single number.")
         refuse_one_image(stored.shape, str(path))
-        self.grey = stored.ndim == 3
-        self.shape = (*stored.shape, 1) if self.grey else stored.shape
+        self.gray = stored.ndim == 3
+        self.shape = (*stored.shape, 1) if self.gray else stored.shape
         self.dtype = stored.dtype
 
     def read(self, indices):
         """Copy these images from the file, which is mapped for this moment only."""
         images = self._mapped()
-        images = images[..., None] if self.grey else images
+        images = images[..., None] if self.gray else images
         if (images.shape, images.dtype) != (self.shape, self.dtype):
             raise ValueError(f"{self.path} has changed since it was loaded: load it again.")
         return np.asarray(images[indices])

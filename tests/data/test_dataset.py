@@ -82,7 +82,7 @@ def test_views_do_not_move_each_other():
     view.set_position(3, 1)
     assert len(dataset) == 5 and view.batch_size == 7
     with pytest.raises(TypeError, match="Unknown options"):
-        dataset.with_options(colour="red")
+        dataset.with_options(color="red")
 
 
 def test_take_and_images():

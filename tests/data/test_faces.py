@@ -49,10 +49,10 @@ def test_a_face_depends_on_the_seed_and_its_number_alone():
 @pytest.mark.parametrize(
     "n, options, known",
     [
-        (1, {}, "ff8e98c6602b28f5"),
-        (70_000, {}, "b817381a1a4f7717"),
-        (200_001, {"seed": 3, "start": 10**6}, "c6c3a8c04c2227dd"),
-        (70_000, {"seed": 2, "presentation": "man"}, "5976aa460422522a"),
+        (1, {}, "4e8526b873d6d6e4"),
+        (70_000, {}, "c861e5223daa4860"),
+        (200_001, {"seed": 3, "start": 10**6}, "48e4ec309455b633"),
+        (70_000, {"seed": 2, "presentation": "man"}, "51319a8190bc8011"),
     ],
 )
 def test_factors_are_drawn_in_parts_and_stay_what_they_are(n, options, known):
@@ -133,21 +133,21 @@ def test_one_factor_changes_one_part_of_the_picture():
     image = draw({**factors, "smile": factors["smile"] * 0}, 64)
     smile = apart(image, draw({**factors, "smile": factors["smile"] * 0 + 1}, 64))
     assert smile[36:46].any() and not smile[:26].any() and not smile[49:].any()
-    image = draw({**factors, "outfit_colour": factors["outfit_colour"] * 0}, 64)
-    cloth = apart(image, draw({**factors, "outfit_colour": factors["outfit_colour"] * 0 + 1}, 64))
+    image = draw({**factors, "outfit_color": factors["outfit_color"] * 0}, 64)
+    cloth = apart(image, draw({**factors, "outfit_color": factors["outfit_color"] * 0 + 1}, 64))
     assert cloth[55:].any() and not cloth[:45].any()
     night, day = ({**factors, "time": factors["time"] * 0 + i} for i in (1, 0))
     np.testing.assert_array_equal(segments(day, 64), segments(night, 64))
     assert draw(day, 64).mean() > draw(night, 64).mean() + 30
 
 
-def test_segments_lie_where_the_photo_has_their_colours():
+def test_segments_lie_where_the_photo_has_their_colors():
     factors = sample_factors(200, seed=9, time="day")
     photo, places = draw(factors, 64).astype(float), segments(factors, 64)
     assert places.dtype == "uint8" and places.shape == (200, 64, 64)
-    colours = np.array(list(SEGMENTS.values()), "uint8")
-    np.testing.assert_array_equal(draw(factors, 64, "segmentation"), colours[places])
-    known = np.array([HAIR[name] for name in FACTORS["hair_colour"]], float)
+    colors = np.array(list(SEGMENTS.values()), "uint8")
+    np.testing.assert_array_equal(draw(factors, 64, "segmentation"), colors[places])
+    known = np.array([HAIR[name] for name in FACTORS["hair_color"]], float)
     guesses = []
     for image, place, hair in zip(photo, places, factors["hair"], strict=True):
         present = set(np.unique(place).tolist())
@@ -156,7 +156,7 @@ def test_segments_lie_where_the_photo_has_their_colours():
         if hair:
             mean = image[place == INDEX["hair"]].mean(0)
             guesses.append(np.square(known - mean).sum(1).argmin())
-    right = np.array(guesses) == factors["hair_colour"][factors["hair"] != 0]
+    right = np.array(guesses) == factors["hair_color"][factors["hair"] != 0]
     assert right.mean() > 0.95
     for name in ("glasses", "beard"):
         seen = (places == INDEX[name]).any((1, 2))
@@ -196,10 +196,10 @@ def test_every_class_is_visible_at_32_pixels():
 
 
 def test_brows_and_beards_stand_out_on_every_skin():
-    pairs = list(itertools.product(FACTORS["hair_colour"], FACTORS["skin"]))
+    pairs = list(itertools.product(FACTORS["hair_color"], FACTORS["skin"]))
     hair, skin = ([pair[i] for pair in pairs] for i in (0, 1))
     factors = sample_factors(
-        20, 14, presentation="man", beard="full", hair="bald", hair_colour=hair, skin=skin, yaw=0
+        20, 14, presentation="man", beard="full", hair="bald", hair_color=hair, skin=skin, yaw=0
     )
     photo, places = draw(factors, 96).astype(float), segments(factors, 96)
     for pair, image, place in zip(pairs, photo, places, strict=True):
@@ -240,7 +240,7 @@ def test_captions_say_what_is_there_in_varied_words():
         assert ("moustache" in words) == (face["beard"] == "moustache")
         assert ("beard" in words) == (face["beard"] == "full")
         assert ("bald" in words) == (face["hair"] == "bald")
-        assert face["hair_colour"] in words or face["hair"] == "bald"
+        assert face["hair_color"] in words or face["hair"] == "bald"
         assert ("night" in words) == (face["time"] == "night")
         happy = {"smiling", "happy", "cheerful"} & set(words)
         assert bool(happy) == (factors["smile"][i] > 1 / 3)

@@ -113,7 +113,7 @@ def test_photos_stand_upright(tmp_path):
     assert np.abs(everything(data).astype(int) - expected).max() < 12
 
 
-def test_depths_of_grey_images(tmp_path):
+def test_depths_of_gray_images(tmp_path):
     """16 bits are scaled, whatever Pillow calls them; of 32 bits nobody knows the range."""
     deep = RGB[0, ..., 0].astype("uint16") * 257
     (tmp_path / "16").mkdir()
@@ -132,17 +132,17 @@ def test_formats_and_modes(tmp_path):
     write(tmp_path / "grey" / "a.png", RGB[0, ..., :1])
     Image.fromarray(RGB[0, ..., 0]).convert("1").save(tmp_path / "grey" / "b.png")
     Image.fromarray(RGB[0, ..., 0].astype("uint16") * 257).save(tmp_path / "grey" / "c.png")
-    grey = everything(load(tmp_path / "grey"))
-    np.testing.assert_array_equal(grey[0], RGB[0, ..., :1])
-    np.testing.assert_array_equal(grey[2], RGB[0, ..., :1])  # 16 bits
-    assert set(np.unique(grey[1])) <= {0, 255}
+    gray = everything(load(tmp_path / "grey"))
+    np.testing.assert_array_equal(gray[0], RGB[0, ..., :1])
+    np.testing.assert_array_equal(gray[2], RGB[0, ..., :1])  # 16 bits
+    assert set(np.unique(gray[1])) <= {0, 255}
 
-    colour = Image.fromarray(RGB[0])
+    color = Image.fromarray(RGB[0])
     for i, name in enumerate(("a.jpg", "b.webp", "c.bmp", "d.tiff")):
         (tmp_path / "colour").mkdir(exist_ok=True)
-        colour.save(tmp_path / "colour" / name, quality=95)
+        color.save(tmp_path / "colour" / name, quality=95)
         assert np.abs(everything(load(tmp_path / "colour"))[i].astype(int) - RGB[0]).mean() < 60
-    colour.quantize(200).save(tmp_path / "colour" / "e.png")
+    color.quantize(200).save(tmp_path / "colour" / "e.png")
     data = load(tmp_path / "colour", channels=1)
     assert data.image_shape == (12, 8, 1) and data.num_examples == 5
 

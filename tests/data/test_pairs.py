@@ -84,7 +84,7 @@ def test_renderings_of_faces_are_pairs():
     photo = load("faces", image_size=16, num_examples=6).images()
     np.testing.assert_array_equal(data.pairs()[1], photo)
     assert data.domain_names == ("edges", "photo") and data.aligned
-    grey = load("faces/edges2photo", image_size=16, num_examples=2, channels=1)
-    assert grey.image_shape == grey.target_shape == (16, 16, 1)
+    gray = load("faces/edges2photo", image_size=16, num_examples=2, channels=1)
+    assert gray.image_shape == gray.target_shape == (16, 16, 1)
     with pytest.raises(ValueError, match=r"edges2photo.*faces/edges2nothing"):
         load("faces/edges2nothing")

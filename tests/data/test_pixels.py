@@ -68,13 +68,13 @@ def test_formats_that_are_not_read_are_not_opened_under_another_suffix(tmp_path,
         load(tmp_path)
 
 
-def test_modes_that_pillow_converts_to_colour_alone(tmp_path):
+def test_modes_that_pillow_converts_to_color_alone(tmp_path):
     for mode in ("LAB", "CMYK", "YCbCr"):
         image = Image.fromarray(RGB, "LAB") if mode == "LAB" else Image.fromarray(RGB).convert(mode)
         image.save(tmp_path / "a.tif")
-        (colours,) = everything(load(tmp_path, channels=3))
-        (grey,) = everything(load(tmp_path, channels=1))
-        np.testing.assert_allclose(grey[..., 0], Image.fromarray(colours).convert("L"), atol=1)
+        (colors,) = everything(load(tmp_path, channels=3))
+        (gray,) = everything(load(tmp_path, channels=1))
+        np.testing.assert_allclose(gray[..., 0], Image.fromarray(colors).convert("L"), atol=1)
 
 
 def test_what_another_package_teaches_pillow_is_read(tmp_path, monkeypatch):
@@ -89,20 +89,20 @@ def transparent(kind):
     opacity[:, :4] = 255
     visible = np.full((12, 8, 3), (200, 10, 60), "uint8")
     hidden = np.where(opacity[..., None] > 0, visible, np.uint8((217, 163, 130))).astype("uint8")
-    grey, options, form = hidden[..., 0], {}, "PNG"
+    gray, options, form = hidden[..., 0], {}, "PNG"
     if kind == "RGBA":
         image = Image.fromarray(np.dstack([hidden, opacity]))
     elif kind == "LA":
-        image = Image.fromarray(np.dstack([grey, opacity]))
+        image = Image.fromarray(np.dstack([gray, opacity]))
     elif kind in ("P", "GIF"):
         image, form = Image.fromarray(hidden).quantize(4), "GIF" if kind == "GIF" else form
         options["transparency"] = int(image.getpixel((7, 0)))
     elif kind == "RGB":
         image, options["transparency"] = Image.fromarray(hidden), (217, 163, 130)
     elif kind == "L":
-        image, options["transparency"] = Image.fromarray(grey), 217
+        image, options["transparency"] = Image.fromarray(gray), 217
     elif kind == "16 bits":
-        image, options["transparency"] = Image.fromarray(grey.astype("uint16") * 257), 217 * 257
+        image, options["transparency"] = Image.fromarray(gray.astype("uint16") * 257), 217 * 257
     else:
         image, form = Image.fromarray(np.dstack([hidden, opacity])), kind
         options["lossless"] = True
@@ -128,9 +128,9 @@ def test_what_is_transparent_is_shown_on_the_background(tmp_path, kind, backgrou
         (image,) = everything(load(tmp_path, channels=3, **options))
         assert (image[:, 4:] == (background if shown is None else shown)).all()
         assert (image[:, :4] == left).all()
-        (grey,) = everything(load(tmp_path, channels=1, **options))
+        (gray,) = everything(load(tmp_path, channels=1, **options))
         expected = Image.fromarray(image).convert("L")
-        np.testing.assert_array_equal(grey[..., 0], np.asarray(expected))
+        np.testing.assert_array_equal(gray[..., 0], np.asarray(expected))
 
 
 def test_opacity_blends_as_pillow_does():
@@ -176,7 +176,7 @@ def test_the_message_about_channels_names_the_background(tmp_path):
         load(tmp_path)
 
 
-def test_colours():
+def test_colors():
     assert color("white") == color(255) == color([255] * 3) == (255, 255, 255)
     assert color("#08f") == color(np.array([0, 136, 255]).tolist()) == (0, 136, 255)
     for value in (
@@ -246,7 +246,7 @@ def test_a_picture_over_pillows_limit_is_not_called_broken(tmp_path, monkeypatch
     assert load(tmp_path, image_size=8).num_examples == 4
 
 
-def test_hidden_colours_do_not_show_where_transparent_images_are_resized(tmp_path):
+def test_hidden_colors_do_not_show_where_transparent_images_are_resized(tmp_path):
     images = np.zeros((1, 16, 16, 4), "uint8")
     images[:, :, :8], images[:, :, 8:] = (255, 0, 0, 255), (0, 255, 0, 0)
     np.save(tmp_path / "half.npy", images)

@@ -6,7 +6,7 @@ from kgen.data import check_images, to_model_range, to_uint8
 from kgen.data.ranges import normalize_image_shape, with_channel
 
 
-def test_every_grey_level_comes_back():
+def test_every_gray_level_comes_back():
     levels = np.arange(256, dtype="uint8")
     floats = to_model_range(levels)
     assert floats.dtype == "float32" and floats[0] == -1 and floats[-1] == 1
@@ -81,13 +81,13 @@ def test_few_rows_that_are_no_channels():
 
 
 def test_what_is_fine():
-    grey = np.linspace(-1, 1, 128, dtype="float32").reshape(2, 8, 8)
-    check_images(grey)
-    check_images(grey, (8, 8, 1))
-    check_images(grey.astype("float16"), (8, 8, 1))
-    check_images(np.abs(grey), check_range=False)
+    gray = np.linspace(-1, 1, 128, dtype="float32").reshape(2, 8, 8)
+    check_images(gray)
+    check_images(gray, (8, 8, 1))
+    check_images(gray.astype("float16"), (8, 8, 1))
+    check_images(np.abs(gray), check_range=False)
     check_images(np.full((3, 2), 77.0), (2,))
-    assert with_channel(grey, (8, 8, 1)).shape == (2, 8, 8, 1)
+    assert with_channel(gray, (8, 8, 1)).shape == (2, 8, 8, 1)
 
 
 def test_image_shapes():

@@ -52,9 +52,9 @@ def test_digits_resized():
     np.testing.assert_array_equal(data.fetch(slice(None)), whole.fetch(slice(None)))
 
 
-def test_grey_and_colour():
-    grey, colour = load("digits").take(5), load("digits", channels=3).take(5)
-    np.testing.assert_array_equal(colour.images(), np.repeat(grey.images(), 3, axis=-1))
+def test_gray_and_color():
+    gray, color = load("digits").take(5), load("digits", channels=3).take(5)
+    np.testing.assert_array_equal(color.images(), np.repeat(gray.images(), 3, axis=-1))
     faces_ = load("faces", num_examples=4, image_size=16, channels=1)
     photo = load("faces", num_examples=4, image_size=16).fetch(np.arange(4))
     for image, expected in zip(faces_.fetch(np.arange(4)), photo, strict=True):
@@ -110,8 +110,8 @@ def test_faces_in_batches_are_those_that_are_drawn_at_once(memory):
         for one, other in zip(list(data), list(again), strict=True):
             np.testing.assert_array_equal(one[0], other[0])
             np.testing.assert_array_equal(one[1], other[1])
-    grey = load("faces", **options, channels=1)
-    np.testing.assert_array_equal(grey.fetch(np.arange(20)), with_channels(whole, 1))
+    gray = load("faces", **options, channels=1)
+    np.testing.assert_array_equal(gray.fetch(np.arange(20)), with_channels(whole, 1))
     pairs = load("faces/segmentation2sketch", **options)
     for images, rendering in zip(pairs.domains, pairs.domain_names, strict=True):
         np.testing.assert_array_equal(images[:], faces.draw(factors, 16, rendering))

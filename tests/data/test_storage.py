@@ -185,16 +185,16 @@ def test_large_images_are_read_a_few_at_a_time():
     assert chunk_size(2**40) == 1
 
 
-def test_grey_takes_little_memory():
+def test_gray_takes_little_memory():
     images = np.random.default_rng(0).integers(0, 256, (1000, 64, 64, 3), "uint8")
     tracemalloc.start()
-    grey = with_channels(images, 1)
+    gray = with_channels(images, 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3 * images.nbytes
     for i in (0, 999):
         known = Image.fromarray(images[i]).convert("L")
-        np.testing.assert_array_equal(grey[i, ..., 0], known)
+        np.testing.assert_array_equal(gray[i, ..., 0], known)
 
 
 def test_memory_that_a_container_leaves(tmp_path, monkeypatch):

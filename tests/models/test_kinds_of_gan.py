@@ -490,7 +490,7 @@ def test_images_follow_their_labels(kind):
 def test_what_a_discriminator_tells_is_in_a_file_for_inference(kind, asked, tmp_path):
     model = make(kind, **({"categories": 3, "codes": 2} if kind is kgen.InfoGAN else {}))
     x = images(5)
-    card = {"what": "A test.", "command": "python", "data": "digits", "licence": "none", "seed": 0}
+    card = {"what": "A test.", "command": "python", "data": "digits", "license": "none", "seed": 0}
     kgen.zoo.save(model, "model", tmp_path, seconds=1.0, metrics={}, **card)
     loaded = kgen.zoo.load("model", tmp_path)
     for found, expected in zip(getattr(loaded, asked)(x), getattr(model, asked)(x), strict=True):

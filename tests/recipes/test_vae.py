@@ -48,7 +48,7 @@ def test_a_trained_model_is_published(tmp_path, monkeypatch):
     np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
     assert (loaded.latent_dim, loaded.reconstruction, loaded.kl_weight) == (3, "bernoulli", 0.5)
     assert card["command"].endswith(" ".join(argv)) and "digits" in card["data"]
-    assert card["data"].startswith("digits: 200 x (8, 8, 1)") and "CC BY" in card["licence"]
+    assert card["data"].startswith("digits: 200 x (8, 8, 1)") and "CC BY" in card["license"]
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results.pop("seconds") == card["seconds"] and results == card["metrics"]
     assert card["device"].endswith("float32, XLA off") and "3 latents" in card["what"]

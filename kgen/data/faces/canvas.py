@@ -39,7 +39,7 @@ class Canvas:
         self.u = face.cos * x + face.sin * y
         self.v = face.cos * y - face.sin * x + 0.34
         blank = self.u * 0
-        self.colour = [blank + 0 for _ in range(3)] if rendering in ("photo", "sketch") else []
+        self.color = [blank + 0 for _ in range(3)] if rendering in ("photo", "sketch") else []
         self.lines = [blank + 0] if rendering in ("edges", "sketch") else []
         self.segment = [blank] if rendering == "segmentation" else []
 
@@ -61,7 +61,7 @@ class Canvas:
         view.origin = (self.origin[0] + first[0], self.origin[1] + first[1])
         view.x, view.y = self.x[..., columns], self.y[:, rows]
         view.u, view.v = u, self.v[:, rows, columns]
-        for name in ("colour", "lines", "segment"):
+        for name in ("color", "lines", "segment"):
             setattr(view, name, [plane[:, rows, columns] for plane in getattr(self, name)])
         return view
 
@@ -73,12 +73,12 @@ class Canvas:
         """Half a width, at least so many pixels."""
         return max(half, least * self.pixel)
 
-    def paint(self, distance, colour, segment=None, tone=None, alpha=None, soft=0.0, line=1.0):
+    def paint(self, distance, color, segment=None, tone=None, alpha=None, soft=0.0, line=1.0):
         """Paint a shape.
 
         Args:
             distance: signed distance to its outline, negative inside.
-            colour: three numbers in [0, 1] or arrays that broadcast.
+            color: three numbers in [0, 1] or arrays that broadcast.
             segment: the name of its segment; None leaves what was there.
             tone: brightness per pixel, 1 is the colour itself.
             alpha: opacity.
@@ -92,8 +92,8 @@ class Canvas:
         inside = xp.clip(0.5 - distance * (1 / max(self.pixel, soft)), 0.0, 1.0)
         if alpha is not None:
             inside = inside * alpha
-        if self.colour:
-            self.blend(inside, colour if tone is None else toned(colour, tone))
+        if self.color:
+            self.blend(inside, color if tone is None else toned(color, tone))
         for i in range(len(self.lines)):
             near = (self.wide(0.0028, 0.6) - xp.abs(distance)) * (1 / self.pixel) + 0.5
             near = xp.clip(near, 0.0, 1.0) * (line * self.ink)
@@ -113,15 +113,15 @@ class Canvas:
             return plane
         return new
 
-    def blend(self, alpha, colour):
+    def blend(self, alpha, color):
         """Let a colour cover what is there, as far as alpha says; no outline, no segment."""
-        for i in range(len(self.colour)):
-            self.colour[i] += alpha * (colour[i] - self.colour[i])
+        for i in range(len(self.color)):
+            self.color[i] += alpha * (color[i] - self.color[i])
 
     def shade(self, amount):
         """Darken, blue more than red, as skin does."""
-        for i in range(len(self.colour)):
-            self.colour[i] *= 1 - amount * (0.8, 1.0, 1.05)[i]
+        for i in range(len(self.color)):
+            self.color[i] *= 1 - amount * (0.8, 1.0, 1.05)[i]
 
     def stroke(self, distance, strength=1.0):
         """A line in sketch and edges alone, along distance zero."""
@@ -167,19 +167,19 @@ def mix(a, b, t):
     return [p + t * (q - p) for p, q in zip(a, b, strict=True)]
 
 
-def times(colour, shares):
+def times(color, shares):
     """A colour, channel by channel times the shares."""
-    return [c * k for c, k in zip(colour, shares, strict=True)]
+    return [c * k for c, k in zip(color, shares, strict=True)]
 
 
-def toned(colour, tone):
+def toned(color, tone):
     """A colour in shadow (tone below 1) or light; shadows are warm."""
-    return [c * (1 - (1 - tone) * k) for c, k in zip(colour, (0.82, 1.0, 1.05), strict=True)]
+    return [c * (1 - (1 - tone) * k) for c, k in zip(color, (0.82, 1.0, 1.05), strict=True)]
 
 
-def brightness(colour):
+def brightness(color):
     """How bright a colour is to the eye."""
-    return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
+    return 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2]
 
 
 def rgb(r, g, b):

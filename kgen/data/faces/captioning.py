@@ -46,7 +46,7 @@ def _caption(face, random):
     def say(*ways):
         return ways[random.integers(len(ways))]
 
-    colour, mood = face["hair_colour"], ""
+    color, mood = face["hair_color"], ""
     if face["smile"] > 1 / 3:
         mood = say("smiling", "smiling", "cheerful", "happy")
     elif face["smile"] < -1 / 3:
@@ -60,18 +60,18 @@ def _caption(face, random):
     has = []
     if not bald:
         style = {"curly": "curly", "long": "long", "short": "short"}.get(face["hair"], "")
-        noun = {"bob": f"a {colour} bob", "bun": f"{colour} hair in a bun"}.get(face["hair"])
-        has.append(noun or f"{say(style, style, '')} {colour} hair".strip())
+        noun = {"bob": f"a {color} bob", "bun": f"{color} hair in a bun"}.get(face["hair"])
+        has.append(noun or f"{say(style, style, '')} {color} hair".strip())
     if face["beard"] != "none":
-        has.append(say(*BEARDS[face["beard"]]).format(colour))
+        has.append(say(*BEARDS[face["beard"]]).format(color))
     if face["glasses"] != "none":
         has.append(say("glasses", f"{face['glasses']} glasses"))
     if random.random() < 0.3 or not has:
-        has.append(f"{face['eye_colour']} eyes")
+        has.append(f"{face['eye_color']} eyes")
     random.shuffle(has)
     text = f"{subject} with {_listed(has)}"
     if random.random() < 0.5:
-        text += f", {say('in', 'wearing')} a {face['outfit_colour']} {face['outfit']}"
+        text += f", {say('in', 'wearing')} a {face['outfit_color']} {face['outfit']}"
     if abs(face["yaw"]) > 0.5 and random.random() < 0.5:
         text += f", {say('turned', 'looking')} to the {'right' if face['yaw'] > 0 else 'left'}"
     place = say(*PLACES[face["background"], face["time"]])

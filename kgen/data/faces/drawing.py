@@ -108,8 +108,8 @@ def draw_on_device(factors, size, rendering="photo"):
     factors = {name: ops.convert_to_tensor(value) for name, value in factors.items()}
     planes = _planes(ops, factors, size, rendering, 0, size)
     if rendering == "segmentation":
-        colours = np.array(list(SEGMENTS.values()), "float32") / 127.5 - 1
-        return ops.take(colours, ops.cast(planes[0], "int32"), axis=0)
+        colors = np.array(list(SEGMENTS.values()), "float32") / 127.5 - 1
+        return ops.take(colors, ops.cast(planes[0], "int32"), axis=0)
     return ops.clip(ops.stack(planes, axis=-1) * 2.0 - 1.0, -1.0, 1.0)
 
 
@@ -122,8 +122,8 @@ def _check(size, rendering):
 
 def _pixels(factors, size, rendering, threads):
     if rendering == "segmentation":
-        colours = np.array(list(SEGMENTS.values()), "uint8")
-        return colours[_on_host(factors, size, rendering, threads, ())]
+        colors = np.array(list(SEGMENTS.values()), "uint8")
+        return colors[_on_host(factors, size, rendering, threads, ())]
     return _on_host(factors, size, rendering, threads, (3,))
 
 
@@ -171,13 +171,13 @@ def _planes(xp, factors, size, rendering, top, bottom):
         return canvas.lines * 3
     if rendering == "sketch":
         return _sketch(canvas)
-    return canvas.colour
+    return canvas.color
 
 
 def _sketch(canvas):
     """Pen on paper: outlines, and hatching where the photo is dark."""
     xp = canvas.xp
-    r, g, b = canvas.colour
+    r, g, b = canvas.color
     light = 0.35 * r + 0.5 * g + 0.15 * b
     count = min(70, canvas.size / 4)
     ink = canvas.lines[0]

@@ -27,7 +27,7 @@ def behind(c, f):
 def bun(c, f):
     """A bun above the head."""
     bun = ellipse(c.xp, c.u + 0.05 * f.turn, c.v + 0.285, 0.082, 0.070)
-    c.paint(bun, f.hair_colour, "hair", 0.95 - bun * 1.5 - 3.0 * (c.v + 0.285), f.bun)
+    c.paint(bun, f.hair_color, "hair", 0.95 - bun * 1.5 - 3.0 * (c.v + 0.285), f.bun)
 
 
 def beard(c, f):
@@ -47,14 +47,14 @@ def beard(c, f):
         hole = ellipse(xp, u, v - 0.006 - 0.012 * f.happy, half - 0.002, 0.0185 + 0.015 * f.happy)
         outline = head - 0.012 * xp.clip(2 * y, 0.0, 1.0)
         beard = xp.maximum(xp.maximum(outline, xp.maximum(line, 0.015) - c.v), -hole)
-        c.paint(beard, f.beard_colour, "beard", tone, f.full, soft=0.007)
+        c.paint(beard, f.beard_color, "beard", tone, f.full, soft=0.007)
     if not c.none(f.moustache):
         q = xp.square(u / (half + 0.016))
         line = v + 0.029 - 0.020 * q + 0.008 * (1 - q) * f.happy
         line = line + 0.016 * xp.minimum(f.smile, 0.0) * (0.4 - q)
         thick = xp.maximum(0.0155 * (1.1 - q), c.wide(0.0, 0.5))
         hair = xp.maximum(xp.abs(line) - thick, xp.abs(u) - half - 0.016)
-        c.paint(hair, f.beard_colour, "beard", tone, f.moustache, soft=0.004)
+        c.paint(hair, f.beard_color, "beard", tone, f.moustache, soft=0.004)
 
 
 def in_front(c, f):
@@ -84,7 +84,7 @@ def in_front(c, f):
         flow = flow + 0.011 * xp.sin(flow * 83) + 0.004 * xp.sin(flow * 211)
     for period in (0.041, 0.013, 0.0057):
         tone = tone + (0.04 - 0.028 * f.curly) * c.ripple(flow, period)
-    covered = c.paint(hair, f.hair_colour, "hair", tone, f.haired)
+    covered = c.paint(hair, f.hair_color, "hair", tone, f.haired)
     ring = (c.v + 0.185 + 0.02 * f.curly - 2.2 * xp.square(c.u - 0.06 * f.light)) / 0.055
     shine = xp.square(xp.maximum(1 - xp.square(ring), 0.0))
     shine = shine * (0.10 + 0.55 * f.lit) * (0.8 + 0.2 * c.ripple(flow, 0.03))

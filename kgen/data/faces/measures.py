@@ -77,24 +77,24 @@ def measures(xp, factors):
 
     light = mix([0.86, 0.83, 0.91], [0.93, 0.83, 0.75], f.room)  # of the moon, of the lamp
     light = mix([1.0, 1.0, 1.0], light, f.night)
-    f.skin, f.hair_colour = color("skin", SKIN), color("hair_colour", HAIR)
-    f.cloth, f.iris = color("outfit_colour", CLOTH), color("eye_colour", EYES)
+    f.skin, f.hair_color = color("skin", SKIN), color("hair_color", HAIR)
+    f.cloth, f.iris = color("outfit_color", CLOTH), color("eye_color", EYES)
     f.white, f.rose = rgb(252, 250, 246), rgb(206, 72, 82)
     f.frame, f.dark = rgb(38, 30, 36), rgb(44, 28, 28)
-    for name in ("skin", "hair_colour", "cloth", "iris", "white", "rose", "frame", "dark"):
+    for name in ("skin", "hair_color", "cloth", "iris", "white", "rose", "frame", "dark"):
         setattr(f, name, times(getattr(f, name), light))
     f.lips = mix(times(f.skin, (0.84, 0.62, 0.60)), f.rose, 0.67 - 0.29 * f.man)
     f.blush = times(f.skin, (1.02, 0.66, 0.64))
-    f.gloss = mix(f.hair_colour, f.white, 0.38)
-    f.shadow = times(f.hair_colour, (0.62, 0.58, 0.60))
+    f.gloss = mix(f.hair_color, f.white, 0.38)
+    f.shadow = times(f.hair_color, (0.62, 0.58, 0.60))
     # Brows and beards stand out on their skin: darker than the hair where that is no lighter.
-    bright = brightness(f.hair_colour)
+    bright = brightness(f.hair_color)
     lighter = bright / brightness(f.skin) - 1
     contrast = xp.clip(xp.abs(lighter) * 5, 0.0, 1.0)
     light_hair = xp.clip(bright * 4 - 1.8, 0.0, 0.7)
-    f.beard_colour = toned(f.hair_colour, 0.62 + 0.28 * xp.maximum(contrast, light_hair))
+    f.beard_color = toned(f.hair_color, 0.62 + 0.28 * xp.maximum(contrast, light_hair))
     dark = 0.34 + 0.18 * contrast
-    f.brow_colour = toned(f.hair_colour, dark + 0.5 * xp.clip(lighter * 10 - 0.8, 0.0, 1.0))
+    f.brow_color = toned(f.hair_color, dark + 0.5 * xp.clip(lighter * 10 - 0.8, 0.0, 1.0))
 
     style = {
         "grow": (0, 0.018, 0.080, 0.046, 0.046, 0.012),

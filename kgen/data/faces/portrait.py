@@ -140,7 +140,7 @@ def _brows(c, f):
     thick = c.wide(0.0064, 0.46) + 0.0036 * f.man
     thick = thick * (1.05 - 0.3 * q) * (1 - xp.square(xp.square(q)))
     brow = xp.maximum(xp.abs(line) - thick, xp.abs(out) - wide)
-    c.paint(brow, f.brow_colour, "brows", alpha=0.95, soft=0.003)
+    c.paint(brow, f.brow_color, "brows", alpha=0.95, soft=0.003)
 
 
 def _glasses(c, f):

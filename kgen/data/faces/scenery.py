@@ -4,11 +4,11 @@ from kgen.data.faces.canvas import blob, box, ellipse, mix, rgb
 
 
 def _sky(c, f):
-    if c.colour:
+    if c.color:
         warm = c.xp.square(f.detail[1])
         high, low = mix(f.high, f.high_warm, warm), mix(f.low, f.low_warm, warm)
         for i, value in enumerate(mix(high, low, c.xp.clip(c.y / 0.6, 0.0, 1.0))):
-            c.colour[i] += value
+            c.color[i] += value
 
 
 def _sun_or_moon(c, f):
@@ -72,20 +72,20 @@ def _hills(c, f):
         (0.60 + 0.05 * sin(5 * x + b) + 0.012 * sin(19 * x + a), f.hill),
         (0.74 + 0.04 * sin(6 * x + a + 2), f.near_hill),
     )
-    for ridge, colour in ridges:
+    for ridge, color in ridges:
         tone = 1.12 - 0.9 * c.xp.maximum(y - ridge, 0.0)
-        c.paint(ridge - y, colour, None, tone, f.hills, soft=0.008, line=0.6)
+        c.paint(ridge - y, color, None, tone, f.hills, soft=0.008, line=0.6)
 
 
 def _city(c, f):
     xp, y = c.xp, c.y
-    for count, top, spread, colour in ((9.0, 0.30, 0.22, f.far_house), (5.5, 0.44, 0.26, f.house)):
+    for count, top, spread, color in ((9.0, 0.30, 0.22, f.far_house), (5.5, 0.44, 0.26, f.house)):
         street = c.x * count + 7 * f.detail[2]
         house = xp.floor(street)
         height = xp.mod(house * 7 + xp.floor(f.detail[3] * 5) + 3, 11) / 11
         roof = top + spread * height
         wall = xp.maximum(roof - y, (xp.abs(street - house - 0.5) - 0.47) / count)
-        c.paint(wall, colour, None, 0.86 + 0.24 * height, f.city, soft=0.004, line=0.6)
+        c.paint(wall, color, None, 0.86 + 0.24 * height, f.city, soft=0.004, line=0.6)
     panes, floors = (street - house) * 3, (y - roof) * 17
     i, j = xp.floor(panes), xp.floor(floors)
     pane = xp.maximum(xp.abs(panes - i - 0.5) - 0.25, xp.abs(floors - j - 0.5) - 0.30) / 17

@@ -1,6 +1,6 @@
 """Under what terms the images of a dataset may be used: for model cards and lists."""
 
-LICENCES = {
+LICENSES = {
     "digits": "CC BY 4.0 (Alpaydin and Kaynak, UCI Machine Learning Repository, 1998)",
     "faces": "Apache-2.0 (drawn by kgen)",
     "toy2d": "Apache-2.0 (drawn by kgen)",
@@ -16,6 +16,6 @@ LICENCES = {
 }
 
 
-def licence(name):
+def license(name):
     """The licence of a dataset's images, by the name that `load` takes; one line of text."""
-    return LICENCES.get(str(name).split("/")[0].split(":")[0], "not known: see where it comes from")
+    return LICENSES.get(str(name).split("/")[0].split(":")[0], "not known: see where it comes from")
