@@ -110,6 +110,29 @@ def test_a_loss_with_a_jvp_has_its_gradient(kind, eagerly):
     np.testing.assert_allclose(model.evaluate(x, verbose=0)["loss"], loss(weights), rtol=1e-4)
 
 
+@pytest.mark.parametrize("layer", ["Conv2D", "Conv2DTranspose"])
+def test_jvp_through_convolutions_is_that_of_keras_layers(layer):
+    """Value and slope, in `infer` and outside, and a step down a loss of both."""
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 6, 5, 2)).astype("float32")
+    found, weights = [], None
+    for package in (kgen.layers, keras.layers):
+        entry = keras.Input(x.shape[1:])
+        y = getattr(package, layer)(3, (4, 3), 2, "same", activation="tanh")(entry)
+        back = "Conv2D" if "Transpose" in layer else "Conv2DTranspose"
+        y = getattr(package, back)(2, 4, 2, "same")(y)[:, :6, :5]
+        model = Straight(network=keras.Model(entry, y), check_range=False)
+        weights = weights or model.network.get_weights()
+        model.network.set_weights(weights)
+        model.compile(keras.optimizers.SGD(0.5))
+        tangent = np.flip(x, 0)
+        both = [*model.infer(model.both, x, tangent), *model.both(*map(ops.array, (x, tangent)))]
+        loss = model.fit(x, batch_size=4, verbose=0).history["loss"]
+        found.append([*map(ops.convert_to_numpy, both), loss, *model.network.get_weights()])
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(weights, found[0][5:], strict=True))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 class MeanFlow(kgen.GenerativeModel):
     """Mean flows (Geng et al., 2025): u(z, r, t) learns v - (t - r) du/dt, held fixed."""
 
