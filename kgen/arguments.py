@@ -9,6 +9,11 @@ import numpy as np
 import psutil
 
 
+def is_integer(n):
+    """Whether `n` is an integer of Python or NumPy, and no bool."""
+    return isinstance(n, numbers.Integral) and not isinstance(n, bool)
+
+
 def whole(n, name, least=0):
     """`n` as an integer of `least` or more.
 

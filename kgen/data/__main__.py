@@ -25,7 +25,7 @@ from kgen.command_line import (
 from kgen.data.embedded import EMBEDDED
 from kgen.data.pixels import color, with_channels
 
-MOST = 10_000  # images in a grid
+MOST_IMAGES = 10_000  # images in a grid
 
 
 def parse(argv):
@@ -53,7 +53,8 @@ def parse(argv):
 
 
 def _count(text):
-    return number(int, text, lambda n: 0 < n <= MOST, f"a whole number from 1 to {MOST:,}")
+    expected = f"a whole number from 1 to {MOST_IMAGES:,}"
+    return number(int, text, lambda n: 0 < n <= MOST_IMAGES, expected)
 
 
 def _augmentation(text):

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgen.arguments import positive, whole
 from kgen.data.augmentation import augment, chances, check_augmentation
-from kgen.data.pixels import WHITE, resize, with_channels
+from kgen.data.pixels import WHITE, height_and_width, resize, with_channels
 from kgen.data.ranges import (
     check_images,
     normalize_image_shape,
@@ -17,11 +17,11 @@ from kgen.data.ranges import (
     to_uint8,
 )
 from kgen.data.read_ahead import ReadAhead
-from kgen.data.storage import Converted, Resized, Storage, digest_of
+from kgen.data.storage import ConvertedImages, ResizedImages, Storage, digest_of
 from kgen.files import digest
 from kgen.progress import WORKERS
 
-AHEAD = 2**28  # bytes of batches that are read before they are asked for, at most
+AHEAD_BYTES = 2**28  # of batches that are read before they are asked for, at most
 
 
 class ImageDataset(keras.utils.PyDataset):
@@ -169,7 +169,7 @@ class ImageDataset(keras.utils.PyDataset):
 
     def take(self, n):
         """The same dataset with its first `n` examples only."""
-        n = self._at_most(positive(n, "n"))
+        n = positive(n, "n")
         labels = None if self._labels is None else first(self._labels, n)
         return self._with(lambda images: first(images, n), labels)
 
@@ -177,23 +177,16 @@ class ImageDataset(keras.utils.PyDataset):
         """The same images in the same order, without labels."""
         return self if self._labels is None else self._with(lambda images: images, None)
 
-    def at_resolution(self, size):
+    def at_resolution(self, size, crop=False):
         """The same dataset resized to `size` (an integer for squares, or `(height, width)`).
 
-        Bicubic and antialiased, on the host, so every backend trains on the same pixels; a square
-        target of images that are no squares distorts them.
-        """
-        return self.at_size((size, size) if isinstance(size, int) else tuple(size))
+        Bicubic and antialiased, on the host, so every backend trains on the same pixels. With
+        `crop`, the largest centred crop of that aspect; otherwise another aspect distorts them.
 
-    def at_size(self, size, crop=False):
-        """As `at_resolution`, of `(height, width)`; with `crop`, of the largest centred crop."""
-        if len(self.image_shape) != 3:
-            raise ValueError(
-                f"{self.name!r} has points of shape {self.image_shape}, no images: they have no "
-                "resolution to change, so leave the size out, or choose images."
-            )
-        if size == self.image_shape[:2]:
-            return self
+        Raises:
+            ValueError: for a size that is neither, and for points.
+        """
+        size = height_and_width(size, "size")
         return self._with(lambda images: resized(images, size, crop), self._labels)
 
     def in_channels(self, channels, background=WHITE):
@@ -306,7 +299,8 @@ class ImageDataset(keras.utils.PyDataset):
             return self._numbered(batch)
         if self._ahead is None or self._ahead.process != os.getpid():
             size = self._images.nbytes // self.num_examples * self.batch_size
-            self._ahead = ReadAhead(self._numbered, min(2 * WORKERS, 1 + AHEAD // max(size, 1)))
+            depth = min(2 * WORKERS, 1 + AHEAD_BYTES // max(size, 1))
+            self._ahead = ReadAhead(self._numbered, depth)
         return self._ahead.get(batch, end)
 
     def on_epoch_end(self):
@@ -373,14 +367,23 @@ def checked(images, check_range=True, image_shape=None, what="images"):
 
 
 def first(images, n):
-    """The first `n` of an array or a `Storage`."""
+    """The first `n` of an array or a `Storage`; all where there are fewer."""
+    if n >= len(images):
+        return images
     return images.at(np.arange(n)) if isinstance(images, Storage) else images[:n]
 
 
 def resized(images, size, crop=False):
     """Images of an array or a `Storage` at another size, uint8."""
+    if images.ndim != 4:
+        raise ValueError(
+            f"Points of shape {images.shape[1:]} are no images: they have no resolution to change, "
+            "so leave the size out, or choose images."
+        )
+    if images.shape[1:3] == size:
+        return images
     if isinstance(images, Storage):
-        return Resized(images, size, crop)
+        return ResizedImages(images, size, crop)
     return resize(to_uint8(images), size, crop)
 
 
@@ -391,7 +394,7 @@ def converted(images, channels, background):
     if images.shape[-1] == channels:
         return images
     if isinstance(images, Storage):
-        return Converted(images, channels, background)
+        return ConvertedImages(images, channels, background)
     return with_channels(images, channels, background)
 
 

@@ -9,7 +9,7 @@ from kgen.arguments import check_room
 from kgen.data import faces, toy2d
 from kgen.data.memory import KeptImages, shares
 from kgen.data.request import Found, fifths
-from kgen.data.storage import Converted
+from kgen.data.storage import ConvertedImages
 
 
 class Embedded(NamedTuple):
@@ -34,17 +34,18 @@ def _digits(variant, split, request):
     return Found(images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)])
 
 
-DRAWN, STREAMS = 10_000, {"train": 0, "test": 1}  # examples by default; seeds of the splits
+DRAWN_EXAMPLES = 10_000  # by default
+SPLIT_SEEDS = {"train": 0, "test": 1}
 
 
 def _toy2d(variant, split, request):
-    _check_split("toy2d", split, STREAMS)
+    _check_split("toy2d", split, SPLIT_SEEDS)
     n = _drawn(request.num_examples, 64)
-    return Found(*toy2d.draw(variant or "ring", n, seed=STREAMS[split]))
+    return Found(*toy2d.draw(variant or "ring", n, seed=SPLIT_SEEDS[split]))
 
 
 def _faces(variant, split, request):
-    _check_split("faces", split, STREAMS)
+    _check_split("faces", split, SPLIT_SEEDS)
     renderings = tuple(variant.split("2")) if "2" in variant else None
     if renderings and not (len(renderings) == 2 and set(renderings) <= set(faces.RENDERINGS)):
         raise ValueError(
@@ -57,10 +58,10 @@ def _faces(variant, split, request):
     if height != width:
         raise ValueError(f"Faces are squares: image_size must be one number; got {request.size}.")
     n = _drawn(request.num_examples, 500)  # their factors: pixels are drawn when they are asked for
-    factors = faces.sample_factors(n, seed=STREAMS[split])
-    drawn = [faces.Drawn(factors, height, rendering) for rendering in renderings or ("photo",)]
+    factors = faces.sample_factors(n, seed=SPLIT_SEEDS[split])
+    drawn = [faces.DrawnFaces(factors, height, rendering) for rendering in renderings or ("photo",)]
     if request.channels not in (None, 3):
-        drawn = [Converted(images, request.channels) for images in drawn]
+        drawn = [ConvertedImages(images, request.channels) for images in drawn]
     rooms = shares(request.room, [images.nbytes for images in drawn])
     images, *second = map(KeptImages, drawn, rooms)
     if renderings:
@@ -72,7 +73,7 @@ def _faces(variant, split, request):
 
 def _drawn(num_examples, nbytes):
     """How many examples are drawn, of so many bytes each; refused where they do not fit."""
-    n = DRAWN if num_examples is None else num_examples
+    n = DRAWN_EXAMPLES if num_examples is None else num_examples
     check_room(n * nbytes, f"num_examples={n} drawn examples", "ask for fewer")
     return n
 

@@ -26,9 +26,9 @@ from kgen.data.layout import (
     spelled,
 )
 from kgen.data.memory import into_memory, shares
-from kgen.data.pixels import CHUNK, BrokenImage, probe
+from kgen.data.pixels import CHUNK_IMAGES, BrokenImage, probe
 from kgen.data.request import Found, part
-from kgen.data.storage import Encoded, Files, Half, PairFiles
+from kgen.data.storage import EncodedImages, HalfImages, ImageFiles, PairFiles
 from kgen.progress import for_all
 
 OWN = ("idx", "domains")  # kinds whose files or folders are named by splits
@@ -131,7 +131,7 @@ def _files(paths, request, pairs=False):
         _refuse_odd(paths, shapes)
         size = size and (size[0], 2 * size[1])
     shape = (*_one_size(paths, shapes, size), _one_depth(paths, shapes, request.channels))
-    return (PairFiles if pairs else Files)(paths, shape, request.background), kept
+    return (PairFiles if pairs else ImageFiles)(paths, shape, request.background), kept
 
 
 def _readable(items, skip_broken, source=None, name=str):
@@ -168,9 +168,9 @@ def _shapes_of(items, skip_broken=False, source=None, name=str):
             return None
 
     def shapes(start):
-        return [shape(item) for item in items[start : start + CHUNK]]
+        return [shape(item) for item in items[start : start + CHUNK_IMAGES]]
 
-    found = for_all(shapes, range(0, len(items), CHUNK), "Looking at images")
+    found = for_all(shapes, range(0, len(items), CHUNK_IMAGES), "Looking at images")
     return list(itertools.chain.from_iterable(found))
 
 
@@ -278,10 +278,10 @@ def _from_pairs(files, request):
     images, _ = _files(files, request, pairs=True)
     whole = into_memory(images, request.room)
     names = ("left", "right")
-    a, b = (Half(whole, side) for side in names)
+    a, b = (HalfImages(whole, side) for side in names)
     if isinstance(whole, np.ndarray):
         a, b = a.of(whole), b.of(whole)
-    origins = tuple(Half(images, side) for side in names)
+    origins = tuple(HalfImages(images, side) for side in names)
     return Found(a, second=b, domain_names=names, origins=origins)
 
 
@@ -314,16 +314,16 @@ def _from_domains(folder, split, request, left_out):
 
 
 def _from_lmdb(folder, split, request):
-    from kgen.data.lsun import Images
+    from kgen.data.lsun import LmdbImages
 
     if request.size is None:
         raise ValueError(f"The images of {folder} may have several sizes: pass image_size=.")
-    images = Images(folder)
+    images = LmdbImages(folder)
     shape = (*request.size, request.channels or 3)
     chosen = part(np.arange(len(images)), split, folder)[: request.num_examples]
     if request.skip_broken:
         chosen = chosen[_readable(chosen, True, images.read, images.name)[0]]
-    encoded = Encoded(
+    encoded = EncodedImages(
         images.read, len(images), shape, images.name, images.entry, request.background
     )
     storage = encoded.at(chosen)

@@ -23,7 +23,7 @@ NODE = struct.Struct("<HHHH")  # a value's size, in two parts, flags, the key's 
 APART = 1  # a value on pages of its own; other flags are those of databases within this one
 
 
-class Images:
+class LmdbImages:
     """The encoded images of an LMDB folder, by index, in the order of their keys.
 
     Args:
@@ -141,6 +141,6 @@ def read_without_tensorflow_io(builder):
 
 def examples(extracted_dir, file_path):
     """Yield the examples of TensorFlow Datasets' `lsun`, without tensorflow-io."""
-    images = Images(pathlib.Path(extracted_dir) / file_path)
+    images = LmdbImages(pathlib.Path(extracted_dir) / file_path)
     for i in range(len(images)):
         yield i, {"id": images.key(i), "image": io.BytesIO(images.read(i))}

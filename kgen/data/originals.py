@@ -17,10 +17,10 @@ import keras
 from kgen.data.embedded import EMBEDDED
 from kgen.files import sha256_of_file
 
-# When the files within these archives were written. Distributions strip name and time from the
-# headers of gzip files (Debian's dataset-fashion-mnist does); with both back, they are the
+# When the files within these archives were written, since 1970. Distributions strip name and time
+# from the headers of gzip files (Debian's dataset-fashion-mnist does); with both back, they are the
 # originals, bit for bit.
-GZIP_TIMES = {
+GZIP_SECONDS = {
     "train-images-idx3-ubyte": 1504176606,
     "train-labels-idx1-ubyte": 1504176606,
     "t10k-images-idx3-ubyte": 1504176627,
@@ -116,7 +116,7 @@ def _fetch(builder, name):
             builder.download_and_prepare()
     except Exception as error:  # TensorFlow Datasets raises whatever its downloaders raise
         if _is_full(error):
-            raise _no_room(name, _store(builder), error=error) from error
+            raise _no_room(name, store_of(builder), error=error) from error
         raise ConnectionError(
             f"The dataset {name!r} is not in the store {builder.data_dir} and fetching it failed: "
             f"{type(error).__name__}: {_first_line(error)}\n"
@@ -134,7 +134,7 @@ def _make(builder, name, folder):
         raise FileNotFoundError(f"originals is a folder of original files; there is no {folder}.")
     by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     config = tfds.download.DownloadConfig(manual_dir=folder if by_hand else None)
-    source, store = _Originals(folder, name, builder.url_infos), _store(builder)
+    source, store = _Originals(folder, name, builder.url_infos), store_of(builder)
     unpacked = source.look_for_all(_builder(name, store))
     source.complain()
     _check_room(name, store, unpacked + int(builder.info.dataset_size))
@@ -348,7 +348,7 @@ def _is_full(error):
 @contextlib.contextmanager
 def _nothing_half_made(builder):
     """Remove the folders that remain where TensorFlow Datasets has removed the rest."""
-    folder, store = pathlib.Path(builder.data_dir), _store(builder)
+    folder, store = pathlib.Path(builder.data_dir), store_of(builder)
     try:
         yield
     except BaseException:
@@ -374,8 +374,8 @@ def _few_retries():
         downloader.MAX_RETRIES = before
 
 
-def _store(builder):
-    """The folder that holds all sets."""
+def store_of(builder):
+    """The folder of the store, which holds all sets."""
     return pathlib.Path(builder.data_dir).parents[builder.info.full_name.count("/")]
 
 
@@ -392,9 +392,9 @@ def _link(path, target):
 def _with_header(path):
     """A gzip file whose header lacks name and time, with what these are known to be; or None."""
     content, name = path.read_bytes(), path.name.removesuffix(".gz")
-    if name not in GZIP_TIMES or content[:4] != b"\x1f\x8b\x08\x00":
+    if name not in GZIP_SECONDS or content[:4] != b"\x1f\x8b\x08\x00":
         return None
-    header = struct.pack("<4sIBB", b"\x1f\x8b\x08\x08", GZIP_TIMES[name], 0, 3)  # a name, on Unix
+    header = struct.pack("<4sIBB", b"\x1f\x8b\x08\x08", GZIP_SECONDS[name], 0, 3)  # a name, on Unix
     return header + name.encode() + b"\0" + content[10:]
 
 

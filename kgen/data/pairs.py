@@ -5,10 +5,9 @@ import copy
 import numpy as np
 
 from kgen.data.augmentation import augment, chances
-from kgen.data.dataset import ImageDataset, checked, converted, first, resized
-from kgen.data.pixels import WHITE
+from kgen.data.dataset import ImageDataset, checked
 from kgen.data.ranges import to_model_range
-from kgen.data.storage import Half
+from kgen.data.storage import HalfImages
 
 
 class ImagePairs(ImageDataset):
@@ -90,18 +89,6 @@ class ImagePairs(ImageDataset):
         other.set_position(self._epoch, self._first_batch)
         return other
 
-    def at_size(self, size, crop=False):
-        """As of any dataset, of both domains."""
-        return self._with_both(lambda x: x if x.shape[1:3] == size else resized(x, size, crop))
-
-    def in_channels(self, channels, background=WHITE):
-        """As of any dataset, of both domains."""
-        return self._with_both(lambda images: converted(images, channels, background))
-
-    def take(self, n):
-        """The same pairs, with at most the first `n` images of each domain."""
-        return self._with_both(lambda images: first(images, min(n, len(images))))
-
     def batch(self, epoch, batch):
         """Batch number `batch` of pass `epoch` over the data: `(a, b)`."""
         span = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
@@ -114,7 +101,8 @@ class ImagePairs(ImageDataset):
                 for side, (images, i) in enumerate(zip((a, b), chosen, strict=True))
             )
         chosen = self.order(epoch)[span]
-        if isinstance(a, Half) and isinstance(b, Half) and a.images is b.images:  # read once
+        halves = isinstance(a, HalfImages) and isinstance(b, HalfImages)
+        if halves and a.images is b.images:  # read once
             whole = a.images[chosen]
             a, b = a.of(whole), b.of(whole)
         else:
@@ -129,9 +117,9 @@ class ImagePairs(ImageDataset):
     def _contents(self):
         return (self._images, self._origin), (self._second, self._second_origin)
 
-    def _with_both(self, change):
+    def _with(self, change, labels):
         """The same pairs, both domains changed."""
-        other = self._with(change, None)
+        other = super()._with(change, labels)
         other._second = change(self._second)
         if self._second_origin is not None:
             other._second_origin = change(self._second_origin)

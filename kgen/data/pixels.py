@@ -2,13 +2,12 @@
 
 import contextlib
 import io
-import numbers
 import struct
 
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageFile, UnidentifiedImageError
 
-from kgen.arguments import check_regular
+from kgen.arguments import check_regular, is_integer
 
 # Documents, films, mere metadata, and what Pillow warns of since it will give it up.
 NO_IMAGES = ("EPS", "FLI", "IPTC", "MPEG", "IM")
@@ -37,7 +36,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-CHUNK, CHUNK_BYTES = 256, 2**26  # what is worked on at once, where all images are
+CHUNK_IMAGES, CHUNK_BYTES = 256, 2**26  # at most, worked on at once where all images are
 
 
 def suffixes():
@@ -66,13 +65,25 @@ def color(value, name="background"):
         with contextlib.suppress(ValueError):
             parts = ImageColor.getrgb(value)
     parts = parts if isinstance(parts, tuple | list) else (parts,) * 3
-    whole = all(isinstance(p, numbers.Integral) and not isinstance(p, bool) for p in parts)
-    if len(parts) != 3 or not whole or not all(0 <= p <= 255 for p in parts):
+    if len(parts) != 3 or not all(is_integer(p) and 0 <= p <= 255 for p in parts):
         raise ValueError(
             f'{name} must be an opaque colour: a name such as "white" or "#ff8000", a grey from 0 '
             f"to 255, or (red, green, blue) of these; got {value!r}."
         )
     return tuple(map(int, parts))
+
+
+def height_and_width(size, name):
+    """`(height, width)` of such a pair, or of an integer for squares.
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name.
+    """
+    sides = (size, size) if is_integer(size) else size
+    pair = isinstance(sides, tuple | list) and len(sides) == 2
+    if not pair or not all(is_integer(n) and n > 0 for n in sides):
+        raise ValueError(f"{name} must be a positive integer or (height, width); got {size!r}.")
+    return tuple(map(int, sides))
 
 
 class BrokenImage(ValueError):
@@ -146,7 +157,7 @@ def resize(images, size, crop=False):
 
 def chunk_size(nbytes):
     """How many images of so many bytes are worked on at once."""
-    return int(np.clip(CHUNK_BYTES // max(nbytes, 1), 1, CHUNK))
+    return int(np.clip(CHUNK_BYTES // max(nbytes, 1), 1, CHUNK_IMAGES))
 
 
 def chunks(count, nbytes):

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 from keras import ops
 
+from kgen.arguments import is_integer
+
 
 def to_model_range(images):
     """Convert images to float32 in [-1, 1]; works on NumPy arrays and in a compiled step.
@@ -70,9 +72,7 @@ def normalize_image_shape(image_shape):
     shape = image_shape.tolist() if isinstance(image_shape, np.ndarray) else image_shape
     named = isinstance(shape, str | bytes)
     shape = tuple(shape) if isinstance(shape, Iterable) and not named else (shape,)
-    if len(shape) not in (1, 2, 3) or not all(
-        isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape
-    ):
+    if len(shape) not in (1, 2, 3) or not all(is_integer(n) and n > 0 for n in shape):
         raise ValueError(
             f"image_shape must be (height, width), (height, width, channels) or (dimensions,) for "
             f"points, of positive integers; got {image_shape!r}."

@@ -7,17 +7,16 @@ import os
 import reprlib
 
 import numpy as np
-import psutil
 
-from kgen.arguments import flag, positive, whole
+from kgen.arguments import check_room, flag, is_integer, positive, whole
 from kgen.data.augmentation import check_augmentation
 from kgen.data.embedded import EMBEDDED
 from kgen.data.folders import from_path, own_splits
 from kgen.data.layout import printable, spelled
-from kgen.data.pixels import color, suffixes
+from kgen.data.pixels import color, height_and_width, suffixes
 from kgen.data.request import Request
 
-LONGEST_NAME = 4096  # characters of a path on any system
+NAME_CHARACTERS = 4096  # of a path on any system, at most
 CHANGE = " Change the array with NumPy and save it, or pass it to kgen.data.ImageDataset."
 
 
@@ -101,7 +100,7 @@ def load(
     skip_broken, allow_fewer = flag(skip_broken, "skip_broken"), flag(allow_fewer, "allow_fewer")
     shuffle = _is_training(split) if shuffle is None else flag(shuffle, "shuffle")
     request = Request(
-        size=_size(image_size),
+        size=None if image_size is None else height_and_width(image_size, "image_size"),
         channels=_channels(channels),
         memory=_memory(memory),
         skip_broken=skip_broken,
@@ -119,7 +118,9 @@ def load(
     settings = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed, "name": str(name)}
     change = found.images.dtype.kind in "buif"  # of what is no number nothing can be made
     with _naming(name, CHANGE if change else ""):
-        dataset = _as_asked(found.as_dataset(**settings), request)
+        dataset = found.as_dataset(**settings)
+    with _naming(name):
+        dataset = _as_asked(dataset, request)
     count = dataset.num_examples
     if not (request.num_examples in (None, count) or allow_fewer or skip_broken):
         of = f" of the split {split!r}" if split else ""
@@ -142,7 +143,7 @@ def _as_asked(dataset, request):
         dataset = dataset.take(request.num_examples)
     if request.channels is not None:
         dataset = dataset.in_channels(request.channels, request.background)
-    return dataset if request.size is None else dataset.at_size(request.size, crop=True)
+    return dataset if request.size is None else dataset.at_resolution(request.size, crop=True)
 
 
 @contextlib.contextmanager
@@ -164,13 +165,9 @@ def _check_room(images, request, batch_size):
         return
     at_once = len(images) if isinstance(images, np.ndarray) else min(batch_size, len(images))
     count = min(at_once, request.num_examples or at_once)
-    needed, free = count * math.prod((*size, *images.shape[3:])), psutil.virtual_memory().available
-    if needed > free:
-        raise ValueError(
-            f"image_size={size}: {count} images of that size take {needed / 2**30:,.1f} GiB of "
-            f"memory, of which {free / 2**30:,.1f} are free. Choose a smaller size, or fewer "
-            "images (num_examples=)."
-        )
+    what = f"image_size={size}: {count} images of that size"
+    instead = "choose a smaller size, or fewer images (num_examples=)"
+    check_room(count * math.prod((*size, *images.shape[3:])), what, instead)
 
 
 def _find(name, split, data_dir, kind, request):
@@ -220,10 +217,10 @@ def splits(name, kind=None, data_dir=None):
 
 def _check_name(name):
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else None
-    if not isinstance(text, str) or not text.strip() or "\0" in text or len(text) > LONGEST_NAME:
+    if not isinstance(text, str) or not text.strip() or "\0" in text or len(text) > NAME_CHARACTERS:
         raise TypeError(
-            f"name must be the name of a set or a path, of at most {LONGEST_NAME} characters; got "
-            f"{reprlib.repr(name)}."
+            f"name must be the name of a set or a path, of at most {NAME_CHARACTERS} characters; "
+            f"got {reprlib.repr(name)}."
         )
 
 
@@ -246,7 +243,7 @@ def _is_training(split):
 def _channels(channels):
     if channels is None:
         return None
-    if not _is_integer(channels) or channels not in (1, 3, 4):
+    if not is_integer(channels) or channels not in (1, 3, 4):
         raise ValueError(f"channels must be 1, 3 or 4; got {channels!r}.")
     return int(channels)
 
@@ -255,19 +252,3 @@ def _memory(memory):
     if memory is not None and (not isinstance(memory, numbers.Real) or not memory >= 0):
         raise ValueError(f"memory must be a number of bytes, such as 2**30; got {memory!r}.")
     return memory
-
-
-def _size(image_size):
-    if image_size is None:
-        return None
-    size = (image_size, image_size) if _is_integer(image_size) else image_size
-    pair = isinstance(size, tuple | list) and len(size) == 2
-    if not pair or not all(_is_integer(n) and n > 0 for n in size):
-        raise ValueError(
-            f"image_size must be a positive integer or (height, width); got {image_size!r}."
-        )
-    return tuple(map(int, size))
-
-
-def _is_integer(n):
-    return isinstance(n, numbers.Integral) and not isinstance(n, bool)

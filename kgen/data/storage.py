@@ -20,8 +20,8 @@ from kgen.data.ranges import refuse_one_image, to_uint8
 from kgen.files import digest, digest_of_file
 from kgen.progress import for_all
 
-WHOLE = 2**31  # bytes that identities read whole; of more, they read a share of this size
-PART = 2**24  # bytes that are digested at once
+WHOLE_BYTES = 2**31  # that identities read whole; of more, they read a share of this size
+PART_BYTES = 2**24  # that are digested at once
 
 
 def digest_of(array):
@@ -36,7 +36,7 @@ def digest_of_rows(rows, count, dtype, shape):
         rows: function of a slice that returns these rows.
         count, dtype, shape: their number, and what one of them is.
     """
-    size = max(1, PART // max(1, math.prod(shape) * dtype.itemsize))
+    size = max(1, PART_BYTES // max(1, math.prod(shape) * dtype.itemsize))
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     found = for_all(lambda part: digest(_bytes(rows(part))), parts, "Comparing data")
     return digest("".join([f"{count} of {dtype}{tuple(shape)}", *found]).encode())
@@ -84,7 +84,7 @@ class Storage:
 
         Of every n-th image where all of them are more than 2 GiB, so that 2 GiB are read.
         """
-        step = max(1, -(-self.nbytes * len(indices) // max(1, len(self)) // WHOLE))
+        step = max(1, -(-self.nbytes * len(indices) // max(1, len(self)) // WHOLE_BYTES))
         some = indices[::step]
         return digest_of_rows(
             lambda part: self.read(some[part]), len(some), self.dtype, self.shape[1:]
@@ -92,7 +92,7 @@ class Storage:
 
     def at(self, indices):
         """A storage of these images only."""
-        return Chosen(self, np.asarray(indices))
+        return ChosenImages(self, np.asarray(indices))
 
     def __len__(self):
         return self.shape[0]
@@ -109,7 +109,7 @@ class Storage:
         return self.read(indices) if indices.ndim else self.read(indices[None])[0]
 
 
-class Encoded(Storage):
+class EncodedImages(Storage):
     """Encoded images, decoded each time.
 
     Args:
@@ -122,6 +122,8 @@ class Encoded(Storage):
             when it was written.
         background: red, green and blue, on which what is transparent is shown (see `decode`).
     """
+
+    kind = "Encoded"  # in identities
 
     def __init__(self, source, count, image_shape, name, entry, background=WHITE):
         self.source, self.name, self.entry = source, name, entry
@@ -146,7 +148,7 @@ class Encoded(Storage):
         n-th of the images, so that 2 GiB are read.
         """
         entries = [self.entry(i) for i in indices]
-        step = max(1, -(-sum(size for _, size, _ in entries) // WHOLE))
+        step = max(1, -(-sum(size for _, size, _ in entries) // WHOLE_BYTES))
         some = indices[::step]
 
         def digests(part):
@@ -154,7 +156,7 @@ class Encoded(Storage):
 
         found = digest("".join(for_all(digests, chunks(len(some), 0), "Comparing data")).encode())
         unread = digest(repr(entries).encode()) if step > 1 else None
-        return repr((type(self).__name__, self.shape[1:], self.background, found, unread))
+        return repr((self.kind, self.shape[1:], self.background, found, unread))
 
 
 def _digest_of_encoded(source):
@@ -164,8 +166,10 @@ def _digest_of_encoded(source):
     return digest_of_file(source)
 
 
-class Files(Encoded):
+class ImageFiles(EncodedImages):
     """Image files, decoded each time."""
+
+    kind = "Files"
 
     def __init__(self, paths, image_shape, background=WHITE):
         self.paths = list(paths)
@@ -181,8 +185,10 @@ class Files(Encoded):
         return self.paths[i][len(self._root) :], stat.st_size, int(stat.st_mtime)
 
 
-class PairFiles(Files):
+class PairFiles(ImageFiles):
     """Image files that hold a pair side by side: each half is cropped and resized by itself."""
+
+    kind = "PairFiles"
 
     def read(self, indices):
         """Decode these images, halves side by side."""
@@ -229,7 +235,7 @@ class ArrayFile(Storage):
     def identity_of(self, indices):
         """As of any storage; where the file is more than 2 GiB, of its size and time, too."""
         stat = os.stat(self.path)
-        known = (stat.st_size, int(stat.st_mtime)) if stat.st_size > WHOLE else ""
+        known = (stat.st_size, int(stat.st_mtime)) if stat.st_size > WHOLE_BYTES else ""
         return f"{super().identity_of(indices)} {known}"
 
 
@@ -240,7 +246,7 @@ def of_numpy(error):
     return str(error)
 
 
-class Published(Storage):
+class PublishedImages(Storage):
     """Images of a published set, an array or a storage: with the name that they have there."""
 
     def __init__(self, images, name):
@@ -253,11 +259,11 @@ class Published(Storage):
 
     def identity_of(self, indices):
         """As of any storage, in memory and on disk; with more than 2 GiB of its name, too."""
-        known = self.published_as if self.nbytes > WHOLE else ""
+        known = self.published_as if self.nbytes > WHOLE_BYTES else ""
         return f"{super().identity_of(indices)} {known}"
 
 
-class Chosen(Storage):
+class ChosenImages(Storage):
     """Some of the images of another storage, by their indices."""
 
     def __init__(self, storage, indices):
@@ -273,7 +279,7 @@ class Chosen(Storage):
         return self.storage.identity_of(self.indices[indices])
 
 
-class Resized(Storage):
+class ResizedImages(Storage):
     """The images of another storage at another size, `(height, width)`; uint8."""
 
     def __init__(self, storage, size, crop=False):
@@ -289,7 +295,7 @@ class Resized(Storage):
         return repr((self.shape[1:3], self.crop, self.storage.identity_of(indices)))
 
 
-class Converted(Storage):
+class ConvertedImages(Storage):
     """The images of another storage in grey or colour, what is transparent on a background."""
 
     def __init__(self, storage, channels, background=WHITE):
@@ -306,7 +312,7 @@ class Converted(Storage):
         return repr((self.shape[-1], self.background, self.storage.identity_of(indices)))
 
 
-class Half(Storage):
+class HalfImages(Storage):
     """The left or the right half of each image of another storage or array."""
 
     def __init__(self, images, side):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import pathlib
 import re
 import shutil
 import urllib.parse
@@ -11,10 +10,10 @@ import numpy as np
 
 from kgen.data.layout import chosen, spelled
 from kgen.data.memory import shares
-from kgen.data.originals import prepared_builder
+from kgen.data.originals import prepared_builder, store_of
 from kgen.data.pixels import BrokenImage, chunk_size, decode
 from kgen.data.request import Found
-from kgen.data.storage import ArrayFile, Published
+from kgen.data.storage import ArrayFile, PublishedImages
 from kgen.files import written_beside
 from kgen.progress import in_order, progress
 
@@ -36,7 +35,7 @@ def from_tfds(name, split, data_dir, request):
         asked = [dataclasses.replace(request, memory=room) for room in rooms]
         a, b = (_read(builder, name, *one)[0] for one in zip(both, asked, strict=True))
         origins = tuple(
-            Published(images, f"{builder.info.full_name} {one}")
+            PublishedImages(images, f"{builder.info.full_name} {one}")
             for images, one in zip((a, b), both, strict=True)
         )
         found = Found(a, second=b, aligned=False, domain_names=("A", "B"), origins=origins)
@@ -49,7 +48,7 @@ def from_tfds(name, split, data_dir, request):
     if request.num_examples and split in splits:
         split += f"[:{min(request.num_examples, builder.info.splits[split].num_examples)}]"
     images, labels, class_names = _read(builder, name, split, request)
-    origin = Published(images, f"{builder.info.full_name} {split}")
+    origin = PublishedImages(images, f"{builder.info.full_name} {split}")
     return Found(images, labels, class_names, origins=(origin, None), own=splits or ["train"])
 
 
@@ -126,9 +125,7 @@ def _read(builder, name, split, request):
 
 def _in_store(builder, split, count, shape, label_key, batches):
     """The pixels as a file in the store, written if it is not there with its labels."""
-    version = pathlib.Path(builder.data_dir)
-    store = version.parents[builder.info.full_name.count("/")]
-    folder = store / "kgen" / builder.info.full_name
+    folder = store_of(builder) / "kgen" / builder.info.full_name
     pixels = folder / f"{urllib.parse.quote(str(split), safe='')}-{'x'.join(map(str, shape))}.npy"
     labels = pixels.with_suffix(".labels.npy") if label_key else None
     if not all(path.exists() for path in (pixels, labels) if path):

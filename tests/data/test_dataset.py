@@ -108,12 +108,19 @@ def test_resolution():
             resized.fetch(np.arange(23)),
             np.broadcast_to(np.arange(23)[:, None, None, None], (23, *shape)),
         )
-    assert dataset.at_resolution(8) is dataset
+    np.testing.assert_array_equal(
+        dataset.at_resolution(np.int64(8)).fetch(slice(None)), dataset.fetch(slice(None))
+    )
     checkers = np.indices((16, 16)).sum(0) % 2 * 255
     half = ImageDataset(checkers[None].astype("uint8")).at_resolution(8).fetch(np.arange(1))
     assert abs(half.astype("int") - 127).max() <= 24  # antialiased: no pattern survives
     with pytest.raises(ValueError, match="no resolution"):
         ImageDataset(np.zeros((3, 2))).at_resolution(8)
+    for size in (0, -8, 8.5, "8", True, (8,), (8, 0), None):
+        with pytest.raises(
+            ValueError, match=r"size must be a positive integer or \(height, width\)"
+        ):
+            dataset.at_resolution(size)
 
 
 def test_fingerprints():

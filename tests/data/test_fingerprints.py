@@ -12,7 +12,7 @@ from PIL import Image
 import kgen
 from kgen.data import ImageDataset, ImagePairs, Storage, load, storage
 from kgen.data.memory import KeptImages
-from kgen.data.storage import Resized
+from kgen.data.storage import ResizedImages
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 6, 3), "uint8")
 
@@ -85,12 +85,20 @@ SOURCES = {
 }
 
 
+def test_files_keep_the_fingerprint_that_checkpoints_have_of_them(tmp_path):
+    pixels = np.arange(3 * 8 * 16 * 3, dtype="uint8").reshape(3, -1)
+    for i, row in enumerate(pixels):
+        (tmp_path / f"{i}.ppm").write_bytes(b"P6 16 8 255\n" + row.tobytes())
+    assert load(tmp_path).fingerprint == "445bb11ef9bafb3cc1e670878bf79aea"
+    assert load(tmp_path, kind="pairs").fingerprint == "dc3fd0187e77e0e295d3c69a09764d29"
+
+
 @pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.parametrize("whole", [True, False])
 def test_of_everything_that_is_loaded(tmp_path, monkeypatch, kind, whole):
     """`whole`: all of it is read; otherwise it is larger than what is."""
     if not whole:
-        monkeypatch.setattr(storage, "WHOLE", 1000)
+        monkeypatch.setattr(storage, "WHOLE_BYTES", 1000)
     write, suffix, options = SOURCES[kind]
     place = tmp_path / "a" / f"images{suffix}"
     place.parent.mkdir()
@@ -140,7 +148,7 @@ def test_beyond_what_is_read_names_sizes_and_times_decide(tmp_path, monkeypatch)
     for path in paths:
         os.utime(path, (10**9, 10**9))
     whole = load(tmp_path).fingerprint
-    monkeypatch.setattr(storage, "WHOLE", sum(path.stat().st_size for path in paths) - 1)
+    monkeypatch.setattr(storage, "WHOLE_BYTES", sum(path.stat().st_size for path in paths) - 1)
     base = load(tmp_path).fingerprint
     assert base != whole
 
@@ -177,7 +185,7 @@ def test_of_large_arrays():
 
 
 def test_parts_of_an_array_are_joined_by_content_alone(monkeypatch):
-    monkeypatch.setattr(storage, "PART", 500)
+    monkeypatch.setattr(storage, "PART_BYTES", 500)
     base = ImageDataset(IMAGES).fingerprint
     assert ImageDataset(np.asfortranarray(IMAGES)).fingerprint == base
     assert ImageDataset(Own(IMAGES)).fingerprint == base
@@ -198,7 +206,7 @@ def test_of_a_storage_of_ones_own(monkeypatch):
             read.extend(indices)
             return super().read(indices)
 
-    monkeypatch.setattr(storage, "WHOLE", 400)
+    monkeypatch.setattr(storage, "WHOLE_BYTES", 400)
     counted = ImageDataset(Counted(many))
     read.clear()
     counted.fingerprint  # noqa: B018
@@ -224,7 +232,7 @@ def test_of_views(tmp_path):
         "some": lambda d: d.take(6),
         "small": lambda d: d.at_resolution(4),
         "smaller first": lambda d: d.at_resolution(2).at_resolution(4),
-        "cropped": lambda d: d.at_size((4, 4), crop=True),
+        "cropped": lambda d: d.at_resolution(4, crop=True),
         "some small ones": lambda d: d.at_resolution(4).take(6),
     }
     found = {
@@ -297,4 +305,4 @@ def test_files_that_are_gone_are_named(tmp_path):
 def test_resized_storages_differ_by_what_they_resize():
     """The same bytes, of other shapes."""
     high, wide = Own(IMAGES), Own(IMAGES.reshape(20, 6, 8, 3))
-    assert Resized(high, (4, 4)).identity != Resized(wide, (4, 4)).identity
+    assert ResizedImages(high, (4, 4)).identity != ResizedImages(wide, (4, 4)).identity

@@ -9,7 +9,7 @@ from PIL import Image
 
 from kgen.data import ImagePairs, load
 from kgen.data.memory import KeptImages
-from kgen.data.storage import Files, PairFiles
+from kgen.data.storage import ImageFiles, PairFiles
 
 
 def test_a_flat_folder(tmp_path):
@@ -177,6 +177,15 @@ def test_side_by_side_pairs(tmp_path):
         np.testing.assert_array_equal(kept, read)
 
 
+@pytest.mark.parametrize("n", [None, 4, 10])
+def test_both_halves_of_a_pair_are_read_at_once(tmp_path, monkeypatch, n):
+    write_flat(tmp_path, np.concatenate([RGB, 255 - RGB], axis=2))
+    read, decode = [], PairFiles.decode
+    monkeypatch.setattr(PairFiles, "decode", lambda self, i: read.append(i) or decode(self, i))
+    list(load(tmp_path, kind="pairs", num_examples=n, memory=0, shuffle=False))
+    assert sorted(read)[-(n or 10) :] == list(range(n or 10)) and len(read) <= (n or 10) + 2
+
+
 @pytest.mark.parametrize("memory", [None, 0])
 def test_each_half_of_a_pair_is_cropped_and_resized_by_itself(tmp_path, memory):
     half = np.broadcast_to(np.arange(48, dtype="uint8")[:, None] * 5, (32, 48, 3))
@@ -190,7 +199,7 @@ def test_each_half_of_a_pair_is_cropped_and_resized_by_itself(tmp_path, memory):
     ((a, b),) = load(tmp_path / "apart", **options)
     assert (a == 0).all() and (b == 255).all()
     paths = [str(tmp_path / "same" / "a.png")]
-    assert PairFiles(paths, (16, 32, 3)).identity != Files(paths, (16, 32, 3)).identity
+    assert PairFiles(paths, (16, 32, 3)).identity != ImageFiles(paths, (16, 32, 3)).identity
 
 
 def test_two_domains_share_the_memory(tmp_path):

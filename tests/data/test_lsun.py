@@ -43,14 +43,14 @@ def same(images, expected):
 
 
 def test_an_lmdb_by_index(tmp_path):
-    images = lsun.Images(write(tmp_path / "a", PIXELS))
+    images = lsun.LmdbImages(write(tmp_path / "a", PIXELS))
     assert len(images) == 7 and len(images.key(0)) == 40
     assert images.key(0) < images.key(1)
     assert hashlib.sha1(images.read(3)).hexdigest() == images.key(3)
 
 
 def test_threads_read_at_once(tmp_path):
-    images = lsun.Images(write(tmp_path / "a", PIXELS))
+    images = lsun.LmdbImages(write(tmp_path / "a", PIXELS))
     numbers = np.random.default_rng(0).integers(0, 7, 400)
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         for i, content in zip(numbers, threads.map(images.read, numbers), strict=True):
@@ -60,7 +60,7 @@ def test_threads_read_at_once(tmp_path):
 def test_lmdb_is_not_needed(tmp_path, monkeypatch):
     folder = write(tmp_path / "a", PIXELS)
     monkeypatch.setitem(sys.modules, "lmdb", None)
-    assert len(lsun.Images(folder)) == 7
+    assert len(lsun.LmdbImages(folder)) == 7
 
 
 def written(folder, values, deleted=()):
@@ -82,7 +82,7 @@ def test_values_of_all_sizes(tmp_path):
     random = np.random.default_rng(0)
     values = {random.bytes(20): random.bytes(random.choice([0, 3, 2000, 9000])) for _ in range(300)}
     deleted = sorted(values)[::7]
-    images = lsun.Images(written(tmp_path, values, deleted))
+    images = lsun.LmdbImages(written(tmp_path, values, deleted))
     expected = sorted(values.keys() - set(deleted))
     assert images._keys == expected
     assert [images.read(i) for i in range(len(images))] == [values[key] for key in expected]
@@ -98,7 +98,7 @@ def test_wherever_it_is_cut_off_it_says_so(tmp_path):
     for length in [0, 1, 20, 152, *pages[1:]]:
         (tmp_path / "b/data.mdb").write_bytes(whole[:length])
         try:
-            images = lsun.Images(tmp_path / "b")
+            images = lsun.LmdbImages(tmp_path / "b")
         except ValueError as error:
             assert f"{tmp_path / 'b'} cannot be read as an LMDB: it" in str(error)
         else:  # what is gone was free
@@ -116,7 +116,7 @@ def test_damage_is_an_error_or_in_one_image(tmp_path):
         damaged[pages * 4096 + random.integers(0, 200, 9)] = 77
         file.write_bytes(damaged.tobytes())
         try:
-            images = lsun.Images(tmp_path)
+            images = lsun.LmdbImages(tmp_path)
             assert len(images) == 60 and all(len(images.read(i)) <= len(whole) for i in range(60))
         except ValueError as error:
             errors += "cannot be read as an LMDB" in str(error)
@@ -129,7 +129,7 @@ def test_other_databases_are_refused(tmp_path):
         with database.begin(write=True, db=inner) as writing:
             writing.put(b"a", b"b")
     with pytest.raises(ValueError, match="other databases, such as b'inner'"):
-        lsun.Images(tmp_path / "a")
+        lsun.LmdbImages(tmp_path / "a")
     with lmdb.open(str(tmp_path / "empty")):
         pass
     with pytest.raises(ValueError, match="empty: there is nothing to load"):
@@ -180,7 +180,7 @@ def test_no_lmdb(tmp_path):
     with pytest.raises(ValueError, match="cannot be read as an LMDB"):
         load(tmp_path, image_size=8)
     with pytest.raises(ValueError, match=r"no data\.mdb"):
-        lsun.Images(tmp_path / "nothing")
+        lsun.LmdbImages(tmp_path / "nothing")
 
 
 def test_lsun_through_tensorflow_datasets(tmp_path, monkeypatch):

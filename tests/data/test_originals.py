@@ -211,7 +211,7 @@ def test_gzip_headers_that_a_distribution_stripped(tmp_path, monkeypatch):
     record = {f"{SITE}{path.name}": UrlInfo(len(original), digest, None)}
     with pytest.raises(FileNotFoundError):
         originals._Originals(tmp_path, "x", record).find(f"{SITE}{path.name}")
-    monkeypatch.setitem(originals.GZIP_TIMES, "labels-idx1-ubyte", 1234567)
+    monkeypatch.setitem(originals.GZIP_SECONDS, "labels-idx1-ubyte", 1234567)
     source = originals._Originals(tmp_path, "x", record)
     assert source.find(f"{SITE}{path.name}") == path and path in source.restored
     assert originals._with_header(path) == original

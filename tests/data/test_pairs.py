@@ -60,6 +60,12 @@ def test_views():
     assert swapped.fingerprint != data.fingerprint
     assert [len(d) for d in data.take(8).domains] == [8, 7]
     assert data.at_resolution(8).target_shape == (8, 8, 3)
+    assert [len(images) for images in data.take(8).domains] == [8, 7]
+    with pytest.raises(ValueError, match="n must be a positive integer"):
+        data.take(0)
+    points = ImagePairs(A, np.zeros((10, 2)), aligned=False)
+    with pytest.raises(ValueError, match=r"Points of shape \(2,\) .* no resolution"):
+        points.at_resolution(4)
     alone = data.domain(1)
     assert alone.name == "numbers y" and alone.num_examples == 7
     np.testing.assert_array_equal(data.images(), to_model_range(A))

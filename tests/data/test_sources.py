@@ -139,24 +139,24 @@ def test_fingerprints_of_faces():
         load("faces/sketch2photo", **options),
         load("faces/edges2photo", **options),
         base.at_resolution(8),
-        ImageDataset(faces.Drawn(faces.sample_factors(20, smile=1.0), 16)),
+        ImageDataset(faces.DrawnFaces(faces.sample_factors(20, smile=1.0), 16)),
     ]
     assert len({data.fingerprint for data in [base, *others]}) == 1 + len(others)
     factors = faces.sample_factors(30, seed=0)
-    assert ImageDataset(faces.Drawn(factors, 16)).take(20).fingerprint == base.fingerprint
+    assert ImageDataset(faces.DrawnFaces(factors, 16)).take(20).fingerprint == base.fingerprint
 
 
 def test_faces_of_ones_own_factors():
     factors = faces.sample_factors(9, hair="curly")
-    drawn = faces.Drawn(factors, 16, "edges")
+    drawn = faces.DrawnFaces(factors, 16, "edges")
     np.testing.assert_array_equal(drawn[2:7:2], faces.draw(factors, 16, "edges")[2:7:2])
     assert drawn[[]].shape == (0, 16, 16, 3)
     with pytest.raises(ValueError, match="size must be an integer from 8"):
-        faces.Drawn(factors, 7)
+        faces.DrawnFaces(factors, 7)
     with pytest.raises(ValueError, match="rendering must be"):
-        faces.Drawn(factors, 8, "oil")
+        faces.DrawnFaces(factors, 8, "oil")
     with pytest.raises(ValueError, match="factors has no"):
-        faces.Drawn({}, 8)
+        faces.DrawnFaces({}, 8)
 
 
 def test_what_cannot_be_fetched_is_said_and_leaves_nothing(tmp_path, monkeypatch):

@@ -114,7 +114,7 @@ def test_pixels_that_do_not_fit_into_memory_are_kept_in_the_store(tmp_path, monk
 @pytest.mark.parametrize("limit", [2**31, 300])
 def test_the_fingerprint_of_a_set_is_of_its_pixels(tmp_path, monkeypatch, limit):
     """In memory and in the store, whole or of more than is read."""
-    monkeypatch.setattr(storage, "WHOLE", limit)
+    monkeypatch.setattr(storage, "WHOLE_BYTES", limit)
     make = Shapes._generate_examples
     found = []
     for place, more in (("a", 0), ("b", 0), ("c", 1)):

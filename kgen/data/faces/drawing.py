@@ -16,8 +16,8 @@ from kgen.progress import in_order, progress
 
 RENDERINGS = ("photo", "sketch", "edges", "segmentation")
 
-PIXELS = 65536  # drawn at once on the host: an array of so many fits a core's cache
-FEW = 2**22  # pixels of a batch that one thread draws, where other threads draw the next ones
+PIECE_PIXELS = 65536  # drawn at once on the host: an array of so many fits a core's cache
+FEW_PIXELS = 2**22  # of a batch that one thread draws, where other threads draw the next ones
 LAYERS = scenery.LAYERS + portrait.LAYERS
 VERSION = 1  # raised whenever the same factors give other pixels
 
@@ -43,7 +43,7 @@ def draw(factors, size, rendering="photo", threads=None):
     return _pixels(factors, size, rendering, threads)
 
 
-class Drawn(Storage):
+class DrawnFaces(Storage):
     """Faces that are drawn when they are asked for, whatever their number and size.
 
     Args:
@@ -56,7 +56,7 @@ class Drawn(Storage):
 
     ```python
     factors = kgen.data.faces.sample_factors(100_000, hair="curly")
-    data = kgen.data.ImageDataset(kgen.data.faces.Drawn(factors, 256))
+    data = kgen.data.ImageDataset(kgen.data.faces.DrawnFaces(factors, 256))
     ```
     """
 
@@ -70,7 +70,7 @@ class Drawn(Storage):
     def read(self, indices):
         """Draw these."""
         size, waited_for = self.shape[1], threading.current_thread() is threading.main_thread()
-        few = not waited_for and len(indices) * size**2 <= FEW
+        few = not waited_for and len(indices) * size**2 <= FEW_PIXELS
         return _pixels(self._of(indices), size, self.rendering, 1 if few else None)
 
     def identity_of(self, indices):
@@ -131,8 +131,8 @@ def _on_host(factors, size, rendering, threads, channels):
     factors = {name: np.asarray(factors[name]) for name in (*FACTORS, "detail")}
     n = len(factors["detail"])
     images = np.empty((n, size, size, *channels), "uint8")
-    rows = min(size, max(8, PIXELS // size))
-    together = max(1, PIXELS // (size * rows))
+    rows = min(size, max(8, PIECE_PIXELS // size))
+    together = max(1, PIECE_PIXELS // (size * rows))
     # Faces that are alike come together: shapes that none of them has are left out.
     order = np.lexsort([factors[name] for name in ("glasses", "hair", "background")])
 

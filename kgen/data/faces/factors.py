@@ -35,8 +35,8 @@ SHARES = {  # where classes are not equally likely
     "beard": {"woman": (1, 0, 0), "man": (1, 1, 1)},
 }
 
-COLUMNS = 32  # uniform numbers of a face, some in reserve
-TOGETHER = 2**14  # faces whose factors are drawn at once
+NUMBERS_PER_FACE = 32  # uniform ones, some in reserve
+FACES_AT_ONCE = 2**14  # faces whose factors are drawn at once
 
 
 def sample_factors(n, seed=0, start=0, **fixed):
@@ -74,14 +74,14 @@ def sample_factors(n, seed=0, start=0, **fixed):
 
     def fill(part):
         bits = np.random.PCG64(seed)
-        bits.advance((start + part.start) * COLUMNS)
-        uniforms = np.random.Generator(bits).random((part.stop - part.start, COLUMNS))
+        bits.advance((start + part.start) * NUMBERS_PER_FACE)
+        uniforms = np.random.Generator(bits).random((part.stop - part.start, NUMBERS_PER_FACE))
         for u, name in zip(uniforms.T, FACTORS, strict=False):
             if name not in given:
                 factors[name][part] = _drawn(name, u, factors["presentation"][part])
         factors["detail"][part] = uniforms[:, -4:].astype("float32") * np.float32(0.9999)
 
-    parts = [slice(first, min(first + TOGETHER, n)) for first in range(0, n, TOGETHER)]
+    parts = [slice(first, min(first + FACES_AT_ONCE, n)) for first in range(0, n, FACES_AT_ONCE)]
     for_all(fill, parts, "Drawing factors")
     return factors
 
