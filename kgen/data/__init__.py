@@ -3,11 +3,11 @@
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
 from kgen.data.licenses import license
-from kgen.data.originals import prepare
 from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.data.sources import load, splits
 from kgen.data.storage import Storage
+from kgen.data.tfds_store import prepare
 
 __all__ = [
     "ImageDataset",

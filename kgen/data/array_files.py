@@ -22,7 +22,7 @@ from kgen.data.layout import (
     some,
     spelled,
 )
-from kgen.data.pixels import suffixes
+from kgen.data.pixels import suffixes, with_channel_axis
 from kgen.data.request import Found, part
 from kgen.data.storage import ArrayFile, of_numpy
 
@@ -108,17 +108,13 @@ def _from_archive(path, name=None):
 
 def _joined(path, pairs):
     """Images and labels of all splits, from those of each; no labels where one has none."""
-    images = {split: _with_axis(images) for split, (images, _) in pairs.items()}
+    images = {split: with_channel_axis(images) for split, (images, _) in pairs.items()}
     labels = {split: labels for split, (_, labels) in pairs.items() if labels is not None}
     if labels and (without := [split for split in pairs if split not in labels]):
         print(f"{printable(path)}: without labels, since {some(without)} has none")
     whole = _concatenated(path, "images", images)
     alike = len(labels) == len(pairs)
     return whole, _concatenated(path, "labels", labels) if alike else None
-
-
-def _with_axis(images):
-    return images[..., None] if images.ndim == 3 else images
 
 
 def _concatenated(path, what, arrays):

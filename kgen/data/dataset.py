@@ -9,7 +9,13 @@ import numpy as np
 
 from kgen.arguments import positive, whole
 from kgen.data.augmentation import augment, chances, check_augmentation
-from kgen.data.pixels import WHITE, height_and_width, resize, with_channels
+from kgen.data.pixels import (
+    WHITE,
+    height_and_width,
+    resize,
+    with_channel_axis,
+    with_channels,
+)
 from kgen.data.ranges import (
     check_images,
     normalize_image_shape,
@@ -363,7 +369,7 @@ def checked(images, check_range=True, image_shape=None, what="images"):
         return images
     images = np.asarray(images)
     check_images(images, image_shape, check_range, what)
-    return images[..., None] if images.ndim == 3 else images
+    return with_channel_axis(images)
 
 
 def first(images, n):

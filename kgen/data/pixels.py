@@ -181,6 +181,11 @@ def resize_one(image, size, box=None):
     return np.stack([np.asarray(plane.resize(**settings)) for plane in planes], axis=-1)
 
 
+def with_channel_axis(images):
+    """Images `(N, H, W)`, of one channel, as `(N, H, W, 1)`; others as they are."""
+    return images[..., None] if images.ndim == 3 else images
+
+
 def with_channels(images, channels, background=WHITE):
     """Convert images `(N, H, W, C)` or `(N, H, W)` between grey and colour, as Pillow does.
 
@@ -192,7 +197,7 @@ def with_channels(images, channels, background=WHITE):
     Raises:
         ValueError: if that is not possible.
     """
-    images = images[..., None] if images.ndim == 3 else images
+    images = with_channel_axis(images)
     own, whole = images.shape[-1], images.dtype == np.uint8
     if own == channels:
         return images

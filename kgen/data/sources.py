@@ -210,7 +210,7 @@ def splits(name, kind=None, data_dir=None):
         return ["train", "test"]
     if _is_path(name):
         return own_splits(name, kind)
-    from kgen.data.originals import prepared_builder
+    from kgen.data.tfds_store import prepared_builder
 
     return list(prepared_builder(name, data_dir).info.splits)
 

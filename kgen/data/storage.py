@@ -14,6 +14,7 @@ from kgen.data.pixels import (
     crop_and_resize,
     decode,
     resize,
+    with_channel_axis,
     with_channels,
 )
 from kgen.data.ranges import refuse_one_image, to_uint8
@@ -40,6 +41,11 @@ def digest_of_rows(rows, count, dtype, shape):
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     found = for_all(lambda part: digest(_bytes(rows(part))), parts, "Comparing data")
     return digest("".join([f"{count} of {dtype}{tuple(shape)}", *found]).encode())
+
+
+def _step(nbytes):
+    """Of so many bytes, every n-th image is read: at most `WHOLE_BYTES`."""
+    return max(1, -(-nbytes // WHOLE_BYTES))
 
 
 def _bytes(array):
@@ -84,8 +90,7 @@ class Storage:
 
         Of every n-th image where all of them are more than 2 GiB, so that 2 GiB are read.
         """
-        step = max(1, -(-self.nbytes * len(indices) // max(1, len(self)) // WHOLE_BYTES))
-        some = indices[::step]
+        some = indices[:: _step(self.nbytes * len(indices) // max(1, len(self)))]
         return digest_of_rows(
             lambda part: self.read(some[part]), len(some), self.dtype, self.shape[1:]
         )
@@ -148,7 +153,7 @@ class EncodedImages(Storage):
         n-th of the images, so that 2 GiB are read.
         """
         entries = [self.entry(i) for i in indices]
-        step = max(1, -(-sum(size for _, size, _ in entries) // WHOLE_BYTES))
+        step = _step(sum(size for _, size, _ in entries))
         some = indices[::step]
 
         def digests(part):
@@ -211,14 +216,12 @@ class ArrayFile(Storage):
         if not stored.ndim:
             raise ValueError(f"{path} cannot be read as an array: it holds a single number.")
         refuse_one_image(stored.shape, str(path))
-        self.gray = stored.ndim == 3
-        self.shape = (*stored.shape, 1) if self.gray else stored.shape
-        self.dtype = stored.dtype
+        stored = with_channel_axis(stored)
+        self.shape, self.dtype = stored.shape, stored.dtype
 
     def read(self, indices):
         """Copy these images from the file, which is mapped for this moment only."""
-        images = self._mapped()
-        images = images[..., None] if self.gray else images
+        images = with_channel_axis(self._mapped())
         if (images.shape, images.dtype) != (self.shape, self.dtype):
             raise ValueError(f"{self.path} has changed since it was loaded: load it again.")
         return np.asarray(images[indices])

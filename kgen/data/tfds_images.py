@@ -10,10 +10,10 @@ import numpy as np
 
 from kgen.data.layout import chosen, spelled
 from kgen.data.memory import shares
-from kgen.data.originals import prepared_builder, store_of
 from kgen.data.pixels import BrokenImage, chunk_size, decode
 from kgen.data.request import Found
 from kgen.data.storage import ArrayFile, PublishedImages
+from kgen.data.tfds_store import prepared_builder, store_of
 from kgen.files import written_beside
 from kgen.progress import in_order, progress
 

@@ -210,29 +210,8 @@ def test_gzip_headers_that_a_distribution_stripped(tmp_path, monkeypatch):
     digest = hashlib.sha256(original).hexdigest()
     record = {f"{SITE}{path.name}": UrlInfo(len(original), digest, None)}
     with pytest.raises(FileNotFoundError):
-        originals._Originals(tmp_path, "x", record).find(f"{SITE}{path.name}")
+        originals.Originals(tmp_path, "x", record).find(f"{SITE}{path.name}")
     monkeypatch.setitem(originals.GZIP_SECONDS, "labels-idx1-ubyte", 1234567)
-    source = originals._Originals(tmp_path, "x", record)
+    source = originals.Originals(tmp_path, "x", record)
     assert source.find(f"{SITE}{path.name}") == path and path in source.restored
     assert originals._with_header(path) == original
-
-
-def test_without_originals_it_is_fetched(tmp_path, monkeypatch):
-    def refuse(self, *args, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
-    with pytest.raises(ConnectionError, match=r"no route[\s\S]*--originals FOLDER"):
-        prepare("pictures", data_dir=tmp_path / "store")
-    with pytest.raises(ValueError, match="no dataset 'picturez'"):
-        prepare("picturez", tmp_path)
-
-
-def test_a_full_disk_is_no_matter_of_the_connection(tmp_path, monkeypatch):
-    def full(self, *args, **options):
-        raise FULL
-
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", full)
-    with pytest.raises(OSError, match=r"no room for 'pictures'.*data_dir=") as error:
-        prepare("pictures", data_dir=tmp_path / "store")
-    assert not isinstance(error.value, ConnectionError)

@@ -1,10 +1,8 @@
 """What a face is: its factors, and how they are drawn."""
 
-import numbers
-
 import numpy as np
 
-from kgen.arguments import positive
+from kgen.arguments import positive, whole
 from kgen.progress import for_all
 
 FACTORS = {
@@ -47,7 +45,7 @@ def sample_factors(n, seed=0, start=0, **fixed):
 
     Args:
         n: number of faces.
-        seed: integer from 0 upward.
+        seed: integer of at least 0.
         start: number of the first face: faces 8 to 15 are `sample_factors(8, seed, start=8)`.
         **fixed: factors that are given instead of drawn: a class by name or index, a number, or one
             of these for each face. Whatever does not depend on them stays as it was drawn.
@@ -59,10 +57,7 @@ def sample_factors(n, seed=0, start=0, **fixed):
     Raises:
         ValueError: for an unknown factor or class, or a number out of its range.
     """
-    n = positive(n, "n")
-    for name, value in (("seed", seed), ("start", start)):
-        if not isinstance(value, numbers.Integral) or value < 0:
-            raise ValueError(f"{name} must be an integer from 0 upward; got {value!r}.")
+    n, seed, start = positive(n, "n"), whole(seed, "seed"), whole(start, "start")
     if unknown := sorted(set(fixed) - set(FACTORS)):
         raise ValueError(f"There is no factor {unknown}; the factors are {list(FACTORS)}.")
     given = {name: _given(name, value, n) for name, value in fixed.items()}
