@@ -36,17 +36,18 @@ class Condition:
 
     # On the host.
 
-    def check(self, values, what=None):
+    def check(self, values, what=None, check_range=True):
         """Raise a `TypeError` or `ValueError` unless these are such conditions.
 
         Args:
             values: of a dataset or a batch, NumPy array; None: there are none.
             what: where they come from, for messages.
+            check_range: the model's, for what has the range of images.
         """
         if values is None:
             raise ValueError(
-                f"This model learns from images and {self.name}: pass fit(images, {self.name}), or "
-                "a dataset or batches of both."
+                f"This model learns from images and {self.name}, and {what or 'x'} has no "
+                f"{self.name}: pass them as y, or a dataset or batches of both."
             )
 
     def dataset(self, x, y, **options):
@@ -90,6 +91,8 @@ class Condition:
 
     def batch(self, images, values):
         """A batch as the algorithm sees it: `(images, conditions)`."""
+        if values is None:  # `train_on_batch` looks at nothing before
+            self.check(None, "the batch")
         return images, self.prepare(values)
 
     def prepare(self, values):
@@ -127,7 +130,7 @@ class Nothing(Condition):
 
     name = "nothing"
 
-    def check(self, values, what=None):
+    def check(self, values, what=None, check_range=True):
         """Raise a `TypeError` for second images; labels are passed over."""
         if values is not None and values.ndim > 2:
             instead = "leave the second ones out" if what else "leave y out"
@@ -175,7 +178,7 @@ class ClassLabels(Condition):
         self.num_classes = positive(num_classes, "num_classes")
         self.unlabeled = flag(unlabeled, "unlabeled")
 
-    def check(self, values, what=None):
+    def check(self, values, what=None, check_range=True):
         """Raise a `ValueError` unless these are labels; says the line that makes them so."""
         super().check(values, what)
         self.integers(values)
@@ -222,10 +225,10 @@ class Target(Condition):
         self.image_shape = normalize_image_shape(image_shape)
         self.aligned = flag(aligned, "aligned")
 
-    def check(self, values, what=None):
+    def check(self, values, what=None, check_range=True):
         """Raise a `TypeError` or `ValueError` unless these are images of the shape, in range."""
         super().check(values, what)
-        check_images(values, self.image_shape, what=f"{what or 'y'} (its second images)")
+        check_images(values, self.image_shape, check_range, f"{what or 'y'} (its second images)")
 
     def dataset(self, x, y, **options):
         """An `ImagePairs`."""
@@ -233,8 +236,9 @@ class Target(Condition):
             super().check(None)
         image_shape = options.pop("image_shape", None)
         x, y = to_numpy(x), to_numpy(y)
-        check_images(x, image_shape, options.get("check_range", True), "x")
-        self.check(y)
+        check_range = options.get("check_range", True)
+        check_images(x, image_shape, check_range, "x")
+        self.check(y, check_range=check_range)
         x = x if image_shape is None else with_channel(x, image_shape)
         return ImagePairs(x, with_channel(y, self.image_shape), aligned=self.aligned, **options)
 
@@ -295,7 +299,7 @@ class Tokens(Condition):
         self.vocabulary_size = positive(vocabulary_size, "vocabulary_size")
         self.length = positive(length, "length")
 
-    def check(self, values, what=None):
+    def check(self, values, what=None, check_range=True):
         """Raise a `ValueError` unless these are integers `(N, length)` of the vocabulary."""
         super().check(values, what)
         values, size = np.asarray(values), self.vocabulary_size

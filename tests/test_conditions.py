@@ -46,9 +46,9 @@ class Watcher(kgen.GenerativeModel):
         return ops.mean(ops.cast(values, "float32")) + 0 * ops.sum(self.network(images))
 
 
-def watcher(condition):
+def watcher(condition, **options):
     network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Dense(1)])
-    model = Watcher(network=network, condition=condition)
+    model = Watcher(network=network, condition=condition, **options)
     model.compile("sgd")
     return model
 
@@ -75,6 +75,8 @@ def test_a_missing_or_wrong_condition_is_refused_before_the_first_step(condition
         lambda: model.evaluate(X, verbose=0),
         lambda: model.fit(((X,) for _ in range(1)), verbose=0),
         lambda: model.fit(X, y, validation_data=X, verbose=0),
+        lambda: model.train_on_batch(X),
+        lambda: model.test_on_batch(X),
     ):
         with pytest.raises(ValueError, match=f"This model learns from images and {name}"):
             call()
@@ -90,6 +92,16 @@ def test_a_missing_or_wrong_condition_is_refused_before_the_first_step(condition
         with pytest.raises((TypeError, ValueError), match=name):
             model.fit(((X, other) for _ in range(1)), verbose=0)
     assert int(model.step) == 0
+
+
+def test_second_images_have_the_models_range_or_any():
+    y = 3 * X / 127.5
+    for data in ((y, y), (((y, y) for _ in range(1)),)):
+        with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+            watcher(Target((4, 4))).evaluate(*data, verbose=0)
+    for data in ((y, y), (((y, y) for _ in range(1)),)):
+        model = watcher(Target((4, 4)), check_range=False)
+        assert model.evaluate(*data, verbose=0)["loss"] == pytest.approx(y.mean(), rel=1e-4)
 
 
 def test_labels_are_passed_over_and_second_images_refused_where_images_are_enough():

@@ -143,6 +143,26 @@ def check_networks(model):
             )
 
 
+def check_conditioned(model):
+    """Raise unless the networks that `conditioned` names are there, and take the condition."""
+    given = model.condition.signatures()
+    for name in model.conditioned:
+        network = getattr(model, name, None)
+        if not isinstance(network, keras.layers.Layer):
+            raise ValueError(
+                f"conditioned names the network {name!r}, which {type(model).__name__} does not "
+                f"have; its networks are {model.network_names}."
+            )
+        inputs = getattr(network, "inputs", None)
+        if given and inputs and len(inputs) <= len(given):
+            missing = ", ".join(f"keras.Input({s}, dtype={d!r})" for s, d in given.values())
+            raise ValueError(
+                f"The network {name!r} takes {len(inputs)} input, of shape "
+                f"{tuple(inputs[0].shape)}, and is to be given {' and '.join(given)} beside its "
+                f"own: add {missing} to its inputs, or leave it out of conditioned."
+            )
+
+
 def check_compiled(model):
     """Raise a `ValueError` if optimizers are not those that `compile` prepared, for its weights."""
     if model.optimizer is not model._compiled_optimizer:

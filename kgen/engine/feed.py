@@ -224,7 +224,8 @@ class Batches:
         images, model = to_numpy(images), self.model
         check_values(images, model.image_shape, model.check_range, what, self._first is None)
         self._compare(what, images)
-        model.condition.check(None if values is None else as_array(values), what)
+        values = None if values is None else as_array(values)
+        model.condition.check(values, what, model.check_range)
         if len(images) % self.minibatches:
             k = self.minibatches
             raise ValueError(

@@ -15,7 +15,7 @@ from kgen.data.ranges import looks_channels_first, normalize_image_shape
 from kgen.engine import backend, checks, feed
 from kgen.engine.context import CONTEXT, TRAINING
 from kgen.engine.inference import Inference, exactly
-from kgen.engine.inputs import Inputs, image_shape_of
+from kgen.engine.inputs import Inputs
 from kgen.engine.optimizers import LossScale, OptimizerGroup, finalized_once, members_of
 from kgen.engine.random import SeedGenerator, host_generator
 from kgen.engine.run import Run, spans
@@ -49,7 +49,8 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
 
     Args:
         image_shape: `(H, W)` for one channel, `(H, W, C)`, or `(D,)` for points. None: the first
-            that a network takes, images before points, and what is made as well before what is not.
+            that a network takes, images before points, and what is made as well before what is not
+            (found in `compile` where the networks are set after this constructor).
         condition: what goes with the images of a batch, one of `kgen.conditions`, such as
             `ClassLabels(10)`: batches are then `(images, conditions)`. None: images alone; labels
             that come with them are passed over.
@@ -106,9 +107,9 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         for network_name in expected:
             if networks.get(network_name) is not None:
                 setattr(self, network_name, networks[network_name])
-        if image_shape is None and networks:
-            image_shape = image_shape_of(self)
         self.image_shape = None if image_shape is None else normalize_image_shape(image_shape)
+        if networks:
+            self.find_image_shape()
         if looks_channels_first(self.image_shape or ()):
             warnings.warn(
                 f"image_shape={self.image_shape} looks channels first; it is taken as (height, "
@@ -134,9 +135,8 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         if isinstance(condition, self.conditions):
             return condition
         known = " or ".join(kind.__name__ for kind in self.conditions)
-        raise ValueError(
-            f"{type(self).__name__} is made with the condition {known}; got {condition}."
-        )
+        given = None if isinstance(condition, conditions.Nothing) else condition
+        raise ValueError(f"{type(self).__name__} is made with the condition {known}; got {given}.")
 
     def given_to(self, network):
         """The condition as a network is given it: `Nothing` unless `conditioned` names it."""
@@ -487,6 +487,8 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         steps_per_execution = positive(steps_per_execution, "steps_per_execution")
         one_of(jit_compile, ["auto", True, False], "jit_compile")
         checks.check_networks(self)
+        self.find_image_shape()
+        checks.check_conditioned(self)
         members = members_of(self, optimizer)
         if self.dtype_policy.name == "mixed_float16":
             members = {p: LossScale.around(m) for p, m in members.items()}

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kgen.arrays import is_array, to_numpy
-from kgen.data.ranges import to_model_range, with_channel
+from kgen.data.ranges import normalize_image_shape, to_model_range, with_channel
 from kgen.engine import feed
 
 
@@ -108,6 +108,7 @@ class Inputs:
         """Call the model once, symbolically: `save` and `export` need its input's shape."""
         if self.built:
             return
+        self.find_image_shape()
         try:
             self(self._symbolic_inputs())
         except Exception as error:
@@ -122,6 +123,11 @@ class Inputs:
                 f"    def input_signature(self): return {self._input_of(first)}, 'float32'  # a "
                 f"list of these for several inputs\nKeras says: {error}"
             ) from error
+
+    def find_image_shape(self):
+        """Read `image_shape` off the networks, as the constructor says, if it is not known yet."""
+        if self.image_shape is None and self.network_names:
+            self.image_shape = normalize_image_shape(image_shape_of(self))
 
     def _input_of(self, name):
         return (*_shapes(getattr(self, name, None), "input"), self.image_shape)[0]

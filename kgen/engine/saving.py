@@ -1,5 +1,6 @@
 """Files of a model: its configuration, its seeds, and what could not be loaded."""
 
+import inspect
 import pathlib
 import warnings
 
@@ -10,6 +11,7 @@ from keras.src.backend.common import global_state  # nothing public tells of the
 
 from kgen import conditions
 from kgen.engine import backend
+from kgen.engine.checks import OWNERS
 from kgen.engine.moving_average import refuse_unmakeable
 from kgen.engine.optimizers import serialize_optimizer
 from kgen.engine.random import seed_states
@@ -161,6 +163,7 @@ class Saving:
         """Raise a `TypeError` or `ValueError` if the model could not be loaded from a file."""
         for name in self.network_names:
             refuse_unmakeable(getattr(self, name)._flatten_layers())
+        refuse_forgotten(self)
         refuse_unregistered(
             {
                 "class_name": type(self).__name__,
@@ -232,6 +235,40 @@ class Saving:
             )
         signature = [self._symbolic_inputs()] if input_signature is None else input_signature
         return super().export(filepath, *args, input_signature=signature, **options)
+
+
+def refuse_forgotten(model):
+    """Raise if a constructor's argument would not come back from a file.
+
+    Of the user's own constructors, what the configuration lacks: arguments without a default, and
+    those that an attribute of their name keeps, with another value than the default. What was used
+    to make the networks alone need not be known again. A `from_config` of one's own is trusted.
+    """
+    cls, config = type(model), model.get_config()
+    rewritten = cls.from_config.__func__ is not Saving.from_config.__func__
+    own = [c for c in cls.__mro__ if c.__module__.split(".")[0] not in OWNERS]
+    for c in [] if rewritten else [c for c in own if "__init__" in vars(c)]:
+        _, *arguments = inspect.signature(c.__init__).parameters.values()
+        for argument in arguments:
+            name, default = argument.name, argument.default
+            several = argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
+            if several or name in config or name == "num_classes":  # which the condition holds
+                continue
+            kept = getattr(model, name, default)
+            if c is cls if default is argument.empty else not _is_same(kept, default):
+                raise ValueError(
+                    f"{c.__name__} is made with {name}, which its get_config() leaves out, so a "
+                    "file would not give it back. Keep it as an attribute and add it there:\n"
+                    "    def get_config(self):\n"
+                    f'        return {{**super().get_config(), "{name}": self.{name}}}'
+                )
+
+
+def _is_same(a, b):
+    try:
+        return a is b or bool(np.all(a == b))
+    except (TypeError, ValueError):
+        return False
 
 
 def refuse_unregistered(config):

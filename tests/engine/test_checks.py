@@ -1,0 +1,140 @@
+"""What a family's author may get wrong, and is told in words."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import kgen
+from kgen.conditions import ClassLabels, Tokens
+
+X = np.random.default_rng(0).uniform(-1, 1, (8, 4, 4, 1)).astype("float32")
+
+
+def network(*beside):
+    """Of images, and of inputs of these shapes beside them."""
+    images = keras.Input((4, 4, 1))
+    others = [keras.Input(shape, dtype="int32") for shape in beside]
+    y = keras.layers.Dense(1)(images)
+    for other in others:
+        y = y + ops.reshape(ops.sum(ops.cast(other, "float32")), (1, 1, 1, 1))
+    return keras.Model([images, *others] if others else images, y)
+
+
+@keras.saving.register_keras_serializable("test_checks")
+class Scaled(kgen.GenerativeModel):
+    """Sets its network after the base's constructor; `width` is of the network alone."""
+
+    players = {"player": ["network"]}
+
+    def __init__(self, beta=1.0, width=4, network=None, **kwargs):
+        super().__init__(**kwargs)
+        self.beta = beta
+        self.network = network or _made(width)
+
+    def objective(self, images, training):
+        return self.beta * ops.mean(ops.square(self.network(images, training=training)))
+
+
+@keras.saving.register_keras_serializable("test_checks")
+class Remembered(Scaled):
+    def get_config(self):
+        return {**super().get_config(), "beta": self.beta}
+
+
+@keras.saving.register_keras_serializable("test_checks")
+class Needed(Remembered):
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+
+
+@keras.saving.register_keras_serializable("test_checks")
+class Short(kgen.GAN):
+    def __init__(self, image_shape, num_classes, **kwargs):
+        condition = kwargs.pop("condition", None) or ClassLabels(num_classes)
+        super().__init__(image_shape, condition=condition, **kwargs)
+
+    @property
+    def num_classes(self):
+        return self.condition.num_classes
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return super().from_config({"num_classes": None, **config}, custom_objects)
+
+
+def _made(width):
+    images = keras.Input((4, 4, 1))
+    y = keras.layers.Dense(width)(images)
+    return keras.Model(images, keras.layers.Dense(1)(y))
+
+
+class Conditional(kgen.GenerativeModel):
+    players = {"player": ["network"]}
+    conditioned = ("network",)
+
+    def objective(self, batch, training):
+        return ops.mean(ops.square(self.network(list(batch), training=training)))
+
+
+def test_the_shape_of_images_is_found_wherever_networks_are_set():
+    model = Scaled()
+    assert model.image_shape is None
+    model.compile()
+    assert model.image_shape == (4, 4, 1)
+    assert np.isfinite(model.fit(X, verbose=0).history["loss"][0])
+    model = Scaled()
+    model.ensure_built()
+    assert model.image_shape == (4, 4, 1)
+
+
+def test_an_argument_that_a_file_would_lose_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    lines = r'\{\*\*super\(\).get_config\(\), "beta": self.beta\}'
+    model = Scaled(beta=3.0)
+    for save in (model.save, lambda path: keras.saving.save_model(model, path)):
+        with pytest.raises(ValueError, match=f"Scaled is made with beta, .*\n.*\n.*{lines}"):
+            save(path)
+    with pytest.raises(ValueError, match="Needed is made with factor"):
+        Needed(2.0).save(path)
+
+
+def test_what_comes_back_from_a_file_is_not_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    Scaled(width=9).save(path)  # the file holds the network itself
+    assert keras.saving.load_model(path).network.layers[1].units == 9
+    Remembered(beta=3.0).save(path)
+    loaded = keras.saving.load_model(path)
+    assert loaded.beta == 3.0 and loaded.image_shape == (4, 4, 1)
+    Short((8, 8), 3).save(path)
+    assert keras.saving.load_model(path).num_classes == 3
+
+
+def test_a_network_that_is_to_be_given_the_condition_is_there_and_takes_it():
+    labels, tokens = ClassLabels(3), Tokens(10, 5)
+    for condition, own, words in (
+        (labels, network(), r"'network' takes 1 input.*labels.*keras.Input\(\(\), dtype='int32'\)"),
+        (tokens, network(), r"given tokens beside its own: add keras.Input\(\(5,\), dtype='int32'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Conditional(network=own, condition=condition).compile()
+    model = Conditional(network=network(()), condition=labels)
+    model.compile()
+    assert np.isfinite(model.fit(X, np.arange(8) % 3, verbose=0).history["loss"][0])
+
+    class Misspelled(Conditional):
+        conditioned = ("netwrok",)
+
+    with pytest.raises(ValueError, match=r"'netwrok', which Misspelled does not.*\['network'\]"):
+        Misspelled(network=network(()), condition=labels).compile()
+
+
+def test_a_family_says_what_was_passed_as_condition():
+    with pytest.raises(ValueError, match="made with the condition Nothing; got ClassLabels"):
+        kgen.VAE((8, 8), condition=ClassLabels(3))
+
+    class Labeled(Conditional):
+        conditions = (ClassLabels,)
+
+    with pytest.raises(ValueError, match="made with the condition ClassLabels; got None"):
+        Labeled(network=network(()))
