@@ -266,7 +266,7 @@ def test_wrong_arguments_say_what_is_right():
     for arguments, message in (
         ({"n": 0}, "n must be a positive integer; got 0"),
         ({"seed": -1}, "seed must be an integer of at least 0"),
-        ({"start": 0.5}, "start must be an integer from 0"),
+        ({"start": 0.5}, "start must be an integer of at least 0"),
         ({"hat": 1}, r"no factor \['hat'\]; the factors are \['presentation'"),
         ({"glasses": "oval"}, r"glasses must be among \('none', 'round', 'square'\)"),
         ({"glasses": 3}, "glasses must be among"),
