@@ -173,3 +173,51 @@ def test_a_tangent_has_the_shape_of_what_it_belongs_to():
     for tangent in (np.zeros((2, 5)), np.zeros(4), [x, x]):
         with pytest.raises(ValueError, match=r"tangent must have the shapes of x, \[\(2, 4\)\]"):
             gan.jvp(gan.generator, x, tangent)
+
+
+class OneStep(kgen.GenerativeModel):
+    """Learns a network whose derivative is small along the images themselves."""
+
+    players = {"player": ["network"]}
+
+    def objective(self, images, training):
+        value, slope = self.jvp(self.network, images, images)
+        return ops.mean(ops.square(slope)) + ops.mean(value)
+
+
+def convolutional(package, kind, size, kernel, strides, padding):
+    keras.utils.set_random_seed(1)
+    entry = keras.Input((*size, 2))
+    layer = getattr(package, kind)(3, kernel, strides, padding, bias_initializer="normal")
+    network = keras.Model(entry, ops.tanh(layer(entry)))
+    return OneStep(network=network, image_shape=(*size, 2), check_range=False)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "padding"),
+    [
+        ((6, 6), 4, 2, "same"),
+        ((5, 7), 3, 2, "same"),
+        ((7, 4), (4, 3), (2, 1), "same"),
+        ((6, 5), 3, 3, "same"),
+        ((6, 5), 3, 2, "valid"),
+        ((6, 5), 3, 1, "same"),
+    ],
+)
+def test_jvp_of_convolutions_and_a_step_down_a_loss_with_it(kind, size, kernel, strides, padding):
+    """The derivative in closed form by Keras's layers, the gradient as theirs."""
+    given = kind, size, kernel, strides, padding
+    ours, theirs = (convolutional(package, *given) for package in (kgen.layers, keras.layers))
+    x, tangent = np.random.default_rng(0).uniform(-1, 1, (2, 4, *size, 2)).astype("float32")
+    layer = theirs.network.layers[1]
+    value = np.tanh(ops.convert_to_numpy(layer(x)))
+    slope = ops.convert_to_numpy(layer(tangent)) - ops.convert_to_numpy(layer.bias)
+    found = ours.jvp(ours.network, *map(ops.convert_to_tensor, (x, tangent)))
+    for part, expected in zip(found, (value, (1 - value**2) * slope), strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(part), expected, atol=1e-5)
+    for model in (ours, theirs):
+        model.compile(keras.optimizers.SGD(1.0))
+        model.fit(x, batch_size=4, epochs=2, verbose=0)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
