@@ -111,15 +111,14 @@ def _kernel_gradient(large, small, *, size, kernel_shape, strides):
     (top, q), (left, r) = _under_kernel(size, (h, w), (k, m), strides)
     bottom, right = (h + q - 1) * s - top - size[0], (w + r - 1) * t - left - size[1]
     large = ops.pad(large, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    blocks = ops.reshape(large, (-1, h + q - 1, s, w + r - 1, t, c))
-    blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
-    blocks = ops.reshape(blocks, (-1, h + q - 1, w + r - 1, s * t * c))
+    blocks = ops.rearrange(
+        large, "n (h s) (w t) c -> n h w (s t c)", h=h + q - 1, w=w + r - 1, s=s, t=t
+    )
     small = ops.reshape(small, (-1, f))
     shifted = [blocks[:, i : i + h, j : j + w] for i in range(q) for j in range(r)]
     parts = [ops.matmul(ops.transpose(ops.reshape(x, (-1, s * t * c))), small) for x in shifted]
-    kernel = ops.reshape(ops.stack(parts), (q, r, s, t, c, f))
-    kernel = ops.transpose(kernel, (0, 2, 1, 3, 4, 5))
-    return ops.reshape(kernel, (q * s, r * t, c, f))[:k, :m]
+    pattern, sides = "(q r) (s t c) f -> (q s) (r t) c f", {"q": q, "r": r, "s": s, "t": t, "c": c}
+    return ops.rearrange(ops.stack(parts), pattern, **sides)[:k, :m]
 
 
 def _transpose(inputs, kernel, *, size, kernel_shape, strides):
@@ -141,13 +140,11 @@ def _transpose(inputs, kernel, *, size, kernel_shape, strides):
     (s, t), (k, m, c, f), (h, w) = strides, kernel_shape, inputs.shape[1:3]
     (top, q), (left, r) = _under_kernel(size, (h, w), (k, m), strides)
     kernel = ops.pad(kernel, ((0, q * s - k), (0, r * t - m), (0, 0), (0, 0)))  # to whole blocks
-    kernel = ops.transpose(ops.reshape(kernel, (q, s, r, t, c, f)), (0, 2, 5, 1, 3, 4))
-    kernel = ops.flip(ops.reshape(kernel, (q, r, f, s * t * c)), (0, 1))
+    kernel = ops.rearrange(kernel, "(q s) (r t) c f -> q r f (s t c)", q=q, r=r, s=s, t=t)
+    kernel = ops.flip(kernel, (0, 1))
     inputs = ops.pad(inputs, ((0, 0), (q - 1, q - 1), (r - 1, r - 1), (0, 0)))
     blocks = ops.conv(inputs, kernel, 1, "valid", "channels_last")
-    blocks = ops.reshape(blocks, (-1, h + q - 1, w + r - 1, s, t, c))
-    images = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
-    images = ops.reshape(images, (-1, (h + q - 1) * s, (w + r - 1) * t, c))
+    images = ops.rearrange(blocks, "n h w (s t c) -> n (h s) (w t) c", s=s, t=t, c=c)
     return images[:, top : top + size[0], left : left + size[1]]
 
 
