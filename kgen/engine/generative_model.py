@@ -15,7 +15,7 @@ from kgen.data.ranges import looks_channels_first, normalize_image_shape
 from kgen.engine import backend, checks, feed
 from kgen.engine.context import CONTEXT, TRAINING
 from kgen.engine.inference import Inference, exactly
-from kgen.engine.inputs import Inputs
+from kgen.engine.inputs import Inputs, check_image_shape
 from kgen.engine.optimizers import LossScale, OptimizerGroup, finalized_once, members_of
 from kgen.engine.random import SeedGenerator, host_generator
 from kgen.engine.run import Run, spans
@@ -139,7 +139,18 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         raise ValueError(f"{type(self).__name__} is made with the condition {known}; got {given}.")
 
     def given_to(self, network):
-        """The condition as a network is given it: `Nothing` unless `conditioned` names it."""
+        """The condition as a network is given it: `Nothing` unless `conditioned` names it.
+
+        Raises:
+            ValueError: for a name that is no network's.
+        """
+        known = {*self.network_names, *self.conditioned}
+        there = network in known or isinstance(getattr(self, network, None), keras.Layer)
+        if not (there or isinstance(self.condition, conditions.Nothing)):
+            raise ValueError(
+                f"{type(self).__name__} has no network {network!r} to be given the condition; its "
+                f"networks are {self.network_names}."
+            )
         return self.condition if network in self.conditioned else conditions.Nothing()
 
     def _counter(self, name, shape):
@@ -488,6 +499,7 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         one_of(jit_compile, ["auto", True, False], "jit_compile")
         checks.check_networks(self)
         self.find_image_shape()
+        check_image_shape(self)
         checks.check_conditioned(self)
         members = members_of(self, optimizer)
         if self.dtype_policy.name == "mixed_float16":

@@ -1,6 +1,8 @@
 """What comes from outside of `fit`: images, and what `call` takes."""
 
 import inspect
+import itertools
+import math
 import warnings
 
 import keras
@@ -154,6 +156,30 @@ def image_shape_of(model):
             f"{model.network_names} take no images of one shape."
         )
     return min(taken, key=lambda shape: (len(shape) != 3, shape not in made))
+
+
+def check_image_shape(model):
+    """Raise a `ValueError` if no network can take or make images of `image_shape`.
+
+    As far as all of them say: on the way images may become rows of as many numbers, and channels
+    may come beside theirs.
+    """
+    image = model.image_shape
+    networks = {name: getattr(model, name) for name in model.network_names}
+    taken = {name: _shapes(network, "input") for name, network in networks.items()}
+    if not image or not networks or not all(taken.values()):
+        return
+    made = [shape for network in networks.values() for shape in _shapes(network, "output")]
+    for shape in (*made, *itertools.chain(*taken.values())):
+        of_size = None in shape or math.prod(shape) == math.prod(image)
+        if of_size or (len(shape) == len(image) == 3 and shape[:2] == image[:2]):
+            return
+    told = ", ".join(f"{name!r} takes {' and '.join(map(str, s))}" for name, s in taken.items())
+    raise ValueError(
+        f"image_shape is {image}, but no network of this {type(model).__name__} takes or makes "
+        f"such images: {told}. Pass the shape that they take, or leave image_shape out. (A network "
+        "whose images are resized on the way has sides of None: keras.Input((None, None, 1)).)"
+    )
 
 
 def _shapes(network, side):

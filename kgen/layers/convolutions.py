@@ -137,7 +137,7 @@ def _transpose(inputs, kernel, *, size, kernel_shape, strides):
     Returns:
         `(N, H, W, C)`.
     """
-    (s, t), (k, m, c, f), (h, w) = strides, kernel_shape, inputs.shape[1:3]
+    (s, t), (k, m, c, _), (h, w) = strides, kernel_shape, inputs.shape[1:3]
     (top, q), (left, r) = _under_kernel(size, (h, w), (k, m), strides)
     kernel = ops.pad(kernel, ((0, q * s - k), (0, r * t - m), (0, 0), (0, 0)))  # to whole blocks
     kernel = ops.rearrange(kernel, "(q s) (r t) c f -> q r f (s t c)", q=q, r=r, s=s, t=t)

@@ -1,5 +1,7 @@
 """What a family's author may get wrong, and is told in words."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -138,3 +140,24 @@ def test_a_family_says_what_was_passed_as_condition():
 
     with pytest.raises(ValueError, match="made with the condition ClassLabels; got None"):
         Labeled(network=network(()))
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (5,), (4, 5, 1), (16, 2, 1)])
+def test_an_image_shape_that_no_network_takes_is_refused_in_compile(shape):
+    words = rf"image_shape is {re.escape(str(shape))}, .*Scaled.*'network' takes \(4, 4, 1\)"
+    with pytest.raises(ValueError, match=words):
+        Scaled(image_shape=shape).compile()
+
+
+@pytest.mark.parametrize("taken", [(16,), (4, 4, 3), (2, 2, 4), (None, None, 3)])
+def test_images_may_become_rows_blocks_or_channels_among_others(taken):
+    entry = keras.Input(taken)
+    own = keras.Model(entry, keras.layers.Dense(2)(entry))
+    Scaled(network=own, image_shape=(4, 4, 1)).compile()
+
+
+def test_only_a_network_is_given_the_condition():
+    model = Conditional(network=network(()), condition=ClassLabels(3))
+    assert model.given_to("network") is model.condition
+    with pytest.raises(ValueError, match=r"no network 'netwrok' to be given the condition.*'netw"):
+        model.given_to("netwrok")
