@@ -24,7 +24,7 @@ from recipes._measured import Measured
 DEFAULTS = {
     "output": Path("outputs/autoencoder_limits"),
     "image_size": 28,
-    "epochs": 60,
+    "epochs": 22,
     "batch_size": 64,
     "seeds": 5,
     "samples": {"default": 1000, "help": "samples of each prior that are measured"},

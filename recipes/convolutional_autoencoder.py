@@ -19,7 +19,7 @@ from recipes.autoencoder import one_of_each
 DEFAULTS = {
     "output": Path("outputs/convolutional_autoencoder"),
     "image_size": 28,
-    "epochs": 40,
+    "epochs": 15,
     "batch_size": 64,
     "latent_dim": 16,
     "reconstruction": "mse",

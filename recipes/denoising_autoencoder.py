@@ -24,7 +24,7 @@ from recipes.autoencoder import one_of_each
 DEFAULTS = {
     "output": Path("outputs/denoising_autoencoder"),
     "image_size": 28,
-    "epochs": 60,
+    "epochs": 20,
     "batch_size": 64,
     "latent_dim": 32,
     "corruption": {

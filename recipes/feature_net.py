@@ -54,7 +54,7 @@ DEFAULTS = {
     "judge": {"type": model_file, "metavar": "FILE", "help": "a classifier: train none"},
 }
 WITHOUT = ("channels", "kind", "precision", "resume", "publish")
-AUGMENT = {"fashion_mnist": {"flip": True, "shift": 2}, "digits": {"crop": 0.85, "shift": 2}}
+AUGMENT = {"fashion_mnist": {"flip": True, "shift": 2}, "digits": {"shift": 2}}
 SMOOTHING = 0.1  # of the labels of real images; those of faces are exact
 FEATURES = 64
 FACES = {16: 0.125, 32: 0.625, 64: 0.25}  # shares of a batch, by the size at which they are drawn

@@ -30,7 +30,7 @@ DEFAULTS = {
     "output": Path("outputs/gan_instability"),
     "image_size": 28,
     "batch_size": 64,
-    "epochs": {"default": 30, "help": "of the GAN of images, whose generator is kept"},
+    "epochs": {"default": 11, "help": "of the GAN of images, whose generator is kept"},
     "seeds": 3,
     "updates": {"default": 600, "help": "updates of the generators of the GANs of points"},
     "discriminator_steps": 5,

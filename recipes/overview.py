@@ -25,7 +25,7 @@ from recipes._measured import Measured
 DEFAULTS = {
     "output": Path("outputs/overview"),
     "image_size": 28,
-    "epochs": 60,
+    "epochs": 22,
     "batch_size": 64,
     "samples": {"default": 2000, "help": "samples of each family that are measured"},
     "latent_dim": 16,

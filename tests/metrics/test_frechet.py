@@ -243,7 +243,7 @@ def test_fid_comes_out_the_same_whatever_holds_the_images():
 
 
 def test_fid_tells_clothes_of_digits_worse_and_says_where_images_are_few():
-    data = kgen.data.load("digits", image_size=28)
+    data = kgen.data.load("digits")
     images = data.fetch(np.arange(600))
     found = fid(images[:300], images[300:], features="digits", test=images[300:])
     assert found.value == found.floor > 0

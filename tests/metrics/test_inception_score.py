@@ -39,7 +39,7 @@ def test_sorted_images_are_mixed_before_they_are_split():
 
 
 def test_of_images():
-    data = kgen.data.load("digits", "test", image_size=28)
+    data = kgen.data.load("digits", "test")
     images = data.fetch(np.arange(200))
     found = inception_score(images, features="digits", splits=2)
     expected = inception_score(judge("digits").probabilities(images), splits=2)

@@ -18,7 +18,7 @@ from kgen.metrics.judges import CLASS_NAMES, RIDGE, WEIGHTS, known_of
 
 @pytest.fixture(scope="module")
 def digits():
-    data = kgen.data.load("digits", "test", image_size=28)
+    data = kgen.data.load("digits", "test")
     return data.fetch(np.arange(data.num_examples)), data.labels
 
 
@@ -310,6 +310,9 @@ def test_a_judge_of_ones_own_says_nothing():
     assert mine.strangeness(mine.features(noise())) == 0
 
 
-def test_mnist_is_no_set_of_the_judge_of_digits():
-    assert kgen.metrics.judge_for("mnist") is None
-    assert kgen.metrics.judge_for("digits") == "digits"
+def test_judges_by_the_names_of_sets():
+    for dataset in ("digits", "mnist"):
+        assert kgen.metrics.judge_for(dataset) == "digits"
+    for dataset in ("digits/8x8", "digits/", "emnist", "fashion_mnist/x", "a/b"):
+        assert kgen.metrics.judge_for(dataset) is None
+    assert kgen.metrics.judge_for("faces/glasses") == kgen.metrics.judge_for("faces") == "faces"

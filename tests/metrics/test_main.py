@@ -95,7 +95,7 @@ def test_flags_are_refused_before_anything_is_loaded(flags, message, capsys, tmp
 
 def test_models_that_do_not_fit_into_memory_are_not_begun(capsys, tmp_path, monkeypatch):
     model = kgen.Gaussian((8, 8), components=2)
-    model.fit(kgen.data.load("digits").take(50), verbose=0)
+    model.fit(kgen.data.load("digits/8x8").take(50), verbose=0)
     model.save(tmp_path / "a.keras")
     assert main(["digits", str(tmp_path / "a.keras"), "--n", "9999999999"]) == 2
     assert "--n 9999999999 images of (8, 8, 1) take" in capsys.readouterr().err

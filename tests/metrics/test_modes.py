@@ -82,7 +82,7 @@ def test_classes_by_labels():
 
 
 def test_classes_by_a_judge():
-    data = kgen.data.load("digits", "test", image_size=28)
+    data = kgen.data.load("digits", "test")
     images = data.fetch(np.arange(data.num_examples))
     found = class_coverage(data, data.labels, judge="digits")
     assert found.covered == 10 == len(found.counts) and found.total_variation < 0.02

@@ -53,7 +53,7 @@ def test_random_pairs_equal_to_tensorflow():
     """Many are negatively correlated, which counts as 0; float32 is worse near there."""
     import tensorflow as tf
 
-    data = kgen.data.load("digits", "test", image_size=28)
+    data = kgen.data.load("digits", "test")
     images = data.fetch(np.arange(300))
     found = ms_ssim(images[:150], images[150:])
     with tf.device("/CPU:0"):

@@ -218,8 +218,8 @@ def test_memorization_tells_copying_from_generating():
 
 
 def test_memorization_of_a_dataset_in_a_judges_features():
-    data = kgen.data.load("digits", "train", image_size=28)
-    test = kgen.data.load("digits", "test", image_size=28)
+    data = kgen.data.load("digits", "train")
+    test = kgen.data.load("digits", "test")
     generated = test.fetch(np.arange(30))
     generated[:3] = data.fetch(np.array([5, 17, 400]))
     found = memorization(generated, data, test, features="digits")

@@ -10,7 +10,7 @@ from kgen.layers import corruptions
 
 
 def digits(n=None):
-    return kgen.data.load("digits", image_size=8, split="all").images(n)
+    return kgen.data.load("digits/8x8", split="all").images(n)
 
 
 def test_a_linear_autoencoder_finds_the_principal_components():

@@ -174,7 +174,7 @@ def test_the_mixture_is_scikit_learns_in_the_principal_axes():
 
 
 def test_images_stream_and_callbacks_are_told_of_one_epoch(capsys):
-    data = kgen.data.load("digits", image_size=8)
+    data = kgen.data.load("digits/8x8")
     told = []
 
     class Listener(keras.callbacks.Callback):
@@ -200,7 +200,7 @@ def test_images_stream_and_callbacks_are_told_of_one_epoch(capsys):
 
 
 def test_bad_input_is_refused():
-    x = kgen.data.load("digits", image_size=8).images(20)
+    x = kgen.data.load("digits/8x8").images(20)
     with pytest.raises(ValueError, match="All 20 images are the same"):
         kgen.Gaussian((8, 8)).fit(np.repeat(x[:1], 20, axis=0), verbose=0)
     with pytest.raises(ValueError, match="at least 2 images; got 1"):

@@ -259,7 +259,7 @@ def test_a_subclassed_encoder(tmp_path):
         ({"decoder": decoder(shape=(8, 9, 1))}, r"image_shape \(8, 8, 1\).*\(None, 8, 9, 1\)"),
         ({"decoder": decoder(activation="sigmoid")}, "tanh"),
         ({"encoder": "convolutional"}, "must be a keras.Model; got str"),
-        ({"network": "unet"}, r"'unet'.*\['auto', 'convolutional', 'dense', 'shallow'\]"),
+        ({"network": "unet"}, r"'unet'.*\['auto', 'convolutional', 'deep', 'dense', 'shallow'\]"),
         ({"reconstruction": "ssim"}, "'ssim'"),
         ({"latent_dim": 0}, "latent_dim"),
         ({"latent_dim": 2.5}, "latent_dim"),
@@ -324,7 +324,7 @@ def test_digits_are_learned(reconstruction):
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    train, test = kgen.data.load("digits"), kgen.data.load("digits", split="test")
+    train, test = kgen.data.load("digits/8x8"), kgen.data.load("digits/8x8", split="test")
     vae = kgen.VAE((8, 8), latent_dim=8, reconstruction=reconstruction)
     vae.compile(keras.optimizers.Adam(2e-3))
     vae.fit(train, batch_size=64, epochs=60, verbose=0)

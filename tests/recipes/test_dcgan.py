@@ -100,7 +100,7 @@ def test_without_faces_there_is_no_arithmetic(tmp_path):
 
 
 def test_bedrooms_are_tested_on_validation_images(tmp_path, monkeypatch):
-    asked, digits = [], kgen.data.load("digits")
+    asked, digits = [], kgen.data.load("digits/8x8")
 
     def load(name, split, **options):
         asked.append((name, split, options["image_size"]))

@@ -128,7 +128,7 @@ def test_figure_numbers_and_resumption(tmp_path, monkeypatch, capsys):
 
 def test_a_good_discriminator_leaves_no_gradient_to_minimax(tmp_path):
     """Of generated images that are easy to tell, as in the figure."""
-    images = kgen.data.load("digits", image_size=8, batch_size=64)
+    images = kgen.data.load("digits/8x8", batch_size=64)
     norms = {}
     for name, (loss, penalty) in gan_instability.OF_IMAGES.items():
         keras.utils.set_random_seed(0)
