@@ -257,7 +257,7 @@ def refuse_forgotten(model):
             kept = getattr(model, name, default)
             if c is cls if default is argument.empty else not _is_same(kept, default):
                 raise ValueError(
-                    f"{c.__name__} is made with {name}, which its get_config() leaves out, so a "
+                    f"{c.__name__} is made with {name!r}, which its get_config() leaves out, so a "
                     "file would not give it back. Keep it as an attribute and add it there:\n"
                     "    def get_config(self):\n"
                     f'        return {{**super().get_config(), "{name}": self.{name}}}'

@@ -95,9 +95,9 @@ def test_an_argument_that_a_file_would_lose_is_refused(tmp_path):
     lines = r'\{\*\*super\(\).get_config\(\), "beta": self.beta\}'
     model = Scaled(beta=3.0)
     for save in (model.save, lambda path: keras.saving.save_model(model, path)):
-        with pytest.raises(ValueError, match=f"Scaled is made with beta, .*\n.*\n.*{lines}"):
+        with pytest.raises(ValueError, match=f"Scaled is made with 'beta', .*\n.*\n.*{lines}"):
             save(path)
-    with pytest.raises(ValueError, match="Needed is made with factor"):
+    with pytest.raises(ValueError, match="Needed is made with 'factor'"):
         Needed(2.0).save(path)
 
 
