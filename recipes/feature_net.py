@@ -11,8 +11,8 @@ kgen/metrics/weights` also puts both where `kgen.metrics.judge` finds them. `--j
 nothing, and finds the rest for that classifier.
 
 The files that come with kgen were made by these commands on TensorFlow, float32, seed 0, two shared
-cores: Fashion-MNIST 93.52 % of 10,000 test images (995 s of training), digits 99.15 % of 355
-(107 s), faces (3,255 s beside other work) of 2,000 test faces drawn at each size:
+cores: Fashion-MNIST 93.52 % of 10,000 test images (995 s of training), digits 99.10 % of 1,000
+(261 s beside other work), faces (3,255 s beside other work) of 2,000 test faces drawn at each size:
 
                          16 px  32 px  64 px                         16 px  32 px  64 px
     presentation          99.8   99.9  100    smile (R^2 from here)   0.82   0.96   0.95
