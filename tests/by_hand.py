@@ -62,6 +62,13 @@ def numpy(network, *inputs):
     return [ops.convert_to_numpy(o) for o in outputs] if many else ops.convert_to_numpy(outputs)
 
 
+def number(tensor):
+    """A float32 scalar as a number."""
+    tensor = ops.convert_to_numpy(tensor)
+    assert tensor.shape == () and tensor.dtype == "float32"
+    return float(tensor)
+
+
 def slopes(network, x):
     """Gradients `(N, D)` of the scores by the images.
 

@@ -5,7 +5,9 @@ import re
 import keras
 import numpy as np
 import pytest
-from keras import ops
+from keras import layers, ops
+from one_weight import MeanOf, one_weight
+from toy import ToyGAN
 
 import kgen
 from kgen.conditions import ClassLabels, Tokens
@@ -161,3 +163,83 @@ def test_only_a_network_is_given_the_condition():
     assert model.given_to("network") is model.condition
     with pytest.raises(ValueError, match=r"no network 'netwrok' to be given the condition.*'netw"):
         model.given_to("netwrok")
+
+
+@pytest.mark.parametrize(
+    "returned, error, words",
+    [
+        (lambda loss: ops.ones((4,)) * loss, ValueError, r"keras.ops.mean\(loss\)"),
+        (lambda loss: {"loss": loss}, TypeError, "scalar tensor; got dict"),
+        (lambda loss: None, TypeError, "scalar tensor; got NoneType"),
+        (lambda loss: (loss, loss), TypeError, "scalar and a dictionary"),
+    ],
+    ids=["vector", "dictionary", "nothing", "pair"],
+)
+def test_what_an_objective_returns(returned, error, words):
+    class Author(MeanOf):
+        def objective(self, batch, training):
+            return returned(super().objective(batch, training))
+
+    model = Author(network=one_weight())
+    model.compile("sgd")
+    with pytest.raises(error, match=words):
+        model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+
+
+def test_weights_are_float32():
+    for policy in ("float16", "bfloat16"):
+        with pytest.raises(ValueError, match="mixed_float16"):
+            ToyGAN(dtype=policy).compile()
+
+
+def test_names_of_the_engine_are_refused():
+    def mean_of(name, **attributes):
+        return type("Author", (MeanOf,), {"players": {"p": [name]}, **attributes})
+
+    names = ["step", "optimizer", "random", "metrics", "layers", "name", "seed", "players", "logs"]
+    names += ["update", "objective", "_means", "history", "loss", "image_shape", "weights"]
+    for name in names:
+        with pytest.raises(AttributeError, match=rf"{name}.* cannot have a network .*my_"):
+            mean_of(name)(**{name: one_weight()})
+    for name in ("a/b", "two words", 3, ""):
+        with pytest.raises(ValueError, match=f"cannot be named {name!r}"):
+            mean_of(name)()
+    for attributes in ({"step": 3}, {"step": lambda self: 3}, {"seed": 3}, {"update": 3}):
+        with pytest.raises(TypeError, match=rf"defines {[*attributes]!r}".replace("[", r"\[")):
+            mean_of("network", **attributes)
+    for attribute, words in {
+        "logs": r"Write \('network',\)",
+        "conditioned": r"Write \('network',\)",
+        "conditions": "conditions is a tuple of classes",
+        "players": "players maps optimizers to lists",
+    }.items():
+        with pytest.raises(TypeError, match=words):
+            type("Author", (MeanOf,), {attribute: "network"})(network=one_weight())
+
+    class Early(MeanOf):
+        def __init__(self, **kwargs):
+            self.step = 3
+            super().__init__(**kwargs)
+
+    with pytest.raises(AttributeError, match="cannot have 3 under this name"):
+        Early(network=one_weight())
+    gan = kgen.GAN((8, 8), 4, network="mlp")
+    for name, value in {"noise": 0.1, "scores": [1], "generate": layers.Dense(1)}.items():
+        with pytest.raises(AttributeError, match=f"(GAN|Model).{name} has its own meaning"):
+            setattr(gan, name, value)
+    model = MeanOf(network=one_weight())
+    model.run_id, model.noise, model.my_step = "a", layers.GaussianNoise(0.1), 3
+    model.objective = lambda batch, training: ops.mean(model.network(batch, training=training))
+    model.compile("sgd")
+    model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+    model.optimizer = keras.optimizers.SGD(0.1)
+    with pytest.raises(ValueError, match=r"replaced after compile.*model.compile\(optimizer\)"):
+        model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+
+
+def test_players_map_to_lists():
+    class Typo(MeanOf):
+        players = {"model": "network"}
+
+    with pytest.raises(TypeError, match="lists of networks"):
+        Typo(network=one_weight())

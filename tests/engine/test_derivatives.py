@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from one_weight import one_weight, weight
 
 import kgen
 
@@ -221,3 +222,25 @@ def test_jvp_of_convolutions_and_a_step_down_a_loss_with_it(kind, size, kernel, 
         model.fit(x, batch_size=4, epochs=2, verbose=0)
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_input_gradient_is_exact_and_differentiable():
+    x = ops.convert_to_tensor(np.array([[1.0, 2.0], [3.0, -1.0]], "float32"))
+    gradient = kgen.engine.input_gradient(lambda x: ops.sum(x**3, axis=-1), x)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(gradient), 3 * ops.convert_to_numpy(x) ** 2, rtol=1e-6
+    )
+
+    @keras.saving.register_keras_serializable("kgen_tests")
+    class Penalized(kgen.GenerativeModel):
+        players = {"critic": ["network"]}
+
+        def objective(self, batch, training):
+            slope = self.input_gradient(lambda x: self.network(x, training=training), batch)
+            return ops.mean((slope - 2.0) ** 2)  # = (w - 2)^2
+
+    model = Penalized(network=one_weight(5.0))
+    model.compile(keras.optimizers.SGD(0.25))
+    model.fit(np.ones((4, 1), "float32"), batch_size=4, verbose=0)
+    assert weight(model.network) == pytest.approx(3.5)
+    assert model.evaluate(np.ones((4, 1), "float32"), verbose=0)["loss"] == pytest.approx(2.25)
