@@ -45,9 +45,10 @@ class Condition:
             check_range: the model's, for what has the range of images.
         """
         if values is None:
+            what = what or "x"
             raise ValueError(
-                f"This model learns from images and {self.name}, and {what or 'x'} has no "
-                f"{self.name}: pass them as y, or a dataset or batches of both."
+                f"This model learns from images and {self.name}, and {what[0].lower()}{what[1:]} "
+                f"has no {self.name}: pass them as y, or a dataset or batches of both."
             )
 
     def dataset(self, x, y, **options):

@@ -10,9 +10,11 @@ import numpy as np
 
 from kgen.progress import progress
 
-LONG = 2**31  # rows * columns * the smaller of the two: from here on some calls take a second
-STEP = 2**34  # multiplications at once
-POLL = 0.1  # seconds
+LONG_MULTIPLICATIONS = (
+    2**31
+)  # rows * columns * the smaller of the two: from here on some calls take a second
+STEP_MULTIPLICATIONS = 2**34  # multiplications at once
+POLL_SECONDS = 0.1  # seconds
 CHILD = """
 import sys
 sys.path[:] = sys.argv[1:]
@@ -41,7 +43,7 @@ def stoppable(function, *arrays, what):
         Exception: what the function raises.
         RuntimeError: if its process is ended from outside.
     """
-    if arrays[0].size * min(arrays[0].shape[-2:]) < LONG or not sys.executable:
+    if arrays[0].size * min(arrays[0].shape[-2:]) < LONG_MULTIPLICATIONS or not sys.executable:
         return function(*arrays)
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
         pickle.dump((function, arrays), question, 5)
@@ -73,13 +75,13 @@ def stoppable(function, *arrays, what):
 def _ended(child):
     """Whether it has, after a moment at most."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(POLL)
+        child.wait(POLL_SECONDS)
     return child.returncode is not None
 
 
 def product(a, b, what):
     """`a @ b` of matrices, in steps of some rows."""
-    rows = max(1, STEP // max(1, b.size))
+    rows = max(1, STEP_MULTIPLICATIONS // max(1, b.size))
     found = np.empty((len(a), b.shape[1]), np.result_type(a, b))
     starts = range(0, len(a), rows)
     for start in progress(starts, len(starts), what):
@@ -91,7 +93,7 @@ def orthonormal(columns, what):
     """Q of the QR factorization of `(m, n)`; of a tall matrix by parts (Demmel et al., 2012)."""
     tall, wide = columns.shape
     count = tall // max(1, 2 * wide)
-    if count < 2 or columns.size * wide < LONG:
+    if count < 2 or columns.size * wide < LONG_MULTIPLICATIONS:
         return stoppable(np.linalg.qr, columns, what=what)[0]
     found, corners = np.empty_like(columns), []
     parts = np.array_split(found, count)  # views

@@ -20,7 +20,7 @@ from recipes._flags import IMAGES, PRECISIONS, Parser
 
 XLA = {"on": True, "off": False, "auto": "auto"}  # what `compile` takes
 ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, kgen.NonFiniteLoss)
-FEWEST = 20  # images
+FEWEST_IMAGES = 20  # images
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -181,9 +181,10 @@ def load(run, others="test", labeled=False, **training):
         raise ValueError(f"{run.dataset} has no classes, which this recipe needs.")
     sets = [images, kgen.data.load(run.dataset, others, **options)]
     sets = [data.take(min(run.limit, data.num_examples)) for data in sets] if run.limit else sets
-    if (fewest := min(data.num_examples for data in sets)) < FEWEST:
+    if (fewest := min(data.num_examples for data in sets)) < FEWEST_IMAGES:
         raise ValueError(
-            f"{fewest} images are too few: figures need {FEWEST} of them in training and in test."
+            f"{fewest} images are too few: figures need {FEWEST_IMAGES} of them in training and in "
+            "test."
         )
     begin(run, sets[0])
     return sets

@@ -40,7 +40,7 @@ DEFAULTS = {
     "learning_rate": 5e-4,
     "samples": 2000,
 }
-REAL = 20_000  # training images that samples are compared with, at most
+REAL_IMAGES = 20_000  # training images that samples are compared with, at most
 KINDS = {"both": ("full", True), "beard": ("full", False), "neither": ("none", False)}
 AVERAGED = 3  # samples of each kind
 ENOUGH = 30  # samples of each kind, found
@@ -134,7 +134,7 @@ def main(run):
     optimizers = {player: optimizer(run.learning_rate) for player in kgen.GAN.players}
     settings = (run, kgen.GAN, arguments, images, test, "dcgan", callbacks, optimizers)
     model, history = _run.train(*settings)
-    images = images.take(min(REAL, images.num_examples))
+    images = images.take(min(REAL_IMAGES, images.num_examples))
     near = gan.draw(model, history, callbacks[-1], images, test, run.output, run.seed)
     draw_interpolation(model, run.output / "interpolation.png", run.seed)
     results = gan.measure(model, images, test, near, run)

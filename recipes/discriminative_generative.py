@@ -90,12 +90,12 @@ def draw_points(discriminative, generative, points, labels, path):
     joint = generative.log_joint(plane).T.reshape(2, 201, 201)
     heat = axes[0].contourf(ticks, ticks, p, np.linspace(0, 1, 21), cmap="coolwarm", alpha=0.6)
     figure.colorbar(heat, ax=axes[0], ticks=[0, 0.5, 1], shrink=0.8, label="$p(y=1|x)$")
-    for y, colour in enumerate(("C0", "C3")):
+    for y, color in enumerate(("C0", "C3")):
         drawn = generative.models[y].generate(len(points) // 2, seed=y)
         for each, xy in zip(axes, (points[labels == y], drawn), strict=True):
-            each.plot(*xy.T, "o", color=colour, ms=5, mec="white", mew=0.6, label=f"y = {y}")
+            each.plot(*xy.T, "o", color=color, ms=5, mec="white", mew=0.6, label=f"y = {y}")
         rings = joint[y].max() - 0.5 * np.square([3, 2, 1])  # standard deviations
-        axes[1].contour(ticks, ticks, joint[y], rings, colors=colour, linestyles="-")
+        axes[1].contour(ticks, ticks, joint[y], rings, colors=color, linestyles="-")
     confidence = discriminative.posterior(STRANGE).max()
     strange, usual = (generative.log_likelihood(x).mean() for x in (STRANGE, points))
     said = f"p(y|x) = {confidence:.4f}", f"log p(x) = {strange:.1f}\n(data: {usual:.1f})"

@@ -60,7 +60,7 @@ FEATURES = 64
 FACES = {16: 0.125, 32: 0.625, 64: 0.25}  # shares of a batch, by the size at which they are drawn
 FACES_PER_EPOCH = 50_000  # none is seen twice
 TEST_FACES = 2_000  # of each size
-KNOWN = 3_000  # training images that a judge keeps statistics of
+KNOWN_IMAGES = 3_000  # training images that a judge keeps statistics of
 FACE_SEEDS = 2, 3  # training and test: neither split of kgen.data.load("faces")
 
 
@@ -113,7 +113,7 @@ def fit(run, model, data, **settings):
 def train_classes(run):
     """Fit a classifier of labelled images; returns it, some of these, and the test images."""
     images, test = _run.load(run)
-    some = np.random.default_rng(run.seed).permutation(images.num_examples)[:KNOWN]
+    some = np.random.default_rng(run.seed).permutation(images.num_examples)[:KNOWN_IMAGES]
     some = images.fetch(np.sort(some))
     if run.judge:
         return keras.saving.load_model(run.judge), some, test
@@ -136,8 +136,8 @@ def draw_classes(run, judge, test):
     axes.imshow(np.sqrt(counts), cmap="Reds")
     axes.grid(False)
     for i, j in np.argwhere(counts):
-        colour = "white" if counts[i, j] > counts.max() / 2 else plots.DARK
-        axes.text(j, i, counts[i, j], ha="center", va="center", size=8, color=colour)
+        color = "white" if counts[i, j] > counts.max() / 2 else plots.DARK
+        axes.text(j, i, counts[i, j], ha="center", va="center", size=8, color=color)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("answer")
@@ -207,7 +207,7 @@ def train_factors(run):
         model = network((*data.size, 3), outputs, JUDGES["faces"]["dropout"])
         fit(run, model, data, loss=losses, loss_weights=weights)
     n = min(TEST_FACES, run.limit or TEST_FACES)
-    count = min(KNOWN, run.limit or KNOWN) // run.batch_size + 1
+    count = min(KNOWN_IMAGES, run.limit or KNOWN_IMAGES) // run.batch_size + 1
     some = np.concatenate([data[i][0] for i in range(count)])
     return model, some, {size: draw_faces(n, size, FACE_SEEDS[1]) for size in FACES}
 

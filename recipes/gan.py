@@ -84,9 +84,9 @@ def draw_training(history, loss, path):
                 style = {"color": f"C{i}", "lw": 1, "ls": ":", "label": f"{label}, test"}
                 panel.plot(x, curves["val_" + name], **style)
         for i, level in enumerate(dashed):
-            colour = f"C{i}" if len(dashed) > 1 else plots.DARK
+            color = f"C{i}" if len(dashed) > 1 else plots.DARK
             text = "at the equilibrium" if i == 0 else None
-            panel.axhline(level, color=colour, ls="--", lw=1.5, label=text)
+            panel.axhline(level, color=color, ls="--", lw=1.5, label=text)
         panel.legend(frameon=False)
     axes[0].set_title(f"losses ({loss.replace('_', '-')})", size=14)
     axes[1].set_title("scores: mean of the discriminator's raw outputs", size=14)

@@ -179,9 +179,9 @@ def draw(gradients, rates, real, path):
 
 def by_accuracy(panel, gradients):
     """Draw norms of the gradient against accuracies, both means, with the steps at some points."""
-    for colour, found in enumerate(gradients.values()):
+    for color, found in enumerate(gradients.values()):
         accuracy, norm = (np.mean(found[of], axis=0) for of in ("accuracy", "gradient_norm"))
-        panel.plot(accuracy, norm, "o-", color=f"C{colour}")
+        panel.plot(accuracy, norm, "o-", color=f"C{color}")
     lowest = min(gradients.values(), key=lambda found: np.mean(found["gradient_norm"], axis=0)[-1])
     accuracy, norm = (np.mean(lowest[of], axis=0) for of in ("accuracy", "gradient_norm"))
     for i in range(0, len(STEPS), 3):

@@ -156,12 +156,12 @@ def draw_plane(axes, real, shot):
     fake, probability = shot
     heat = probability.reshape(len(TICKS), len(TICKS))
     style = {"cmap": "Blues", "alpha": 0.8}
-    colours = axes.contourf(TICKS, TICKS, heat, np.linspace(0, 1, 21), **style)
-    for points, colour in ((real, plots.DARK), (fake, plots.RED)):
-        axes.plot(*points[:600].T, "o", color=colour, ms=3, mew=0, alpha=0.7)
+    colors = axes.contourf(TICKS, TICKS, heat, np.linspace(0, 1, 21), **style)
+    for points, color in ((real, plots.DARK), (fake, plots.RED)):
+        axes.plot(*points[:600].T, "o", color=color, ms=3, mew=0, alpha=0.7)
     ends = TICKS[0], TICKS[-1]
     axes.set(xlim=ends, ylim=ends, aspect="equal", xticks=[], yticks=[])
-    return colours
+    return colors
 
 
 def draw(line, plane, path):
@@ -171,11 +171,11 @@ def draw(line, plane, path):
     figure, axes = plots.chart(13.6, 7, 2, len(moments))
     for row, (draw_moment, real, kept) in zip(axes, (line, plane), strict=True):
         for panel, at in zip(row, moments, strict=True):
-            colours = draw_moment(panel, real, kept[at])
+            colors = draw_moment(panel, real, kept[at])
     for panel, at in zip(axes[0], moments, strict=True):
         panel.set_title(f"{at:,} updates" if at else "before training", size=14)
     figure.suptitle("A GAN learns: points on a line, and in a plane", size=16)
-    _explain(figure, axes[1], colours, axes[0, 0], len(moments))
+    _explain(figure, axes[1], colors, axes[0, 0], len(moments))
     plots.save(figure, path)
 
 
@@ -190,19 +190,19 @@ def animate(name, draw_moment, real, kept, folder):
     plots.animation(frames, folder / f"{name}.gif", seconds_per_frame=0.2)
 
 
-def _explain(figure, axes, colours, named, columns):
+def _explain(figure, axes, colors, named, columns):
     """Add the legend of what has names below, and beside the axes a bar of colours if any."""
     handles, labels = named.get_legend_handles_labels()
     if not handles:
         points = {"real points": plots.DARK, "generated points": plots.RED}
         style = {"ls": "", "marker": "o"}
-        handles = [Line2D([], [], color=colour, **style) for colour in points.values()]
+        handles = [Line2D([], [], color=color, **style) for color in points.values()]
         labels = list(points)
     style = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": 13}
     figure.legend(handles, labels, **style)
-    if colours is not None:
+    if colors is not None:
         style = {"ticks": [0, 0.5, 1], "label": "$D(x)$", "pad": 0.02, "shrink": 0.9}
-        figure.colorbar(colours, ax=axes, fraction=0.05 / len(axes), **style)
+        figure.colorbar(colors, ax=axes, fraction=0.05 / len(axes), **style)
 
 
 def total_variation(p, q):

@@ -36,7 +36,7 @@ DEFAULTS = {
     "epochs": {"help": "parts of 100 updates; 20 for the ring, 35 for the grid if not given"},
     "batch_size": {"default": 256, "help": "points in a batch"},
 }
-EVERY = 100  # updates from one look to the next: an epoch
+EVERY_UPDATES = 100  # updates from one look to the next: an epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,12 @@ def measure(run, shape, name, seed):
     optimizers = {player: cure.optimizer() for player in model.players}
     model.compile(optimizers, jit_compile=_run.XLA[run.jit])
     epochs = run.epochs or SHAPES[shape].epochs
-    options = {"epochs": epochs, "steps_per_epoch": EVERY, "verbose": 0, "callbacks": [watch]}
+    options = {
+        "epochs": epochs,
+        "steps_per_epoch": EVERY_UPDATES,
+        "verbose": 0,
+        "callbacks": [watch],
+    }
     model.fit(points, batch_size=run.batch_size, **options)
     seconds, path = time.monotonic() - began, clouds_of(run, shape, name, seed)
     path.parent.mkdir(exist_ok=True)
@@ -149,7 +154,7 @@ def draw_way(clouds, shape, folder):
     for row, (name, samples) in zip(axes, clouds.items(), strict=True):
         row[0].set_ylabel(name, size=14)
         for panel, moment in zip(row, moments, strict=True):
-            title = f"{EVERY * moment:,} updates"
+            title = f"{EVERY_UPDATES * moment:,} updates"
             draw_points(panel, samples[0, moment - 1], shape, real, title)
     plots.save(figure, folder / f"{shape}_training.png")
     frames = []
@@ -157,7 +162,7 @@ def draw_way(clouds, shape, folder):
         figure, axes = plots.chart(13, 3.5, columns=len(CURES))
         for panel, (name, samples) in zip(axes, clouds.items(), strict=True):
             draw_points(panel, samples[0, epoch], shape, real, name)
-        figure.suptitle(f"after {EVERY * (epoch + 1):,} updates", size=13)
+        figure.suptitle(f"after {EVERY_UPDATES * (epoch + 1):,} updates", size=13)
         frames.append(plots.save(figure, folder / "run" / f"frame-{epoch:03d}.png"))
     plots.animation(frames, folder / f"{shape}.gif", 0.4)
 
@@ -168,7 +173,7 @@ def draw_curves(clouds, path):
     figure, axes = plots.chart(14, 4.2 * len(clouds), len(clouds), 2, xlabels=labels)
     for row, (shape, by_cure) in zip(np.reshape(axes, (-1, 2)), clouds.items(), strict=True):
         epochs = len(next(iter(by_cure.values()))[0])
-        x = EVERY * np.arange(1, epochs + 1)
+        x = EVERY_UPDATES * np.arange(1, epochs + 1)
         found = [[[counted(p, shape) for p in way] for way in ways] for ways in by_cure.values()]
         modes, good = np.moveaxis(np.array(found, "float64"), -1, 0)
         plots.bands(x, modes, CURES, SHAPES[shape].modes, "", "modes", False, axes=row[0])
@@ -177,7 +182,7 @@ def draw_curves(clouds, path):
         row[1].set_title(f"{shape}: samples within 3 sigma of a centre", size=14)
         row[1].get_legend().remove()
         for panel in row:
-            panel.set(xscale="linear", xticks=x[x % (5 * EVERY) == 0])
+            panel.set(xscale="linear", xticks=x[x % (5 * EVERY_UPDATES) == 0])
     for panel in np.reshape(axes, (-1, 2))[1:, 0]:
         panel.get_legend().remove()  # that of the first row says it
     plots.save(figure, path)

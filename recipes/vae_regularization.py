@@ -76,8 +76,8 @@ def draw_clouds(models, test, path):
         for c in np.unique(labels):
             panel.scatter(*mean[labels == c].T, s=14, color=f"C{c}", alpha=0.5, lw=0)
         for i in some:
-            size, colour = 4 * np.exp(log_variance[i] / 2), f"C{labels[i]}"
-            panel.add_patch(Ellipse(mean[i], *size, ec=colour, fill=False, **style))
+            size, color = 4 * np.exp(log_variance[i] / 2), f"C{labels[i]}"
+            panel.add_patch(Ellipse(mean[i], *size, ec=color, fill=False, **style))
         panel.add_patch(Circle((0, 0), 2, fill=False, ec=plots.DARK, ls="--", lw=2.5, zorder=4))
         panel.set_aspect("equal", adjustable="datalim")
         panel.set_title(f"KL weight {weight:g}\n{WEIGHTS[weight] or chr(10)}", size=13)
@@ -102,15 +102,15 @@ def draw_curves(found, real, path):
     import matplotlib
 
     figure, axes = plots.chart(15, 5.8, columns=2, xlabels=[MEASURES[ERROR]] * 2)
-    colours = matplotlib.colormaps["plasma"](np.linspace(0, 0.9, len(found)))
+    colors = matplotlib.colormaps["plasma"](np.linspace(0, 0.9, len(found)))
     for panel, (name, most) in zip(axes, real.items(), strict=True):
         points = [[(part[ERROR], part[name]) for part in parts] for parts in found.values()]
         points = np.array(points)
         means = points.mean(axis=1)
         panel.plot(*means.T, color="0.7", lw=2, zorder=1)
-        for weight, colour, some, mean in zip(found, colours, points, means, strict=True):
-            panel.scatter(*some.T, s=30, color=colour, alpha=0.5, lw=0)
-            panel.plot(*mean, "o", color=colour, ms=11, mec=plots.DARK, label=f"{weight:g}")
+        for weight, color, some, mean in zip(found, colors, points, means, strict=True):
+            panel.scatter(*some.T, s=30, color=color, alpha=0.5, lw=0)
+            panel.plot(*mean, "o", color=color, ms=11, mec=plots.DARK, label=f"{weight:g}")
         panel.axhline(most, ls="--", lw=2, color=plots.DARK)
         panel.text(points[..., 0].max(), most - 0.02, "real images", ha="right", va="top", size=12)
         panel.set_ylim(-0.03, 1.03)

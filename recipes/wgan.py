@@ -113,7 +113,7 @@ def measure(run, penalty, shift):
     return {"estimate": float(estimate), "exact": exact}
 
 
-def penalised(distance, weight):
+def penalized(distance, weight):
     """What the best critic estimates under a gradient penalty.
 
     With a slope of c it gains c W - weight (c - 1)^2, which is largest at c = 1 + W / (2 weight);
@@ -158,10 +158,10 @@ def draw_transport(axes, critic, real, fake):
     above, below = axes
     edges = np.linspace(-4.2, 4.2, 85, dtype="float32")
     sides = ("generated", fake, "C1", 1, 1), ("real", real, "C0", 0, -1)
-    for name, points, colour, base, up in sides:
+    for name, points, color, base, up in sides:
         density, _ = np.histogram(points, edges, density=True)
         heights = base + up * density
-        above.stairs(heights, edges, baseline=base, fill=True, color=colour, alpha=0.6, label=name)
+        above.stairs(heights, edges, baseline=base, fill=True, color=color, alpha=0.6, label=name)
     levels = (np.arange(60) + 0.5) / 60
     ends = [np.quantile(points, levels) for points in (fake, real)]
     above.plot(ends, [1, 0], color=plots.DARK, lw=0.8, alpha=0.6)
@@ -192,7 +192,7 @@ def draw_distances(axes, sigma, found):
     above.set_ylabel("distance, or divergence [nats]")
     below.plot(shifts, shifts, color=plots.DARK, lw=1.5, label="exact")
     label = r"$W (1 + W / 2 \lambda)$, $\lambda$ = 10"
-    below.plot(shifts, penalised(shifts, 10), "--", color="C4", lw=1.5, label=label)
+    below.plot(shifts, penalized(shifts, 10), "--", color="C4", lw=1.5, label=label)
     for name, (exact, estimate) in found.items():
         factor = scale(exact, estimate) if name == CLIPPED else 1
         label = f"{name}, divided by {factor:.2f} (fitted)" if name == CLIPPED else name
@@ -222,7 +222,7 @@ def main(run):
         results[f"largest relative error, {name}"] = float(np.abs(estimate / exact - 1).max())
         results[f"correlation, {name}"] = float(np.corrcoef(exact, estimate)[0, 1])
     exact, estimate = found["gradient penalty 10"]
-    error = np.abs(estimate / penalised(exact, 10) - 1).max()
+    error = np.abs(estimate / penalized(exact, 10) - 1).max()
     results["largest relative error of W (1 + W / (2 weight)), gradient penalty 10"] = float(error)
     figure, axes = plots.chart(13, 9, 2, 2, xlabels=("$x$", "exact distance $W$"))
     draw_transport(axes[:, 0], *transport(run))

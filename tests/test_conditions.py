@@ -167,7 +167,7 @@ def test_families_say_what_they_are_made_with():
     for wrong in (10, "labels", ClassLabels):
         with pytest.raises(TypeError, match=r"condition must be one of kgen.conditions.*got"):
             kgen.GAN((8, 8), condition=wrong)
-    with pytest.raises(ValueError, match=r"VAE is made with the condition Nothing; got Class"):
+    with pytest.raises(ValueError, match=r"VAE is made with the condition None; got Class"):
         kgen.VAE((8, 8), condition=ClassLabels(10))
     with pytest.raises(ValueError, match=r"ACGAN is made with the condition ClassLabels; got T"):
         kgen.ACGAN((8, 8), condition=Tokens(9, 5))

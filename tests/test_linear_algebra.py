@@ -25,8 +25,8 @@ def long(monkeypatch):
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    monkeypatch.setattr(linear_algebra, "LONG", 0)
-    monkeypatch.setattr(linear_algebra, "STEP", 64)
+    monkeypatch.setattr(linear_algebra, "LONG_MULTIPLICATIONS", 0)
+    monkeypatch.setattr(linear_algebra, "STEP_MULTIPLICATIONS", 64)
     return started
 
 

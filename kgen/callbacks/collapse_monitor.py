@@ -15,7 +15,7 @@ from kgen.metrics.inputs import enough, whole
 from kgen.metrics.ms_ssim import WINDOW, ms_ssim
 from kgen.metrics.neighbors import prdc
 
-LEAST = 50  # images: of fewer, shares say nothing
+LEAST_IMAGES = 50  # images: of fewer, shares say nothing
 OF_POINTS, OF_IMAGES = 0.02, 0.1  # k as a share of the samples: a hole in a mode is no lost mode
 LEAST_NEIGHBORS = 5
 PAIRS = 100  # for the MS-SSIM
@@ -288,7 +288,7 @@ def _drawn(real, n, seed, extractor):
         points = is_array(real) and len(real.shape) == 2
         samples = to_numpy(real) if points else whole(real, "real")
         samples = samples[_chosen(len(samples), n, seed)]
-    enough(len(samples), LEAST, "real", "samples")
+    enough(len(samples), LEAST_IMAGES, "real", "samples")
     check_images(samples, what="real")
     images, similar = samples.ndim > 2, None
     if images:

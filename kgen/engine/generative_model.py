@@ -134,7 +134,9 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
     def _known_condition(self, condition):
         if isinstance(condition, self.conditions):
             return condition
-        known = " or ".join(kind.__name__ for kind in self.conditions)
+        nothing = conditions.Nothing
+        kinds = ("None" if kind is nothing else kind.__name__ for kind in self.conditions)
+        known = " or ".join(kinds)
         given = None if isinstance(condition, conditions.Nothing) else condition
         raise ValueError(f"{type(self).__name__} is made with the condition {known}; got {given}.")
 

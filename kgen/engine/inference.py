@@ -9,7 +9,8 @@ from kgen.engine import backend
 from kgen.engine.context import EVALUATION, running
 from kgen.engine.random import Draws
 
-KEPT = 32  # compiled functions of `infer`: those that were used last
+CHUNK_PIXELS, CHUNK_ROWS = 2**20, 128  # at most, in one compiled call
+KEPT_FUNCTIONS = 32  # compiled functions of `infer`: those that were used last
 
 
 class Inference:
@@ -89,13 +90,13 @@ class Inference:
 
         method = (lambda *tensors: fn(*tensors, **static)) if static else fn
         self._inference[key] = run or backend.compiled(method, self)  # the last is used last
-        for oldest in [*self._inference][:-KEPT]:
+        for oldest in [*self._inference][:-KEPT_FUNCTIONS]:
             del self._inference[oldest]
         return self._inference[key]
 
     def _chunk_size(self):
         pixels = int(np.prod(self.image_shape[:2])) if self.image_shape else 1
-        return int(np.clip(2**20 // max(pixels, 1), 1, 128))
+        return int(np.clip(CHUNK_PIXELS // max(pixels, 1), 1, CHUNK_ROWS))
 
     def outputs_for(self, inputs, batch_size=None):
         """What `call` makes of inputs, as `predict`, but compiled by `infer`; for callbacks.

@@ -16,7 +16,7 @@ MONITORING = (
     keras.callbacks.ModelCheckpoint,
     keras.callbacks.ReduceLROnPlateau,
 )
-NUMBERS = ("patience", "start_from_epoch", "cooldown", "min_lr", "factor")  # of those
+NUMERIC_SETTINGS = ("patience", "start_from_epoch", "cooldown", "min_lr", "factor")  # of those
 PACKAGES = {
     keras.callbacks.TensorBoard: ("tensorflow", "tensorboard"),
     keras.callbacks.RemoteMonitor: ("requests",),
@@ -95,7 +95,7 @@ def check_callbacks(run, validates):
 
 def _check_monitor(callback, run, validates, unused):
     name, monitor = type(callback).__name__, callback.monitor
-    for setting in NUMBERS:
+    for setting in NUMERIC_SETTINGS:
         if not isinstance(value := getattr(callback, setting, 0), numbers.Real):
             raise ValueError(f"{setting} of {name} must be a number; got {value!r}.")
     if callback.mode not in ("min", "max") and monitor.removeprefix("val_") != "loss":

@@ -1,6 +1,6 @@
 """What was found of real images, kept by their content: the same set is measured once.
 
-In memory always, up to `LIMIT` bytes, the oldest going first; on disk where a folder is asked for.
+In memory always, up to `LIMIT_BYTES`, the oldest going first; on disk where a folder is asked for.
 The key is the digest of the images themselves, of the extractor and its weights, and of what is
 kept, so an array and a dataset of the same images in the same order share what was found.
 """
@@ -16,7 +16,7 @@ from kgen.arguments import check_regular
 from kgen.files import digest, written_beside
 from kgen.metrics.inputs import alike, content, watched_chunks
 
-LIMIT = 2**29
+LIMIT_BYTES = 2**29
 VERSION = 2  # raised whenever the same images give something else
 
 _kept = collections.OrderedDict()
@@ -48,7 +48,7 @@ def found_of(what, find, images, extractor, cache=None, name="real"):
     if file and not file.exists():
         _write(file, key, found)
     _kept[key] = found  # as the newest
-    while sum(_size(f) for f in _kept.values()) > LIMIT:
+    while sum(_size(f) for f in _kept.values()) > LIMIT_BYTES:
         _kept.popitem(last=False)
     return found
 

@@ -32,7 +32,7 @@ CONVERTED = (
     f"pytorch-fid's {FID_FILE}, which torch turns into an .npz: state = torch.load(PTH, "
     "weights_only=True); numpy.savez(NPZ, **{k: v.numpy() for k, v in state.items()})"
 )
-PATIENCE = 10  # seconds without an answer from the internet
+PATIENCE_SECONDS = 10  # seconds without an answer from the internet
 
 
 def inception(weights=None):
@@ -78,7 +78,7 @@ def _for_keras(images):
 def _downloaded():
     """The file that Keras's application would download, where Keras keeps it."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(PATIENCE_SECONDS)
     try:
         name = KERAS_URL.rpartition("/")[2]
         path = keras.utils.get_file(name, KERAS_URL, cache_subdir="models", file_hash=KERAS_MD5)

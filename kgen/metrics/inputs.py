@@ -8,10 +8,10 @@ from kgen.data.ranges import check_images, to_uint8
 from kgen.files import digest_of_parts
 from kgen.progress import progress
 
-CHUNK = 256
+CHUNK_IMAGES = 256
 
 
-def chunks(images, name="images", size=CHUNK):
+def chunks(images, name="images", size=CHUNK_IMAGES):
     """Images from anywhere as uint8 `(n, H, W, C)`, `size` at a time, whatever batches came.
 
     Images are measured in the 256 levels in which they would be stored, so floats and uint8 of the
@@ -52,7 +52,7 @@ def chunks(images, name="images", size=CHUNK):
         yield np.concatenate(waiting)
 
 
-def watched_chunks(images, name="images", size=CHUNK):
+def watched_chunks(images, name="images", size=CHUNK_IMAGES):
     """As `chunks`, with a progress bar where there are several and they take a while."""
     found, count = chunks(images, name, size), None
     if isinstance(images, ImageDataset):

@@ -89,7 +89,7 @@ def sliced_wasserstein(real, fake, most=16_384, seed=0):
         coarsest, patches = level == len(sizes) - 1, []
         for i in range(2):
             found, images[i] = _level(images[i], places[i][:, level], coarsest)
-            patches.append(_normalised(found))
+            patches.append(_normalized(found))
         random = np.random.default_rng([seed, level])
         directions = random.standard_normal((DIRECTIONS, width))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -190,7 +190,7 @@ def _smooth(images, axis):
 # The distance.
 
 
-def _normalised(patches):
+def _normalized(patches):
     """Patches as rows, of mean 0 and standard deviation 1 in each channel; in place."""
     for channel in patches.swapaxes(0, 1):
         channel -= channel.mean(dtype="float64")

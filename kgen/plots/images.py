@@ -48,7 +48,10 @@ def grid(images, columns=None, labels=None, *, title=None, path=None):
     figure, axes = _picture(canvas, title, note, top=room)
     for i, label in enumerate(labels):
         row, column = divmod(i, columns)
-        x, y = column * (width + GAP) + width / 2, row * (height + GAP + room) - GAP
+        x, y = (
+            column * (width + GAP) + width / 2,
+            row * (height + GAP + room) - GAP,
+        )
         axes.text(x, y, label, size=size, ha="center", va="bottom")
     return finish(figure, path)
 
@@ -379,7 +382,12 @@ def _picture(canvas, title, note, left=0, right=0, top=0, bottom=0):
     The axes count the canvas's pixels from its upper left corner.
     """
     height, width = canvas.shape[:2]
-    left, right, top, bottom = left + MARGIN, right + MARGIN, top + MARGIN, bottom + MARGIN
+    left, right, top, bottom = (
+        left + MARGIN,
+        right + MARGIN,
+        top + MARGIN,
+        bottom + MARGIN,
+    )
     missing = max(0, 480 - (left + width + right))
     left, right = left + missing // 2, right + missing - missing // 2
     text = "" if title is None else str(title)

@@ -12,9 +12,9 @@ def test_what_a_bad_generator_makes():
     blurs = [metrics.blurred(IMAGES, sigma).astype("float64").std() for sigma in (0, 0.5, 2)]
     assert blurs == sorted(blurs, reverse=True)
     assert (metrics.blurred(IMAGES, 0) == IMAGES).all()
-    grey = np.full((50, 8, 8, 1), 128, "uint8")
-    assert metrics.noisy(grey, 0.1).std() == pytest.approx(25.5, rel=0.05)
-    assert (metrics.noisy(grey, 0.1) == metrics.noisy(grey, 0.1)).all()
+    gray = np.full((50, 8, 8, 1), 128, "uint8")
+    assert metrics.noisy(gray, 0.1).std() == pytest.approx(25.5, rel=0.05)
+    assert (metrics.noisy(gray, 0.1) == metrics.noisy(gray, 0.1)).all()
     copies = metrics.repeated(IMAGES, 10)
     assert copies.shape == IMAGES.shape and len(np.unique(copies, axis=0)) == 10
     labels = np.arange(40) % 10

@@ -52,7 +52,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def grey(image):
+def gray(image):
     """The grey level in the middle of the first image of a grid of one."""
     image = image.convert("RGB")
     return image.getpixel((image.width // 2, image.height // 2))[0]
@@ -63,13 +63,13 @@ def level(epoch):
     return round((-1 + 0.1 * (epoch - 1) + 1) * 127.5)
 
 
-def greys_of_gif(path):
+def grays_of_gif(path):
     with Image.open(path) as gif:
-        greys = []
+        grays = []
         for i in range(gif.n_frames):
             gif.seek(i)
-            greys.append(grey(gif))
-        return greys
+            grays.append(gray(gif))
+        return grays
 
 
 def test_one_picture_per_epoch_of_the_same_latents(tmp_path):
@@ -78,8 +78,8 @@ def test_one_picture_per_epoch_of_the_same_latents(tmp_path):
     assert names(folder) == ["epoch-0001.png", "epoch-0002.png", "epoch-0003.png", "samples.gif"]
     assert model.calls == [(1, 7)] * 4  # once before training
     for epoch in (1, 2, 3):
-        assert grey(Image.open(folder / f"epoch-{epoch:04d}.png")) == level(epoch)
-    assert greys_of_gif(folder / "samples.gif") == [level(1), level(2), level(3)]
+        assert gray(Image.open(folder / f"epoch-{epoch:04d}.png")) == level(epoch)
+    assert grays_of_gif(folder / "samples.gif") == [level(1), level(2), level(3)]
 
 
 def test_pictures_of_the_size_that_n_asks_for(tmp_path):
@@ -92,7 +92,7 @@ def test_pictures_of_the_size_that_n_asks_for(tmp_path):
 def test_every(tmp_path):
     fit(SampleGrid(tmp_path, n=1, every=2), epochs=5)
     assert names(tmp_path) == ["epoch-0002.png", "epoch-0004.png", "samples.gif"]
-    assert greys_of_gif(tmp_path / "samples.gif") == [level(2), level(4)]
+    assert grays_of_gif(tmp_path / "samples.gif") == [level(2), level(4)]
 
 
 def test_resumed_run_goes_on(tmp_path):
@@ -100,14 +100,14 @@ def test_resumed_run_goes_on(tmp_path):
     before = (tmp_path / "epoch-0001.png").read_bytes()
     fit(SampleGrid(tmp_path, n=1), epochs=4, initial_epoch=2)
     assert (tmp_path / "epoch-0001.png").read_bytes() == before
-    assert greys_of_gif(tmp_path / "samples.gif") == [level(i) for i in (1, 2, 3, 4)]
+    assert grays_of_gif(tmp_path / "samples.gif") == [level(i) for i in (1, 2, 3, 4)]
 
 
 def test_pictures_of_a_former_longer_run_are_not_used(tmp_path):
     fit(SampleGrid(tmp_path, n=1), epochs=5, brighter=10)
     fit(SampleGrid(tmp_path, n=1, every=2), epochs=4)
     assert (tmp_path / "epoch-0005.png").exists()
-    assert greys_of_gif(tmp_path / "samples.gif") == [level(2), level(4)]
+    assert grays_of_gif(tmp_path / "samples.gif") == [level(2), level(4)]
 
 
 def test_epochs_are_ordered_by_number_and_strangers_ignored(tmp_path):
@@ -115,7 +115,7 @@ def test_epochs_are_ordered_by_number_and_strangers_ignored(tmp_path):
         (tmp_path / name).write_bytes(b"no picture")
     fit(SampleGrid(tmp_path, n=1, gif=False), 10000, initial_epoch=9998, brighter=-9998)
     fit(SampleGrid(tmp_path, n=1), 10001, initial_epoch=10000, brighter=-9998)
-    assert greys_of_gif(tmp_path / "samples.gif") == [level(1), level(2), level(3)]
+    assert grays_of_gif(tmp_path / "samples.gif") == [level(1), level(2), level(3)]
 
 
 def test_a_long_run_has_a_small_animation_and_all_its_pictures(tmp_path, monkeypatch):

@@ -134,7 +134,7 @@ def test_a_network_that_is_to_be_given_the_condition_is_there_and_takes_it():
 
 
 def test_a_family_says_what_was_passed_as_condition():
-    with pytest.raises(ValueError, match="made with the condition Nothing; got ClassLabels"):
+    with pytest.raises(ValueError, match="made with the condition None; got ClassLabels"):
         kgen.VAE((8, 8), condition=ClassLabels(3))
 
     class Labeled(Conditional):

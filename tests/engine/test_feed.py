@@ -268,7 +268,7 @@ def test_labels_that_a_model_does_not_take_are_ignored(labels):
     assert int(model.step) == 4
 
 
-def test_grey_images_of_any_source_after_each_other():
+def test_gray_images_of_any_source_after_each_other():
     """After `(N, H, W, 1)` and `(N, H, W)`, TensorFlow's signature of a step has no rank."""
     vae = kgen.VAE((8, 8), network="dense")
     vae.compile()

@@ -103,13 +103,13 @@ def test_a_generator_is_seen_once_and_nothing_is_kept():
 def test_the_oldest_goes_first(monkeypatch):
     extractor = Counting()
     size = 8 * (16 + 16 * 16 + 1 + 3 + 1 + 1)
-    monkeypatch.setattr(cache, "LIMIT", 2 * size)
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 2 * size)
     for seed, seen in ((0, True), (1, True), (0, False), (2, True), (0, False), (1, True)):
         extractor.seen = 0
         fid(pictures(seed=seed), pictures(30, 9), extractor)
         assert extractor.seen == 30 + 40 * seen, seed
     assert sum(map(cache._size, cache._kept.values())) == 2 * size
-    monkeypatch.setattr(cache, "LIMIT", size - 1)  # what is too large is not kept at all
+    monkeypatch.setattr(cache, "LIMIT_BYTES", size - 1)  # what is too large is not kept at all
     fid(pictures(seed=5), pictures(30, 9), extractor)
     assert not cache._kept
 

@@ -282,11 +282,11 @@ def test_fid_of_large_images_is_that_of_their_thumbnails_and_says_so(tmp_path):
 
 
 def test_constant_images():
-    grey, white = (np.full((5, 4, 4, 1), level, "uint8") for level in (100, 255))
-    assert fid(grey, grey, "pixels").value == 0
+    gray, white = (np.full((5, 4, 4, 1), level, "uint8") for level in (100, 255))
+    assert fid(gray, gray, "pixels").value == 0
     expected = 16 * ((255 - 100) / 127.5) ** 2
-    assert fid(grey, white, "pixels").value == pytest.approx(expected, rel=1e-6)
-    assert np.isfinite(fid(np.repeat(grey, 8, 0), pictures(50), "digits").value)
+    assert fid(gray, white, "pixels").value == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(fid(np.repeat(gray, 8, 0), pictures(50), "digits").value)
 
 
 @pytest.mark.parametrize(

@@ -58,15 +58,15 @@ def test_patches_are_those_of_the_image():
     assert set(corners.ravel()) == set(range(10))
 
 
-def test_patches_are_normalised_by_channel():
+def test_patches_are_normalized_by_channel():
     patches = np.random.default_rng(0).normal(3, 2, (500, 2, 7, 7)).astype("float32")
     patches[:, 1] *= 9
-    found = module._normalised(patches.copy()).reshape(patches.shape)
+    found = module._normalized(patches.copy()).reshape(patches.shape)
     expected = (patches - patches.mean(axis=(0, 2, 3), keepdims=True)) / patches.std(
         axis=(0, 2, 3), keepdims=True
     )
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert (module._normalised(np.full((9, 1, 7, 7), 4, "float32")) == 0).all()
+    assert (module._normalized(np.full((9, 1, 7, 7), 4, "float32")) == 0).all()
 
 
 def test_the_distance_is_the_mean_of_exact_ones(monkeypatch):
@@ -97,9 +97,9 @@ def test_identical_sets_are_at_zero(portraits):
 
 
 def test_constant_images():
-    grey = np.full((6, 28, 28, 1), 99, "uint8")
-    assert sliced_wasserstein(grey, grey).mean == 0
-    found = sliced_wasserstein(grey, textures(6, 28))
+    gray = np.full((6, 28, 28, 1), 99, "uint8")
+    assert sliced_wasserstein(gray, gray).mean == 0
+    found = sliced_wasserstein(gray, textures(6, 28))
     assert np.isfinite(found.levels).all() and min(found.levels) > 300
 
 

@@ -12,7 +12,7 @@ from kgen.losses import R1, GradientPenalty, WeightClipping
 from kgen.models.gan import VARIANTS
 
 BACKEND = keras.backend.backend()
-GREY = (8, 8, 1)
+GRAY = (8, 8, 1)
 
 
 def constant(value):
@@ -57,7 +57,7 @@ def numbers(n, seed=0):
     return np.random.default_rng(seed).normal(1, 1, (n, 1)).astype("float32")
 
 
-def images(n, seed=0, shape=GREY):
+def images(n, seed=0, shape=GRAY):
     return np.random.default_rng(seed).integers(0, 256, (n, *shape), "uint8")
 
 
@@ -67,7 +67,7 @@ def values(variables):
 
 def small(variant="auto", cls=kgen.GAN, **arguments):
     """A GAN of digits with few weights."""
-    return cls(GREY, latent_dim=4, variant=variant, **arguments)
+    return cls(GRAY, latent_dim=4, variant=variant, **arguments)
 
 
 # Algorithm 1.
@@ -565,7 +565,7 @@ def test_variants_train_and_go_on_from_files(variant, tmp_path):
 
 def test_the_default_is_dcgan_for_images_and_points_for_points():
     model, of_points = kgen.GAN((8, 8)), kgen.GAN((2,))
-    assert (model.variant, model.latent_dim, model.image_shape) == ("dcgan", 100, GREY)
+    assert (model.variant, model.latent_dim, model.image_shape) == ("dcgan", 100, GRAY)
     assert (of_points.variant, of_points.latent_dim) == ("points", 2)
     for variant in VARIANTS:  # whatever it is for images
         other = kgen.GAN((2,), variant=variant)
@@ -616,35 +616,35 @@ def test_filters_are_of_all_default_networks(network, kind, tmp_path):
             assert 4 in widths and set(widths) <= {1, 4, 8}
     model.save(path := tmp_path / "model.keras")
     assert keras.saving.load_model(path).get_config()["filters"] == 4
-    assert getattr(kgen, kind)(GREY, network=network, **given).filters is None
+    assert getattr(kgen, kind)(GRAY, network=network, **given).filters is None
 
 
 def test_networks_of_ones_own():
     generator = keras.Sequential(
-        [keras.Input((3,)), layers.Dense(64, "tanh"), layers.Reshape(GREY)]
+        [keras.Input((3,)), layers.Dense(64, "tanh"), layers.Reshape(GRAY)]
     )
-    discriminator = keras.Sequential([keras.Input(GREY), layers.Flatten(), layers.Dense(1)])
+    discriminator = keras.Sequential([keras.Input(GRAY), layers.Flatten(), layers.Dense(1)])
     model = kgen.GAN((8, 8), 3, generator=generator, discriminator=discriminator)
     assert model.generator is generator and model.discriminator is discriminator
     model.compile()
     model.fit(images(32), batch_size=16, verbose=0)
-    assert model.generate(2).shape == (2, *GREY)
+    assert model.generate(2).shape == (2, *GRAY)
 
 
 # What does not fit.
 
 
-def heads(*widths, shape=GREY):
+def heads(*widths, shape=GRAY):
     x = inputs = keras.Input(shape)
     x = layers.Flatten()(x)
     outputs = [layers.Dense(width)(x) for width in widths]
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])
 
 
-def ended(activation, width=1, inputs=GREY):
+def ended(activation, width=1, inputs=GRAY):
     x = seen = keras.Input((inputs,) if isinstance(inputs, int) else inputs)
     x = layers.Dense(width, activation)(layers.Flatten()(x))
-    return keras.Model(seen, layers.Reshape(GREY)(x) if width > 1 else x)
+    return keras.Model(seen, layers.Reshape(GRAY)(x) if width > 1 else x)
 
 
 class NamedScore(keras.Model):
@@ -699,7 +699,7 @@ class NamedScore(keras.Model):
 )
 def test_what_does_not_fit_is_refused(arguments, words):
     with pytest.raises((TypeError, ValueError), match=words):
-        kgen.GAN(GREY, **{"latent_dim": 4, **arguments})
+        kgen.GAN(GRAY, **{"latent_dim": 4, **arguments})
 
 
 def test_the_wasserstein_loss_needs_a_critic_of_bounded_slope(tmp_path):

@@ -10,11 +10,11 @@ from scipy import special, stats
 import kgen
 
 BACKEND = keras.backend.backend()
-GREY = (8, 8, 1)
+GRAY = (8, 8, 1)
 
 
 def images(n, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, *GREY), "uint8")
+    return np.random.default_rng(seed).integers(0, 256, (n, *GRAY), "uint8")
 
 
 def labels(n, classes=3, seed=0):
@@ -35,17 +35,17 @@ def values(variables):
 
 def make(kind, **arguments):
     settings = {} if kind in (kgen.InfoGAN, kgen.BiGAN) else {"num_classes": 3}
-    return kind(GREY, **{"latent_dim": 6, "network": "mlp", **settings, **arguments})
+    return kind(GRAY, **{"latent_dim": 6, "network": "mlp", **settings, **arguments})
 
 
-LABELLED = [kgen.ConditionalGAN, kgen.ACGAN, kgen.SemiSupervisedGAN]
-of_every_labeled_kind = pytest.mark.parametrize("kind", LABELLED, ids=lambda k: k.__name__)
+LABELED = [kgen.ConditionalGAN, kgen.ACGAN, kgen.SemiSupervisedGAN]
+of_every_labeled_kind = pytest.mark.parametrize("kind", LABELED, ids=lambda k: k.__name__)
 
 
 # Labels.
 
 
-@pytest.mark.parametrize("kind", LABELLED[:2], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kind", LABELED[:2], ids=lambda k: k.__name__)
 def test_labels_choose_the_images(kind):
     model = make(kind)
     z = np.repeat(latents(1, 6), 3, axis=0)
@@ -104,7 +104,7 @@ def test_what_a_labeled_kind_does_not_learn_from(kind):
     assert int(model.step) == 0
     for classes in (0, 2.5):
         with pytest.raises(ValueError, match="num_classes must be a positive integer"):
-            kind(GREY, num_classes=classes)
+            kind(GRAY, num_classes=classes)
 
 
 def test_labels_come_with_arrays_datasets_and_batches():
@@ -143,8 +143,8 @@ def test_collapse_of_a_conditional_gan_is_watched_without_probabilities():
 
 
 def test_networks_without_labels_do_not_fit():
-    plain = kgen.networks.mlp_generator(GREY, 6, hidden=(4,))
-    judge = kgen.networks.mlp_discriminator(GREY, hidden=(4,))
+    plain = kgen.networks.mlp_generator(GRAY, 6, hidden=(4,))
+    judge = kgen.networks.mlp_discriminator(GRAY, hidden=(4,))
     with pytest.raises(ValueError, match=r"generator does not take.*latents and labels"):
         make(kgen.ConditionalGAN, generator=plain)
     with pytest.raises(ValueError, match=r"discriminator does not take.*images and labels"):
@@ -157,7 +157,7 @@ def test_networks_without_labels_do_not_fit():
         make(kgen.InfoGAN, categories=3, codes=0, discriminator=judge)
     with pytest.raises(ValueError, match=r"discriminator does not take.*images and latents"):
         make(kgen.BiGAN, discriminator=judge)
-    encoder = kgen.networks.mlp_encoder(GREY, 5, hidden=(4,))
+    encoder = kgen.networks.mlp_encoder(GRAY, 5, hidden=(4,))
     with pytest.raises(ValueError, match=r"encoder must return latents of shape \(None, 6\)"):
         make(kgen.BiGAN, encoder=encoder)
 
@@ -313,10 +313,10 @@ def test_bigan_encodes():
     assert z.shape == (5, 6) and z.dtype == "float32"
     np.testing.assert_allclose(z, by_hand.numpy(model.encoder, in_range(x)), atol=1e-5)
     again = model.reconstruct(x)
-    assert again.shape == (5, *GREY) and again.dtype == "float32"
+    assert again.shape == (5, *GRAY) and again.dtype == "float32"
     np.testing.assert_allclose(again, model.decode(z), atol=1e-6)
     strips = model.interpolate(x[:2], x[2:4], steps=5)
-    assert strips.shape == (2, 5, *GREY)
+    assert strips.shape == (2, 5, *GRAY)
     np.testing.assert_allclose(strips[:, 0], again[:2], atol=1e-5)
     np.testing.assert_allclose(strips[:, -1], again[2:4], atol=1e-5)
     expected = by_hand.numpy(model.discriminator, in_range(x), z)[:, 0]
@@ -458,7 +458,7 @@ def halves(n, seed=0):
     random = np.random.default_rng(seed)
     which = np.arange(n) % 2
     bright = (np.arange(8) < 4)[None, :, None, None] == (which == 0)[:, None, None, None]
-    x = 128 + 60 * (2.0 * bright - 1) + 40 * random.standard_normal((n, *GREY))
+    x = 128 + 60 * (2.0 * bright - 1) + 40 * random.standard_normal((n, *GRAY))
     return x.clip(0, 255).astype("uint8"), which
 
 
@@ -472,7 +472,7 @@ def test_classes_are_learned_from_few_labels():
     assert (model.classify(test).argmax(axis=1) == truth).mean() > 0.95
 
 
-@pytest.mark.parametrize("kind", LABELLED[:2], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kind", LABELED[:2], ids=lambda k: k.__name__)
 def test_images_follow_their_labels(kind):
     x, y = halves(512)
     model = make(kind, num_classes=2, average_decay=0.9, normalization="none")

@@ -11,7 +11,7 @@ from scipy import stats
 
 import kgen
 
-GREY = (8, 8, 1)
+GRAY = (8, 8, 1)
 
 
 def constant(values):
@@ -83,7 +83,7 @@ def test_no_batch_size_changes_a_likelihood():
     assert np.abs(vae.log_likelihood(x, samples=50, seed=1) - whole).max() > 1e-4
 
 
-def blind(sigma=None, shape=GREY, level=0.1, **arguments):
+def blind(sigma=None, shape=GRAY, level=0.1, **arguments):
     """A model that knows nothing: every pixel is N(level, sigma^2), the posterior the prior."""
     vae = kgen.VAE(shape, reconstruction="gaussian", network="dense", **arguments)
     for weight in vae.encoder.weights + vae.decoder.weights:
@@ -93,10 +93,10 @@ def blind(sigma=None, shape=GREY, level=0.1, **arguments):
     return vae
 
 
-def test_bits_per_dim_is_the_code_length_of_grey_levels():
+def test_bits_per_dim_is_the_code_length_of_gray_levels():
     """The probability of a level is the mass of its bin, 2/255 wide around it."""
     vae = blind(sigma=0.4)
-    x = np.random.default_rng(0).integers(0, 256, (400, *GREY), "uint8")
+    x = np.random.default_rng(0).integers(0, 256, (400, *GRAY), "uint8")
     center = x.astype("float64") / 127.5 - 1
     edges = [stats.norm.cdf(center + side / 255, 0.1, 0.4) for side in (1, -1)]
     expected = -np.log2(edges[0] - edges[1]).mean(axis=(1, 2, 3))
@@ -110,7 +110,7 @@ def test_bits_per_dim_is_the_code_length_of_grey_levels():
 def test_bits_per_dim_of_a_wide_gaussian_is_eight_bits_and_its_width():
     """Nearly flat on [-1, 1], the density is 1/(sigma sqrt(2 pi)): a level costs its -log2."""
     vae = blind(sigma=50.0, level=0.0)
-    x = np.random.default_rng(0).integers(0, 256, (20, *GREY), "uint8")
+    x = np.random.default_rng(0).integers(0, 256, (20, *GRAY), "uint8")
     expected = np.log2(127.5 * 50 * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(vae.bits_per_dim(x, samples=1), expected, atol=1e-3)
 
@@ -118,25 +118,25 @@ def test_bits_per_dim_of_a_wide_gaussian_is_eight_bits_and_its_width():
 def test_bits_per_dim_says_for_what_it_is():
     x = np.zeros((2, 8, 8), "uint8")
     with pytest.raises(ValueError, match="probabilities"):
-        kgen.VAE(GREY, reconstruction="bernoulli").bits_per_dim(x)
+        kgen.VAE(GRAY, reconstruction="bernoulli").bits_per_dim(x)
     with pytest.raises(ValueError, match="grey levels"):
         kgen.VAE((2,)).bits_per_dim(np.zeros((2, 2), "float32"))
     with pytest.raises(ValueError, match="between levels"):
-        kgen.VAE(GREY).bits_per_dim(np.linspace(-1, 1, 64, dtype="float32").reshape(1, 8, 8))
+        kgen.VAE(GRAY).bits_per_dim(np.linspace(-1, 1, 64, dtype="float32").reshape(1, 8, 8))
     for samples in (0, 1.5, -3):
         with pytest.raises(ValueError, match="samples must be a positive integer"):
-            kgen.VAE(GREY).log_likelihood(x, samples=samples)
+            kgen.VAE(GRAY).log_likelihood(x, samples=samples)
 
 
 def test_encode_decode_reconstruct_predict_agree():
-    vae = kgen.VAE(GREY, latent_dim=3)
-    x = np.random.default_rng(0).integers(0, 256, (10, *GREY), "uint8")
+    vae = kgen.VAE(GRAY, latent_dim=3)
+    x = np.random.default_rng(0).integers(0, 256, (10, *GRAY), "uint8")
     z = vae.encode(x)
     mean, log_variance = vae.posterior(x)
     assert z.shape == log_variance.shape == (10, 3) and z.dtype == "float32"
     np.testing.assert_array_equal(z, mean)
     images = vae.reconstruct(x)
-    assert images.shape == (10, *GREY) and images.dtype == "float32"
+    assert images.shape == (10, *GRAY) and images.dtype == "float32"
     np.testing.assert_allclose(images, vae.decode(z), atol=1e-6)
     np.testing.assert_allclose(images, vae.predict(x, verbose=0), atol=1e-5)
     np.testing.assert_allclose(vae.encode(kgen.data.to_model_range(x)), z, atol=1e-6)
@@ -146,10 +146,10 @@ def test_encode_decode_reconstruct_predict_agree():
 
 
 def test_interpolations_are_lines_in_latent_space():
-    vae = kgen.VAE(GREY, latent_dim=3)
-    a, b = np.random.default_rng(0).integers(0, 256, (2, 4, *GREY), "uint8")
+    vae = kgen.VAE(GRAY, latent_dim=3)
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 4, *GRAY), "uint8")
     strips = vae.interpolate(a, b, steps=5)
-    assert strips.shape == (4, 5, *GREY)
+    assert strips.shape == (4, 5, *GRAY)
     np.testing.assert_allclose(strips[:, 0], vae.reconstruct(a), atol=1e-5)
     np.testing.assert_allclose(strips[:, -1], vae.reconstruct(b), atol=1e-5)
     middle = vae.decode(0.75 * vae.encode(a) + 0.25 * vae.encode(b))
@@ -190,7 +190,7 @@ def test_any_shape_trains(shape, network):
 def test_a_wide_log_variance_stays_finite():
     vae = blind(sigma=1.0)
     vae.compile()
-    x = np.zeros((2, *GREY), "uint8")
+    x = np.zeros((2, *GRAY), "uint8")
     for bias, kept in ((500.0, 20.0), (-500.0, -30.0)):
         vae.encoder.get_layer("log_variance").bias.assign([bias, bias])
         _, log_variance = vae.posterior(x)
@@ -199,14 +199,14 @@ def test_a_wide_log_variance_stays_finite():
         assert np.isfinite(vae.elbo(x)).all()
 
 
-def heads(*widths, shape=GREY):
+def heads(*widths, shape=GRAY):
     x = inputs = keras.Input(shape)
     x = layers.Flatten()(x)
     outputs = [layers.Dense(width)(x) for width in widths]
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])
 
 
-def decoder(width=2, shape=GREY, activation="tanh"):
+def decoder(width=2, shape=GRAY, activation="tanh"):
     last = layers.Dense(int(np.prod(shape)), activation)
     return keras.Sequential([keras.Input((width,)), last, layers.Reshape(shape)])
 
@@ -217,8 +217,8 @@ def test_one_head_of_twice_the_width_is_mean_and_log_variance():
     one.layers[-1].set_weights(
         [np.concatenate(kernels[0::2], axis=1), np.concatenate(kernels[1::2])]
     )
-    x = np.random.default_rng(0).integers(0, 256, (6, *GREY), "uint8")
-    first, second = (kgen.VAE(GREY, encoder=e, decoder=shared).posterior(x) for e in (two, one))
+    x = np.random.default_rng(0).integers(0, 256, (6, *GRAY), "uint8")
+    first, second = (kgen.VAE(GRAY, encoder=e, decoder=shared).posterior(x) for e in (two, one))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
@@ -239,9 +239,9 @@ class Subclassed(keras.Model):
 
 
 def test_a_subclassed_encoder(tmp_path):
-    vae = kgen.VAE(GREY, encoder=Subclassed())
+    vae = kgen.VAE(GRAY, encoder=Subclassed())
     vae.compile()
-    x = np.random.default_rng(0).integers(0, 256, (32, *GREY), "uint8")
+    x = np.random.default_rng(0).integers(0, 256, (32, *GRAY), "uint8")
     vae.fit(x, batch_size=16, verbose=0)
     vae.save(tmp_path / "vae.keras")
     loaded = keras.saving.load_model(tmp_path / "vae.keras")
@@ -271,15 +271,15 @@ def test_a_subclassed_encoder(tmp_path):
 )
 def test_what_does_not_fit_is_refused(networks, words):
     with pytest.raises((TypeError, ValueError), match=words):
-        kgen.VAE(GREY, **networks)
+        kgen.VAE(GRAY, **networks)
 
 
 def test_a_dictionary_of_outputs_is_refused():
-    inputs = keras.Input(GREY)
+    inputs = keras.Input(GRAY)
     x = layers.Flatten()(inputs)
     outputs = {"mean": layers.Dense(2)(x), "log_variance": layers.Dense(2)(x)}
     with pytest.raises(ValueError, match="two outputs"):
-        kgen.VAE(GREY, encoder=keras.Model(inputs, outputs))
+        kgen.VAE(GRAY, encoder=keras.Model(inputs, outputs))
 
 
 def test_shapes_too_small_for_convolutions():
@@ -295,19 +295,19 @@ def test_an_own_likelihood_survives_a_file(tmp_path):
             terms = ops.log1p(ops.square(images - decoded))
             return ops.sum(terms, axis=(1, 2, 3))
 
-    vae = kgen.VAE(GREY, reconstruction=Cauchy())
+    vae = kgen.VAE(GRAY, reconstruction=Cauchy())
     vae.compile()
     vae.save(tmp_path / "vae.keras")
     loaded = keras.saving.load_model(tmp_path / "vae.keras")
     assert isinstance(loaded.likelihood, Cauchy)
-    x = np.random.default_rng(0).integers(0, 256, (8, *GREY), "uint8")
+    x = np.random.default_rng(0).integers(0, 256, (8, *GRAY), "uint8")
     assert loaded.evaluate(x, verbose=0) == pytest.approx(vae.evaluate(x, verbose=0), rel=1e-5)
 
 
 def test_the_weight_of_the_divergence_follows_the_step():
-    vae = kgen.VAE(GREY, kl_weight=kgen.schedules.LinearWarmup(1.0, 10))
+    vae = kgen.VAE(GRAY, kl_weight=kgen.schedules.LinearWarmup(1.0, 10))
     vae.compile(keras.optimizers.SGD(0.0))
-    x = np.random.default_rng(0).integers(0, 256, GREY, "uint8")
+    x = np.random.default_rng(0).integers(0, 256, GRAY, "uint8")
     x = np.repeat(x[None], 16, axis=0)  # one image, so one divergence
     logs = vae.fit(x, batch_size=8, epochs=3, verbose=0).history
     weights = (np.array(logs["loss"]) - logs["reconstruction"]) / logs["kl"]

@@ -335,11 +335,11 @@ def test_bad_animation(tmp_path):
 
 
 def test_previews_are_a_grid_or_rows_by_name(tmp_path):
-    grey, color = np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8, 3))
-    rows = {"input": grey, "output": color}
+    gray, color = np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8, 3))
+    rows = {"input": gray, "output": color}
     figure = plots.preview(rows, path=tmp_path / "rows.png")
     assert {text.get_text() for text in figure.axes[0].texts} == {*rows}
-    assert not [*plots.preview({"generated": grey}, path=tmp_path / "one.png").axes[0].texts]
-    for bad in ({}, {"a": grey, "b": grey[:1]}, {"a": grey, "b": color[:, :4]}):
+    assert not [*plots.preview({"generated": gray}, path=tmp_path / "one.png").axes[0].texts]
+    for bad in ({}, {"a": gray, "b": gray[:1]}, {"a": gray, "b": color[:, :4]}):
         with pytest.raises(ValueError, match="rows"):
             plots.preview(bad, path=tmp_path / "bad.png")

@@ -32,7 +32,7 @@ def test_two_hills_are_two_gaussians():
         assert hill.std() == pytest.approx(sigma, abs=0.02)
 
 
-def test_the_best_discriminator_minimises_the_cross_entropy_at_every_point():
+def test_the_best_discriminator_minimizes_the_cross_entropy_at_every_point():
     p, q = np.random.default_rng(0).uniform(0.1, 1, (2, 50))
     best = gan_intuition.best_discriminator(p, q)
     choices = np.linspace(0.001, 0.999, 2000)[:, None]

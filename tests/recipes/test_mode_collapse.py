@@ -13,7 +13,7 @@ SHORT = ["--epochs", "2", "--batch-size", "16", "--limit", "400"]
 
 
 def test_from_points_to_figures_and_resumed_without_repeating(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(mode_collapse, "EVERY", 2)
+    monkeypatch.setattr(mode_collapse, "EVERY_UPDATES", 2)
     chosen = {name: mode_collapse.CURES[name] for name in ("+ Adam", "+ moving average")}
     monkeypatch.setattr(mode_collapse, "CURES", chosen)
     command = [*SHORT, "--only", "ring", "--output", str(tmp_path)]

@@ -20,7 +20,7 @@ def test_the_best_slope_under_a_penalty_gives_the_estimate(weight):
             return weight * (slope - 1) ** 2 - slope * distance
 
         best = optimize.minimize_scalar(loss).x
-        assert wgan.penalised(distance, weight) == pytest.approx(best * distance, rel=1e-6)
+        assert wgan.penalized(distance, weight) == pytest.approx(best * distance, rel=1e-6)
 
 
 @pytest.mark.parametrize(("shift", "sigma"), [(0.1, 0.5), (1.0, 0.5), (2.0, 0.3), (0.5, 1.0)])
@@ -99,7 +99,7 @@ def test_figure_estimates_and_resumption(tmp_path, monkeypatch, capsys):
     exact, estimate = found["gradient penalty 100"]
     np.testing.assert_allclose(estimate, exact, rtol=0.05)
     exact, estimate = found["gradient penalty 10"]
-    np.testing.assert_allclose(estimate, wgan.penalised(exact, 10), rtol=0.01)
+    np.testing.assert_allclose(estimate, wgan.penalized(exact, 10), rtol=0.01)
     assert estimate[-1] > 1.1 * exact[-1]
     exact, estimate = found[wgan.CLIPPED]
     np.testing.assert_allclose(estimate / exact, wgan.scale(exact, estimate), rtol=0.2)
