@@ -67,7 +67,9 @@ class CollapseMonitor(Measuring):
       0.5 or more. Constant samples are called that alone. In pixels, grey noise and blur are near
       to everything, so of images this counts only while their contrast (the standard deviation
       within an image) is that of the data but for a factor of 2.5, and so is their roughness (the
-      variance between neighbouring pixels over the rest) but for a factor of 8.
+      variance between neighbouring pixels over the rest) but for a factor of 8. Features of a
+      judge see more: of MNIST's digits one class alone covers 60 to 87 % in pixels, which is no
+      finding, and less than half in the features `"digits"`.
     - `"saturated_discriminator"`, where the model has `discriminate(x)`, probabilities in [0, 1] of
       shape `(N,)` or `(N, 1)` that x is real (without labels; NotImplementedError says that there
       are none): 95 % of the real samples are above 0.99 and 95 % of

@@ -47,7 +47,16 @@ def test_settings_are_timed_with_enough_images_for_many_steps(tmp_path):
 
 def test_flags_of_the_algorithm_and_the_zoo(tmp_path):
     argv = [*SHORT, "--loss", "minimax", "--discriminator-steps", "2", "--optimizer", "momentum"]
-    argv += ["--learning-rate", "0.1", "--augment", "", "--output", str(tmp_path / "out")]
+    argv += [
+        "--batch-size",
+        "64",
+        "--learning-rate",
+        "0.1",
+        "--augment",
+        "",
+        "--output",
+        str(tmp_path / "out"),
+    ]
     model = gan.main([*argv, "--publish", str(tmp_path / "store" / "small")])
     assert (model.adversarial_loss, model.minibatches_per_update) == ("minimax", 2)
     assert model.augment is None

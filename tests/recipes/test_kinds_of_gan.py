@@ -52,9 +52,9 @@ def test_as_many_images_of_each_class_keep_their_labels():
 def test_flags_that_are_given_win_over_those_of_a_kind():
     run = SimpleNamespace(variant=None, learning_rate=None, epochs=None)
     own = kinds_of_gan.settings_for(run, "semi_supervised")
-    assert (own.variant, own.learning_rate, own.epochs) == ("dcgan", 2e-4, 50)
+    assert (own.variant, own.learning_rate, own.epochs) == ("dcgan", 2e-4, 18)
     own = kinds_of_gan.settings_for(run, "bigan")
-    assert (own.variant, own.learning_rate, own.epochs) == ("gan", 5e-4, 200)
+    assert (own.variant, own.learning_rate, own.epochs) == ("gan", 5e-4, 70)
     run.epochs = 200
     own = kinds_of_gan.settings_for(run, "conditional")
     assert (own.variant, own.learning_rate, own.epochs) == ("dcgan", 5e-4, 200)

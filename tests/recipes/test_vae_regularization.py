@@ -9,7 +9,7 @@ from pixel_judge import PixelJudge
 import kgen
 from recipes import vae_regularization
 
-SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "8", "--samples", "40"]
+SHORT = ["--limit", "120", "--epochs", "4", "--image-size", "8", "--samples", "40"]
 SHORT += ["--precision", "float32", "--jit", "off"]
 
 
