@@ -12,7 +12,7 @@ from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, rows
 from kgen.progress import progress
 
-BLOCK = 100  # rows of the kernel, which stay in a cache
+BLOCK_ROWS = 100  # rows of the kernel, which stay in a cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +105,8 @@ def _within(a):
 def _between(a, b):
     """Sum of the kernel over all pairs of a row of each."""
     products, total = a @ b.T, 0
-    for start in range(0, len(products), BLOCK):
-        some = products[start : start + BLOCK]
+    for start in range(0, len(products), BLOCK_ROWS):
+        some = products[start : start + BLOCK_ROWS]
         some *= 1 / a.shape[1]
         some += 1
         cubes = some * some

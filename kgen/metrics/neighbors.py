@@ -9,7 +9,7 @@ from kgen.metrics.features import features as named
 from kgen.metrics.inputs import alike, rows, watched_chunks, whole
 from kgen.progress import progress
 
-BLOCK = 8192  # rows of the reference at once
+BLOCK_ROWS = 8192  # rows of the reference at once
 NUMBERS = 2**22  # at once, of other rows and of differences
 
 
@@ -36,8 +36,8 @@ def nearest(features, reference, k=1):
     features = rows(features, "features")
     reference = rows(reference, "reference", least=k, width=features.shape[1])
     indices, squares = _none_yet(len(features), k)
-    for start in range(0, len(reference), BLOCK):
-        _update(indices, squares, features, reference[start : start + BLOCK], start)
+    for start in range(0, len(reference), BLOCK_ROWS):
+        _update(indices, squares, features, reference[start : start + BLOCK_ROWS], start)
     return indices, np.sqrt(squares)
 
 
@@ -105,8 +105,8 @@ def prdc(real, fake, precision_k=3, density_k=5):
     around_fake = np.zeros(len(fake), "int64")  # real neighbourhoods
     precise = np.zeros(len(fake), bool)
     recalled, covered = np.zeros((2, len(real)), bool)
-    for start in range(0, len(fake), BLOCK):
-        own = slice(start, start + BLOCK)
+    for start in range(0, len(fake), BLOCK_ROWS):
+        own = slice(start, start + BLOCK_ROWS)
         for some, block in _products(real, fake[own]):
             within, on = _inside(block, real_radii[some, None])
             precise[own] |= within.any(axis=0) | on.any(axis=0)
@@ -201,7 +201,7 @@ def memorization(generated, train, test, features="pixels"):
     queries = np.concatenate([extractor(generated, "generated"), others])
     indices, squares = _none_yet(len(queries), 1)
     neighbors, n, start = np.empty_like(generated), len(generated), 0
-    size = int(np.clip(NUMBERS // generated[0].size, 64, BLOCK))
+    size = int(np.clip(NUMBERS // generated[0].size, 64, BLOCK_ROWS))
     for chunk in watched_chunks(train, "train", size):
         alike(chunk, generated)
         _update(indices, squares, queries, extractor(chunk, "train"), start)

@@ -15,7 +15,7 @@ from kgen.progress import progress
 SIDE = 7  # of a patch
 PATCHES = 128  # of each image and level
 DIRECTIONS = 512
-CHUNK, NUMBERS = 256, 2**24  # images at once, and numbers
+CHUNK_IMAGES, CHUNK_NUMBERS = 256, 2**24  # images at once, and numbers
 PROJECTIONS = 2**25  # of each side at once
 
 
@@ -103,10 +103,10 @@ def _drawn(images, name, most, seed):
     Each image's key is drawn by its position; those with the least keys are chosen.
     """
     random, kept, keys = np.random.default_rng(seed), [], []
-    for chunk in watched_chunks(images, name, CHUNK):
+    for chunk in watched_chunks(images, name, CHUNK_IMAGES):
         kept.append(chunk)
         keys.append(random.random(len(chunk)))
-        if sum(map(len, keys)) >= 2 * most + CHUNK:
+        if sum(map(len, keys)) >= 2 * most + CHUNK_IMAGES:
             some, those = _first(most, np.concatenate(kept), np.concatenate(keys))
             kept, keys = [some], [those]
     return _first(most, np.concatenate(kept), np.concatenate(keys))
@@ -154,7 +154,7 @@ def _level(images, places, coarsest):
     corners = places * [[height - SIDE + 1], [width - SIDE + 1]]
     y, x = corners.astype("int64").swapaxes(0, 1)
     coarser = []
-    step = int(np.clip(NUMBERS // (height * width * channels), 1, CHUNK))
+    step = int(np.clip(CHUNK_NUMBERS // (height * width * channels), 1, CHUNK_IMAGES))
     starts = range(0, n, step)
     for start in progress(starts, len(starts), f"Patches of {height}x{width}"):
         some = slice(start, start + step)

@@ -94,7 +94,7 @@ def test_blocks_do_not_matter(monkeypatch):
     a, b = features(30, 0), features(23, 1, 0.5)
     expected = squared_discrepancy(a, b)
     for size in (1, 7, 29):
-        monkeypatch.setattr(sys.modules["kgen.metrics.kid"], "BLOCK", size)
+        monkeypatch.setattr(sys.modules["kgen.metrics.kid"], "BLOCK_ROWS", size)
         assert squared_discrepancy(a, b) == pytest.approx(expected, rel=1e-12)
 
 

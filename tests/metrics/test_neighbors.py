@@ -42,7 +42,7 @@ def as_written(real, fake, precision_k, density_k=None):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(neighbors, "BLOCK", 50)
+    monkeypatch.setattr(neighbors, "BLOCK_ROWS", 50)
     monkeypatch.setattr(neighbors, "NUMBERS", 64)  # 32 rows of x
 
 
@@ -181,7 +181,7 @@ def test_nearest_says_what_it_takes():
 
 
 def test_memorization_finds_copies(monkeypatch):
-    monkeypatch.setattr(neighbors, "BLOCK", 100)
+    monkeypatch.setattr(neighbors, "BLOCK_ROWS", 100)
     train, test = pictures(330), pictures(40, seed=1)
     generated = pictures(20, seed=2)
     generated[:5] = train[[7, 99, 100, 250, 329]]
