@@ -29,11 +29,11 @@ def own_errors(*sources):
         raise
 
 
-def for_keras(source):
+def for_keras(source, model):
     """What Keras iterates in place of a source: kgen's datasets as suits the backend."""
     if isinstance(source, Batches):
         return source.checked()
-    return backend.batches(source) if isinstance(source, ImageDataset) else source
+    return backend.batches(source, model) if isinstance(source, ImageDataset) else source
 
 
 def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):

@@ -636,7 +636,7 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         options = dict(
             verbose=verbose,
             callbacks=run,
-            validation_data=None if validation_data is None else (feed.for_keras(validation_data),),
+            validation_data=None if validation_data is None else (feed.for_keras(validation_data, self),),
             validation_steps=validation_steps,
             validation_freq=validation_freq,
             shuffle=False,
@@ -647,7 +647,7 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
                 for first, last in spans(initial_epoch, run.batch, epochs):
                     if ours:
                         source.set_position(first, run.batch)
-                    x = feed.for_keras(source)
+                    x = feed.for_keras(source, self)
                     super().fit(x, initial_epoch=first, epochs=last, **options)
                     run.batch = 0
                     if self.stop_training:
@@ -671,7 +671,7 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
             x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
         kwargs["return_dict"] = True
         with feed.own_errors(x), backend.keeping_values(self):
-            return super().evaluate(feed.for_keras(x), verbose=verbose, steps=steps, **kwargs)
+            return super().evaluate(feed.for_keras(x, self), verbose=verbose, steps=steps, **kwargs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """What `call` returns, as NumPy arrays, in stored order.
@@ -688,7 +688,7 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         x, batch_size = feed.prediction_source(self, x, batch_size)
         self._check_file()
         with feed.own_errors(x), backend.keeping_values(self):
-            outputs = super().predict(feed.for_keras(x), batch_size, verbose, steps, callbacks)
+            outputs = super().predict(feed.for_keras(x, self), batch_size, verbose, steps, callbacks)
         self._refuse_broken(outputs)
         return outputs
 

@@ -62,7 +62,7 @@ def _stateless(step, groups, state, data):
     return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
 
 
-def batches(source):
+def batches(source, model):
     """An `ImageDataset` as Keras iterates it."""
     return source
 

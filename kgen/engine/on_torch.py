@@ -19,7 +19,7 @@ class Steps:
         return self.run_measure(data)
 
 
-def batches(source):
+def batches(source, model):
     """An `ImageDataset` as Keras iterates it."""
     return source
 

@@ -58,12 +58,13 @@ def _is_written_out(layer, inputs):
     """Whether a layer's convolution is one that is faster as it is written out here.
 
     No file outside the engine but this one asks for the backend: torch has fast code for it, and
-    so has TensorFlow on GPUs.
+    so has TensorFlow on GPUs, and on CPUs where XLA does not compile.
     """
-    slow = {"tensorflow": ("cpu",), "jax": ("cpu", "gpu", "cuda", "rocm")}
-    slow = slow.get(keras.config.backend())
+    backend = keras.config.backend()
+    slow = {"tensorflow": ("cpu",), "jax": ("cpu", "gpu", "cuda", "rocm")}.get(backend)
     return (
         slow is not None
+        and (backend == "jax" or _is_traced_for_xla())
         and all(device.startswith(slow) for device in keras.distribution.list_devices())
         and layer.data_format == "channels_last"
         and None not in inputs.shape[1:]
@@ -72,6 +73,14 @@ def _is_written_out(layer, inputs):
         and all(d == 1 for d in layer.dilation_rate)
         and all(k >= s for k, s in zip(layer.kernel_size, layer.strides, strict=True))
     )
+
+
+def _is_traced_for_xla():
+    """Whether TensorFlow is making a graph that XLA will compile."""
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util  # nothing public knows
+
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def _applied(layer, convolve, inputs, size):

@@ -120,11 +120,11 @@ class Bernoulli(Likelihood):
 
     def terms(self, images, decoded):
         """See the class."""
-        on = 0.5 * (images + 1.0)
-        decoded = ops.clip(decoded, -1 + 1e-6, 1 - 1e-6)
+        inside = ops.clip(decoded, -1 + 1e-6, 1 - 1e-6)
+        decoded = decoded + ops.stop_gradient(inside - decoded)  # whose gradient does not end there
         # Not log1p: compiled by XLA for CPUs (jaxlib 0.10.2), a sum of both is wrong by far.
         log_on, log_off = ops.log(1.0 + decoded), ops.log(1.0 - decoded)
-        return math.log(2.0) - on * log_on - (1.0 - on) * log_off
+        return math.log(2.0) - 0.5 * (log_on + log_off + images * (log_on - log_off))
 
 
 LIKELIHOODS = {"mse": MSE, "bernoulli": Bernoulli, "gaussian": Gaussian, "l1": L1}

@@ -1,5 +1,7 @@
 """A group of optimizers under Keras's name for one, and single ones."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -138,3 +140,61 @@ def test_members_of_a_group_do_not_apply_by_themselves():
     model.compile()
     with pytest.raises(RuntimeError, match="minimize"):
         model.optimizer.apply([], [])
+
+
+class Rows(keras.layers.Layer):
+    """Adds a row of a table, so that TensorFlow's gradient is of one row alone."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=(4, shape[-1]), name="table")
+
+    def call(self, x):
+        return x + ops.take(self.table, [1, 2], axis=0)[0]
+
+
+class Shifted(kgen.GenerativeModel):
+    players = {"model": ["network"]}
+
+    def objective(self, x, training):
+        return ops.mean(ops.square(ops.cast(self.network(x, training=training), "float32") - 1 - x))
+
+
+class KerasAdam(keras.optimizers.AdamW):
+    """Adam as Keras writes it: a step of one's own is left alone."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"beta_1": 0.5, "beta_2": 0.9},
+        {"rows": True},
+        {"learning_rate": keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)},
+        {"weight_decay": 0.1, "clipnorm": 0.01},
+        {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+        {"gradient_accumulation_steps": 2},
+        {"loss_scale_factor": 8.0},
+        {"amsgrad": True},
+        {"dtype": "mixed_float16"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_adam_takes_the_steps_of_keras(settings):
+    """On TensorFlow by one kernel."""
+    settings = {"learning_rate": 0.1, "weight_decay": 0.0, "epsilon": 1e-3, **settings}
+    dtype, rows = settings.pop("dtype", "float32"), settings.pop("rows", False)
+    dense, found = partial(keras.layers.Dense, dtype=dtype), []
+    for adam in (keras.optimizers.AdamW, KerasAdam):
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((2,)), dense(4, "tanh"), *[Rows()] * rows, dense(2)]
+        model = Shifted(network=keras.Sequential(layers), image_shape=(2,), dtype=dtype)
+        optimizer = adam(**settings)
+        model.compile(optimizer)
+        model.fit(points(6 * 32), batch_size=32, epochs=2, verbose=0)
+        variables = [ops.convert_to_numpy(v) for v in [*model.variables, *model.optimizer.variables]]
+        found.append([v for v in variables if v.dtype == "float32"])
+        assert len(found[-1]) > 10 and "update_step" not in vars(optimizer)
+    for ours, keras_own in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=2e-5)

@@ -12,6 +12,12 @@ PACKAGES = (kgen.layers, keras.layers)
 every_kind = pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
 
 
+@pytest.fixture(autouse=True)
+def written_out_on_tensorflow(monkeypatch):
+    """There XLA has to compile what is written out; these tests are of values."""
+    monkeypatch.setattr(convolutions, "_is_traced_for_xla", lambda: True)
+
+
 def gradients(layer, x, weight):
     """Output of a layer, and gradients of `sum(weight * output)` by input and weights."""
     if BACKEND == "tensorflow":
@@ -77,6 +83,23 @@ def test_what_is_slow_on_a_device_is_written_out(kind, devices, backends, monkey
     assert convolutions._is_written_out(layer, x) == (BACKEND in backends)
     plain = getattr(kgen.layers, kind)(4, 4, 1, "same")
     assert not convolutions._is_written_out(plain, x)
+
+
+@pytest.mark.parametrize("xla", [True, False])
+@every_kind
+def test_on_tensorflow_xla_decides(kind, xla, monkeypatch):
+    monkeypatch.undo()
+    asked, decide = [], convolutions._is_written_out
+    monkeypatch.setattr(
+        convolutions, "_is_written_out", lambda *given: asked.append(decide(*given)) or asked[-1]
+    )
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, getattr(kgen.layers, kind)(2, 4, 2, "same")(inputs))
+    model.compile("sgd", "mse", jit_compile=xla and BACKEND != "torch")  # torch.compile is slow
+    asked.clear()
+    size = model.output_shape[1]
+    model.fit(images(4, 4, 1), np.zeros((3, size, size, 2), "float32"), verbose=0)
+    assert set(asked) == {{"tensorflow": xla, "jax": True, "torch": False}[BACKEND]}
 
 
 @pytest.mark.parametrize(
