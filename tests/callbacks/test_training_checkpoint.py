@@ -16,10 +16,12 @@ import threading
 import time
 import warnings
 import zipfile
+from functools import cache
 
 import keras
 import numpy as np
 import pytest
+from as_new import as_new
 from keras import ops
 from toy import ToyGAN, points
 
@@ -110,12 +112,25 @@ def cut():
     raise Cut
 
 
-def toy(**options):
-    keras.utils.clear_session()  # without XLA, TensorFlow's last bits follow the layers' names
+def new_toy():
+    # Without XLA, TensorFlow's last bits follow the layers' names.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
-    model = ToyGAN(k=2, **options)
+    model = ToyGAN(k=2)
     model.compile()
     return model
+
+
+def toy():
+    """As `new_toy`, one for all tests."""
+    return as_new("toy", new_toy)
+
+
+@cache
+def whole(epochs=3, steps_per_epoch=None):
+    """State of a model after a run that was not cut."""
+    fit(model := toy(), epochs=epochs, steps_per_epoch=steps_per_epoch)
+    return state.capture(model)
 
 
 def fit(model, folder=None, *callbacks, every="epoch", epochs=3, **options):
@@ -152,30 +167,35 @@ def test_all_callbacks_go_on_as_if_uninterrupted(tmp_path):
             with pytest.raises(Cut):
                 fit(toy(), folder / "run", *callbacks(folder), Interrupt(at, cut), every=2,
                     epochs=12, validation_data=points(50, 1))  # fmt: skip
-        model = toy()
+        model = new_toy() if cuts else toy()
         history = fit(model, folder / "run", *callbacks(folder), every=2, epochs=12,
                       validation_data=points(50, 1))  # fmt: skip
-        results[name] = history.history, history.epoch, (folder / "log.csv").read_bytes(), model
-    whole, parts = results["whole"], results["cut"]
-    assert parts[:3] == whole[:3]
-    assert len(set(whole[0]["learning_rate_generator"])) > 1  # the rate was reduced on the way
-    assert same(state.capture(parts[3]), state.capture(whole[3]))
+        log = (folder / "log.csv").read_bytes()
+        results[name] = history.history, history.epoch, log, state.capture(model)
+    uncut, parts = results["whole"], results["cut"]
+    assert parts[:3] == uncut[:3]
+    assert len(set(uncut[0]["learning_rate_generator"])) > 1  # the rate was reduced on the way
+    assert same(parts[3], uncut[3])
     # Fitted again, a finished run trains nothing and tells its whole history.
     again = toy()
     history = fit(again, tmp_path / "cut" / "run", *callbacks(tmp_path / "cut"), every=2,
                   epochs=12, validation_data=points(50, 1))  # fmt: skip
-    assert history.history == whole[0]
-    assert same(state.capture(again), state.capture(whole[3]))
+    assert history.history == uncut[0]
+    assert same(state.capture(again), uncut[3])
 
 
-def interrupted_and_whole(tmp_path, make, callbacks, at=6, **options):
-    """The same run, cut once in mid-epoch and not cut; returns both models and histories."""
+def interrupted_and_whole(tmp_path, callbacks, make=toy, at=6):
+    """The same run, cut once in mid-epoch and not cut; returns both states and histories.
+
+    The model that goes on is a new one.
+    """
     with pytest.raises(Cut):
-        fit(make(), tmp_path, *callbacks(), Interrupt(at, cut), every=1, **options)
-    parts = make()
-    parts_history = fit(parts, tmp_path, *callbacks(), every=1, **options).history
-    whole = make()
-    return parts, whole, parts_history, fit(whole, None, *callbacks(), **options).history
+        fit(make(), tmp_path, *callbacks(), Interrupt(at, cut), every=1)
+    results = []
+    for new, folder in (({toy: new_toy}.get(make, make), tmp_path), (make, None)):
+        history = fit(model := new(), folder, *callbacks(), every=1).history
+        results.append((state.capture(model), history))
+    return *results, model
 
 
 def test_what_is_done_at_an_epochs_beginning_is_done_once(tmp_path):
@@ -184,28 +204,30 @@ def test_what_is_done_at_an_epochs_beginning_is_done_once(tmp_path):
     def callbacks():
         return [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)]
 
-    parts, whole, history, whole_history = interrupted_and_whole(tmp_path, toy, callbacks)
-    assert history == whole_history
+    (parts, history), (uncut, uncut_history), _ = interrupted_and_whole(tmp_path, callbacks)
+    assert history == uncut_history
     assert history["learning_rate_generator"] == pytest.approx([5e-4, 2.5e-4, 1.25e-4])
-    assert same(state.capture(parts), state.capture(whole))
+    assert same(parts, uncut)
 
 
 def test_averages_of_an_optimizer_replace_the_weights_once(tmp_path):
     """Keras does so at the end of each of its `fit`s; a resumed epoch is one of its own."""
 
-    def make():
-        model = toy()
+    def new():
+        model = new_toy()
         model.compile(
             {p: keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.5) for p in model.players}
         )
         return model
 
-    parts, whole, history, whole_history = interrupted_and_whole(tmp_path, make, list)
-    assert history == whole_history
-    assert same(state.capture(parts), state.capture(whole))
-    for player in whole.players:
-        averages = whole.optimizer[player]._model_variables_moving_average
-        for weight, average in zip(whole.variables_of(player), averages, strict=True):
+    (parts, history), (uncut, uncut_history), model = interrupted_and_whole(
+        tmp_path, list, lambda: as_new("toy with averages", new)
+    )
+    assert history == uncut_history
+    assert same(parts, uncut)
+    for player in model.players:
+        averages = model.optimizer[player]._model_variables_moving_average
+        for weight, average in zip(model.variables_of(player), averages, strict=True):
             np.testing.assert_array_equal(
                 ops.convert_to_numpy(weight), ops.convert_to_numpy(average)
             )
@@ -232,13 +254,13 @@ class Diary(keras.callbacks.Callback):
 def test_callbacks_of_ones_own_keep_their_state(tmp_path):
     diaries = [Diary() for _ in range(3)]
     given = iter(diaries)
-    interrupted_and_whole(tmp_path, toy, lambda: [next(given)], at=7)
-    _, resumed, whole = diaries
-    for name, value in vars(whole).items():
+    interrupted_and_whole(tmp_path, lambda: [next(given)], at=7)
+    _, resumed, uncut = diaries
+    for name, value in vars(uncut).items():
         if name in ("number", "rows", "pair", "seen", "by_batch", "best"):
             assert getattr(resumed, name) == value and type(getattr(resumed, name)) is type(value)
-    np.testing.assert_array_equal(resumed.array, whole.array)
-    assert whole.number == 12 and resumed.array is not whole.array
+    np.testing.assert_array_equal(resumed.array, uncut.array)
+    assert uncut.number == 12 and resumed.array is not uncut.array
 
 
 def test_the_best_is_remembered_whoever_saves(tmp_path):
@@ -262,13 +284,11 @@ def test_a_limit_of_time_lets_the_run_go_on(tmp_path):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = True
 
-    whole = toy()
-    fit(whole)
     for epochs in (1, 2, 3):
-        model = toy()
+        model = new_toy() if epochs == 3 else toy()
         history = fit(model, tmp_path, Budget())
         assert len(history.epoch) == epochs
-    assert same(state.capture(model), state.capture(whole))
+    assert same(state.capture(model), whole())
 
 
 def test_the_same_model_is_fitted_again_after_an_interrupt(tmp_path):
@@ -277,13 +297,12 @@ def test_the_same_model_is_fitted_again_after_an_interrupt(tmp_path):
     def halve():
         return keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
 
-    model, whole = toy(), None
+    model = new_toy()
     with pytest.raises(Cut):
         fit(model, tmp_path, halve(), Interrupt(10, cut), every=1)
     fit(model, tmp_path, halve(), every=1)
-    whole = toy()
-    fit(whole, None, halve())
-    assert same(state.capture(model), state.capture(whole))
+    fit(uncut := toy(), None, halve())
+    assert same(state.capture(model), state.capture(uncut))
 
 
 def test_numbers_of_any_length_are_found(tmp_path):
@@ -305,13 +324,10 @@ def test_a_run_that_stopped_early_stays_stopped(tmp_path):
 
 
 def test_more_epochs_continue(tmp_path):
-    whole = toy()
-    fit(whole, epochs=5)
-    for epochs in (2, 5):
-        parts = toy()
-        history = fit(parts, tmp_path, epochs=epochs)
+    fit(toy(), tmp_path, epochs=2)
+    history = fit(model := new_toy(), tmp_path, epochs=5)
     assert history.epoch == list(range(5))
-    assert same(state.capture(parts), state.capture(whole))
+    assert same(state.capture(model), whole(epochs=5))
 
 
 def test_what_is_kept(tmp_path):
@@ -398,8 +414,6 @@ def falls_back(folder, path, content):
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, tmp_path):
-    whole = toy()
-    fit(whole, epochs=4)
     fit(toy(), tmp_path, epochs=3)
     newest = tmp_path / saved(tmp_path)[-1]
     content = bytearray(newest.read_bytes())
@@ -409,7 +423,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, tmp_path):
         middle = slice(len(content) // 2, len(content) // 2 + 1000)  # more than a member's header
         content[middle] = bytes(255 - byte for byte in content[middle])
     model = falls_back(tmp_path, newest, content)
-    assert same(state.capture(model), state.capture(whole))
+    assert same(state.capture(model), whole(epochs=4))
 
 
 @pytest.fixture
@@ -647,16 +661,13 @@ def test_ctrl_c_at_the_very_end_is_not_lost(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_a_checkpoint_from_which_the_run_continues(number, tmp_path):
-    whole = toy()
-    fit(whole)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
         fit(toy(), tmp_path, Interrupt(6, lambda: os.kill(os.getpid(), number)))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert saved(tmp_path)[-1] == "checkpoint-0000000006.npz"
-    model = toy()
-    fit(model, tmp_path)
-    assert same(state.capture(model), state.capture(whole))
+    fit(model := new_toy(), tmp_path)
+    assert same(state.capture(model), whole())
 
 
 HOOKS = {  # of a callback, and at which of their calls it raises
@@ -670,14 +681,13 @@ HOOKS = {  # of a callback, and at which of their calls it raises
 
 
 def test_a_callback_that_raises_loses_nothing(tmp_path):
-    fit(whole := toy(), epochs=2)
     for hook, number in HOOKS.items():
         calls, raising = itertools.count(1), keras.callbacks.Callback()
         setattr(raising, hook, lambda *a, n=number, c=calls, **k: next(c) == n and cut())
         with pytest.raises(Cut):
             fit(toy(), tmp_path / hook, raising, every=1, epochs=2)
         fit(model := toy(), tmp_path / hook, every=1, epochs=2)
-        assert same(state.capture(model), state.capture(whole)), hook
+        assert same(state.capture(model), whole(epochs=2)), hook
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
@@ -808,11 +818,8 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, full_disk):
     with full_disk(), pytest.raises(OSError, match=r"could not be written.*04.npz stays"):
         fit(toy(), tmp_path, epochs=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "checkpoint-0000000004.npz"]
-    model = toy()
-    fit(model, tmp_path, epochs=2)
-    whole = toy()
-    fit(whole, epochs=2)
-    assert same(state.capture(model), state.capture(whole))
+    fit(model := new_toy(), tmp_path, epochs=2)
+    assert same(state.capture(model), whole(epochs=2))
 
 
 def test_data_without_a_position_is_saved_at_the_ends_of_epochs(tmp_path):
@@ -832,13 +839,10 @@ def test_data_without_a_position_is_saved_at_the_ends_of_epochs(tmp_path):
 
 
 def test_steps_per_epoch_resume_exactly(tmp_path):
-    whole = toy()
-    fit(whole, epochs=4, steps_per_epoch=3)
     with pytest.raises(Cut):
         fit(toy(), tmp_path, Interrupt(6, cut), every=1, epochs=4, steps_per_epoch=3)
-    model = toy()
-    fit(model, tmp_path, every=1, epochs=4, steps_per_epoch=3)
-    assert same(state.capture(model), state.capture(whole))
+    fit(model := new_toy(), tmp_path, every=1, epochs=4, steps_per_epoch=3)
+    assert same(state.capture(model), whole(epochs=4, steps_per_epoch=3))
 
 
 def test_models_and_runs_that_cannot_be_resumed(tmp_path):

@@ -193,8 +193,8 @@ def test_adam_takes_the_steps_of_keras(settings):
         optimizer = adam(**settings)
         model.compile(optimizer)
         model.fit(points(6 * 32), batch_size=32, epochs=2, verbose=0)
-        variables = [ops.convert_to_numpy(v) for v in [*model.variables, *model.optimizer.variables]]
-        found.append([v for v in variables if v.dtype == "float32"])
+        variables = [*model.variables, *model.optimizer.variables]
+        found.append([ops.convert_to_numpy(v) for v in variables if v.dtype == "float32"])
         assert len(found[-1]) > 10 and "update_step" not in vars(optimizer)
     for ours, keras_own in zip(*found, strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=2e-5)
