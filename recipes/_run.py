@@ -174,13 +174,13 @@ def load(run, others="test", labeled=False, **training):
             `labeled`; nothing is lost.
     """
     options = {name: vars(run)[name] for name in (*IMAGES, "seed", "batch_size")}
-    images = kgen.data.load(run.dataset, "train", **options, **training)
+    options |= {"num_examples": run.limit, "allow_fewer": True} if run.limit else {}
+    images = kgen.data.load(run.dataset, "train", **{**options, **training})
     if isinstance(images, kgen.data.ImagePairs):
         raise ValueError(f"--dataset {run.dataset} holds pairs; recipes learn from single images.")
     if labeled and images.num_classes is None:
         raise ValueError(f"{run.dataset} has no classes, which this recipe needs.")
     sets = [images, kgen.data.load(run.dataset, others, **options)]
-    sets = [data.take(min(run.limit, data.num_examples)) for data in sets] if run.limit else sets
     if (fewest := min(data.num_examples for data in sets)) < FEWEST_IMAGES:
         raise ValueError(
             f"{fewest} images are too few: figures need {FEWEST_IMAGES} of them in training and in "

@@ -1,6 +1,7 @@
 """Every test starts from the same seeds and the default dtype policy."""
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(items):
         folder, name = item.path.parts[-2:]
         if folder in ON_TENSORFLOW and f"{folder}/{name}" not in EVERYWHERE:
             item.add_marker(pytest.mark.full)
+
+
+def pytest_collection_finish():
+    """What is imported stays: collections of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -473,9 +473,9 @@ import numpy as np
 import test_zoo
 from test_zoo import *
 keras.utils.set_random_seed(0)
-for dtype in ("float32", "float16"):
-    kgen.zoo.save(trained_vae(), "vae_" + dtype, sys.argv[1], dtype=dtype, **CARD)
-    kgen.zoo.save(trained_gan(), "gan_" + dtype, sys.argv[1], dtype=dtype, **CARD)
+for name, model in (("vae_", trained_vae()), ("gan_", trained_gan())):
+    for dtype in ("float32", "float16"):
+        kgen.zoo.save(model, name + dtype, sys.argv[1], dtype=dtype, **CARD)
 for name in kgen.zoo.list(sys.argv[1]):
     outputs = kgen.zoo.load(name, sys.argv[1]).generate(6, seed=2)
     np.save(f"{sys.argv[1]}/{name}.npy", outputs)

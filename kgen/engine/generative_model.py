@@ -636,7 +636,9 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         options = dict(
             verbose=verbose,
             callbacks=run,
-            validation_data=None if validation_data is None else (feed.for_keras(validation_data, self),),
+            validation_data=None
+            if validation_data is None
+            else (feed.for_keras(validation_data, self),),
             validation_steps=validation_steps,
             validation_freq=validation_freq,
             shuffle=False,
@@ -688,7 +690,9 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         x, batch_size = feed.prediction_source(self, x, batch_size)
         self._check_file()
         with feed.own_errors(x), backend.keeping_values(self):
-            outputs = super().predict(feed.for_keras(x, self), batch_size, verbose, steps, callbacks)
+            outputs = super().predict(
+                feed.for_keras(x, self), batch_size, verbose, steps, callbacks
+            )
         self._refuse_broken(outputs)
         return outputs
 

@@ -60,11 +60,12 @@ class Step:
             return super().predict_step(*state, (inputs,))
 
     def _running_means(self, results, batch):
-        count = ops.shape(tree.flatten(batch)[0])[0]
+        count = ops.cast(ops.shape(tree.flatten(batch)[0])[0], "float32")
         means = {mean.name: mean for mean in self._means}
-        for name, value in results.items():
+        for name, value in results.items():  # as `update_state`, in a tenth of its operations
             value = ops.stop_gradient(ops.cast(value, "float32"))
-            means[name].update_state(value, sample_weight=ops.cast(count, "float32"))
+            means[name].total.assign_add(value * count)
+            means[name].count.assign_add(count)
         return {name: means[name].result() for name in self.logs if name in results}
 
     def _note_non_finite(self, player, loss):

@@ -1,5 +1,7 @@
 """What `fit`, `evaluate` and `predict` take, and what of it is refused."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,13 @@ from keras import ops
 from one_weight import MeanOf, Means, one_weight, weight
 
 import kgen
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Iterators of tf.data that an error kept are let go now: later, each takes up to a minute."""
+    yield
+    gc.collect()
 
 
 def test_an_incomplete_training_batch_is_left_out_and_said(capsys):

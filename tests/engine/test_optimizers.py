@@ -196,5 +196,6 @@ def test_adam_takes_the_steps_of_keras(settings):
         variables = [*model.variables, *model.optimizer.variables]
         found.append([ops.convert_to_numpy(v) for v in variables if v.dtype == "float32"])
         assert len(found[-1]) > 10 and "update_step" not in vars(optimizer)
+    atol = 2e-5 if dtype == "float32" else 1e-3  # gradients are rounded to float16
     for ours, keras_own in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=2e-5)
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-5, atol=atol)

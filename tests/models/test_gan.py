@@ -8,6 +8,7 @@ from keras import layers, ops
 from scipy import special
 
 import kgen
+from kgen.layers import convolutions
 from kgen.losses import R1, GradientPenalty, WeightClipping
 from kgen.models.gan import VARIANTS
 
@@ -245,8 +246,9 @@ def test_no_gradient_is_computed_that_no_one_steps_along(k):
     assert products(model, batch) == k * (making + judging) + fooling
 
 
-def test_a_generator_step_takes_no_gradient_of_the_discriminators_convolutions():
+def test_a_generator_step_takes_no_gradient_of_the_discriminators_convolutions(monkeypatch):
     """Of one convolution and one dense layer in each network."""
+    monkeypatch.setattr(convolutions, "_is_traced_for_xla", lambda: True)  # written out: products
     model = small("dcgan")
     model.compile()
     convolution = 4  # the gradient of its kernel; convolutions themselves are no products
