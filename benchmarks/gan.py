@@ -15,8 +15,8 @@ fused Adam; with and without channels_last and torch.compile.
 `steps`: how long an update with k = 5 takes, compared with five steps of the discriminator and one
 of the generator, each measured alone by `fit`, on each backend.
 
-`transpose`: kgen's convolutions and transposed convolutions beside Keras's own, on JAX and
-TensorFlow.
+`transpose`: strided convolutions and transposed ones as kgen writes them out beside Keras's own, on
+JAX and TensorFlow, also where kgen takes Keras's.
 
 Where there is a GPU, the same command uses it and adds mixed_float16.
 """
@@ -115,8 +115,10 @@ def prepare(settings):
     from kgen.layers import convolutions
 
     keras.utils.set_random_seed(0)
-    if settings["keras_layers"]:
+    if settings["convolutions"] == "keras":
         convolutions._is_written_out = lambda layer, inputs: False
+    elif settings["convolutions"] == "written out":
+        convolutions._is_traced_for_xla = lambda: True
     shape, batch_size = settings["image_shape"], settings["batch_size"]
     at_once = settings["k"] * batch_size
     count = settings["most_steps"] * at_once
@@ -155,7 +157,7 @@ def prepare(settings):
 def ours(name, run, precision="float32", side="kgen", **settings):
     """A contender of kgen; `name` begins with a key of `BACKENDS`."""
     backend, jit = BACKENDS[name.partition(",")[0]]
-    defaults = {"part": "update", "k": 1, "keras_layers": False}
+    defaults = {"part": "update", "k": 1, "convolutions": "kgen"}
     settings = {**defaults, "backend": backend, "jit": jit, "precision": precision, **settings}
     settings |= {"image_shape": run.image_shape, "batch_size": run.batch_size}
     settings["most_steps"] = run.steps
@@ -210,15 +212,13 @@ def speed(run):
 
 
 def transpose(run):
-    """Kgen's convolutions beside Keras's."""
+    """Convolutions that are written out beside Keras's."""
     rows = []
     for name, precision in itertools.product(run.backend, run.precision):
         if name != "torch":  # there they are Keras's
-            sides = [
-                ours(name, run, precision),
-                ours(name, run, precision, "keras", keras_layers=True),
-            ]
-            rows += compare(f"{name}, convolutions of kgen and of Keras", sides, run)
+            sides = ("written out", "keras")
+            sides = [ours(name, run, precision, side, convolutions=side) for side in sides]
+            rows += compare(f"{name}, convolutions written out and of Keras", sides, run)
     return rows
 
 

@@ -2,9 +2,8 @@
 
 A strided convolution, its transpose and the gradient of its kernel belong together: each is linear
 in each of its two arguments, so each one's derivatives are the other two. The last two are written
-out here, as plain convolutions and matrix products: what TensorFlow and XLA have for
-them is slow on CPUs, and so is what JAX makes of a transpose on GPUs, a convolution of images with
-zeros between their pixels.
+out here, as plain convolutions and matrix products: what XLA has for them is slow on CPUs, and so
+is what JAX makes of a transpose on GPUs, a convolution of images with zeros between their pixels.
 """
 
 from functools import cache, partial

@@ -14,7 +14,7 @@ SMALL["image_shape"] = (8, 8, 1)
 
 def settings(**changed):
     backend = {"backend": keras.config.backend()}
-    return {**SMALL, **backend, "part": "update", "k": 1, "keras_layers": False, **changed}
+    return {**SMALL, **backend, "part": "update", "k": 1, "convolutions": "kgen", **changed}
 
 
 def options(**changed):
@@ -84,8 +84,14 @@ def test_a_contender_takes_the_steps_of_its_part(part, monkeypatch):
 
 def test_kerass_layers_are_taken(monkeypatch):
     monkeypatch.setattr(convolutions, "_is_written_out", lambda layer, inputs: True)
-    gan.prepare(settings(keras_layers=True))
+    gan.prepare(settings(convolutions="keras"))
     assert not convolutions._is_written_out(None, None)
+
+
+def test_convolutions_are_written_out_wherever_they_can_be(monkeypatch):
+    monkeypatch.setattr(convolutions, "_is_traced_for_xla", lambda: False)
+    gan.prepare(settings(convolutions="written out"))
+    assert convolutions._is_traced_for_xla()
 
 
 def test_every_precision_has_every_side():
