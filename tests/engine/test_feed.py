@@ -15,7 +15,7 @@ import kgen
 def collected():
     """Iterators of tf.data that an error kept are let go now: later, each takes up to a minute."""
     yield
-    gc.collect()
+    gc.collect(1)
 
 
 def test_an_incomplete_training_batch_is_left_out_and_said(capsys):
