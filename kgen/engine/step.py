@@ -64,6 +64,7 @@ class Step:
         means = {mean.name: mean for mean in self._means}
         for name, value in results.items():  # as `update_state`, in a tenth of its operations
             value = ops.stop_gradient(ops.cast(value, "float32"))
+            value = ops.mean(value) if len(value.shape) else value
             means[name].total.assign_add(value * count)
             means[name].count.assign_add(count)
         return {name: means[name].result() for name in self.logs if name in results}

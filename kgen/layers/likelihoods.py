@@ -121,7 +121,8 @@ class Bernoulli(Likelihood):
     def terms(self, images, decoded):
         """See the class."""
         inside = ops.clip(decoded, -1 + 1e-6, 1 - 1e-6)
-        decoded = decoded + ops.stop_gradient(inside - decoded)  # whose gradient does not end there
+        gradient = decoded - ops.stop_gradient(decoded)  # 0, with the gradient that clipping ends
+        decoded = ops.stop_gradient(inside) + gradient
         # Not log1p: compiled by XLA for CPUs (jaxlib 0.10.2), a sum of both is wrong by far.
         log_on, log_off = ops.log(1.0 + decoded), ops.log(1.0 - decoded)
         return math.log(2.0) - 0.5 * (log_on + log_off + images * (log_on - log_off))

@@ -20,6 +20,26 @@ def test_epoch_logs_are_means_over_images():
     assert history.history["val_loss"] == pytest.approx([x.mean()] * 2, abs=1e-6)
 
 
+class Vector(MeanOf):
+    """Logs a value for each image."""
+
+    def measure(self, batch):
+        return {"loss": batch[:, 0]}
+
+    def update(self, batch):
+        super().update(batch)
+        return self.measure(batch)
+
+
+def test_values_of_each_image_are_logged_by_their_mean():
+    x = np.random.default_rng(0).normal(size=(130, 1)).astype("float32")
+    model = Vector(network=one_weight())
+    model.compile("sgd")
+    assert model.evaluate(x, batch_size=64, verbose=0)["loss"] == pytest.approx(x.mean(), abs=1e-6)
+    history = model.fit(x, batch_size=64, shuffle=False, verbose=0).history
+    assert history["loss"] == pytest.approx([x[:128].mean()], abs=1e-6)
+
+
 def test_an_error_in_a_first_step_costs_no_weights():
     """Keras empties the variables on JAX before it traces a step."""
 

@@ -68,6 +68,18 @@ def test_bernoulli_is_finite_where_the_decoder_is_certain_and_wrong():
     assert np.isfinite(loss).all() and (loss > 10).all()
 
 
+@pytest.mark.parametrize("beyond", [1.0, 1.5, 20.0, 1e8])
+def test_bernoulli_takes_a_decoder_that_leaves_the_range_for_certain(beyond):
+    images = np.array([[-1.0, 0.0, 1.0]], "float32")
+    for sign in (1, -1):
+        decoded = np.full((1, 3), sign * beyond, "float32")
+        found, expected = (
+            float(ops.convert_to_numpy(kgen.layers.Bernoulli()(images, d))[0])
+            for d in (decoded, np.full((1, 3), sign * (1 - 1e-6), "float32"))
+        )
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_gaussians_best_sigma_is_the_root_mean_square_error():
     """The optimum of the learned sigma (Rybkin et al., 2021, equation 6)."""
     x, decoded = pair()
