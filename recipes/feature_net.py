@@ -96,11 +96,7 @@ def cross_entropy(labels, logits):
 
 def fit(run, model, data, **settings):
     """Fit the model by AdamW; the learning rate rises and falls, and the weights are averaged."""
-    total = run.epochs * len(data)
-    warmup = total // 10
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, total - warmup), warmup_target=run.learning_rate, warmup_steps=warmup
-    )
+    rate = _run.rise_and_fall(run.learning_rate, run.epochs * len(data))
     averaged = {"use_ema": True, "ema_momentum": 0.99}
     optimizer = keras.optimizers.AdamW(rate, weight_decay=run.weight_decay, **averaged)
     model.compile(optimizer, jit_compile=_run.XLA[run.jit], **settings)

@@ -1,12 +1,14 @@
-"""Fit a small adversarial model on simulated devices: `python on_devices.py NUMBER`.
+"""Fit a small adversarial model on simulated devices: `python on_devices.py NUMBER [NUMBER ...]`.
 
-Prints losses, weights and noise as JSON. The model's latents are computed from its batch, so that
+Prints losses, weights and noise as JSON, a line for each number: devices are made when a backend
+starts, so each number has a process that is forked before. The model's latents are computed from its batch, so that
 runs on one and on several devices see the same numbers; SGD, no batch normalisation, no dropout,
 k = 2 steps with a gradient penalty, a moving average.
 """
 
 import contextlib
 import json
+import os
 import sys
 
 import keras
@@ -70,8 +72,7 @@ def strategy(devices):
     return mirrored.scope, mirrored.num_replicas_in_sync
 
 
-def main():
-    devices = int(sys.argv[1])
+def main(devices):
     scope, replicas = strategy(devices)
     keras.utils.set_random_seed(0)
     with scope():
@@ -106,4 +107,12 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    for devices in map(int, sys.argv[1:]):
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            assert status == 0
+        else:
+            os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+            main(devices)
+            sys.stdout.flush()
+            os._exit(0)

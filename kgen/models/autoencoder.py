@@ -29,8 +29,8 @@ class Autoencoder(EncodingModel):
         encoder: `keras.Model` from images to latents `(N, latent_dim)`.
         decoder: `keras.Model` from latents to images in [-1, 1].
         network: of the default encoder and decoder: `"convolutional"`, `"dense"` (one hidden layer
-            of 512), `"deep"` (of 512, 256, 64), `"shallow"` (none), or `"auto"` (convolutional for
-            images, dense for points).
+            of 512), `"deep"` (512, 256 and 64, batch-normalised), `"shallow"` (none), or `"auto"`
+            (convolutional for images, dense for points).
         **kwargs: `seed` (of noise and order; `keras.utils.set_random_seed` seeds the weights),
             `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 

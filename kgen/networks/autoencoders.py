@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
-from kgen.networks.common import CHANNELS_LAST, cropped
+from kgen.networks.common import CHANNELS_LAST, batch_normalization, cropped
 
 __all__ = [
     "NETWORKS",
@@ -18,14 +18,17 @@ __all__ = [
 ]
 
 
-def dense_encoder(image_shape, latent_dim, *, gaussian=False, hidden=(512,), dtype=None):
+def dense_encoder(
+    image_shape, latent_dim, *, gaussian=False, hidden=(512,), batch_norm=False, dtype=None
+):
     """Fully connected encoder.
 
     Args:
         image_shape: `(H, W, C)`, or `(D,)` for points.
         latent_dim: width of the latent.
         gaussian: whether to return mean and log-variance instead of one latent.
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers, ReLUs.
+        batch_norm: whether batch normalisation takes the place of their biases.
         dtype: Keras dtype policy; the outputs are float32.
 
     Returns:
@@ -34,11 +37,11 @@ def dense_encoder(image_shape, latent_dim, *, gaussian=False, hidden=(512,), dty
     inputs = keras.Input(image_shape)
     x = layers.Flatten(dtype=dtype)(inputs)
     for width in hidden:
-        x = layers.Dense(width, "relu", dtype=dtype)(x)
+        x = _hidden(x, width, batch_norm, dtype)
     return keras.Model(inputs, _latent(x, latent_dim, gaussian), name="encoder")
 
 
-def dense_decoder(image_shape, latent_dim, *, hidden=(512,), dtype=None):
+def dense_decoder(image_shape, latent_dim, *, hidden=(512,), batch_norm=False, dtype=None):
     """Fully connected decoder, the mirror of `dense_encoder`.
 
     Returns:
@@ -47,7 +50,7 @@ def dense_decoder(image_shape, latent_dim, *, hidden=(512,), dtype=None):
     """
     inputs = x = keras.Input((latent_dim,))
     for width in reversed(hidden):
-        x = layers.Dense(width, "relu", dtype=dtype)(x)
+        x = _hidden(x, width, batch_norm, dtype)
     activation = "tanh" if len(image_shape) == 3 else None
     x = layers.Dense(math.prod(image_shape), activation, dtype="float32")(x)
     x = layers.Reshape(image_shape, dtype="float32")(x)
@@ -106,17 +109,25 @@ def convolutional_decoder(image_shape, latent_dim, *, filters=None, dtype=None):
     return keras.Model(inputs, x, name="decoder")
 
 
-def _dense(*hidden):
+def _dense(*hidden, **options):
     """Encoder and decoder with hidden layers of these widths."""
-    return tuple(functools.partial(make, hidden=hidden) for make in (dense_encoder, dense_decoder))
+    makers = dense_encoder, dense_decoder
+    return tuple(functools.partial(make, hidden=hidden, **options) for make in makers)
 
 
 NETWORKS = {
     "shallow": _dense(),
     "dense": (dense_encoder, dense_decoder),
-    "deep": _dense(512, 256, 64),
+    "deep": _dense(512, 256, 64, batch_norm=True),
     "convolutional": (convolutional_encoder, convolutional_decoder),
 }
+
+
+def _hidden(x, width, batch_norm, dtype):
+    if not batch_norm:
+        return layers.Dense(width, "relu", dtype=dtype)(x)
+    x = layers.Dense(width, use_bias=False, dtype=dtype)(x)
+    return layers.ReLU(dtype=dtype)(batch_normalization(dtype)(x))
 
 
 def _filters(image_shape):

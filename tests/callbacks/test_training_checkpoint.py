@@ -55,12 +55,14 @@ def finish(folder, *options):
 
 
 def test_killed_at_a_batch_and_in_a_write_then_continued(tmp_path):
-    whole = finish(tmp_path / "whole", "toy")
-    for kill in (["--kill-at", "7"], ["--kill-in-write", "150"], ["--kill-at", "14"]):
-        process = start(tmp_path / "killed", "toy", *kill)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    assert finish(tmp_path / "killed", "toy") == whole
+    whole, killed = [str(tmp_path / "whole"), "toy"], [str(tmp_path / "killed"), "toy"]
+    kills = ["--kill-at", "7"], ["--kill-in-write", "150"], ["--kill-at", "14"]
+    runs = [whole, *[killed + kill for kill in kills], killed]
+    output, _ = start(*itertools.chain(*[["then", *run] for run in runs])).communicate()
+    ended = re.findall(r"ended (\S+)", output)
+    assert ended == ["0", *["-9"] * len(kills), "0"], output
+    digests = re.findall(r"digest (\w+)", output)
+    assert len(digests) == 2 and len(set(digests)) == 1
 
 
 @pytest.mark.full

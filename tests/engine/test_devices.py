@@ -1,6 +1,6 @@
 """One device against several simulated ones: the same losses, other noise on each replica.
 
-Devices are made before a backend starts, so each run is a process of its own: `on_devices.py`.
+Devices are made when a backend starts, so each run is a process of its own: `on_devices.py`.
 """
 
 import json
@@ -17,21 +17,12 @@ SCRIPT = pathlib.Path(__file__).parents[1] / "on_devices.py"
 BACKEND = keras.backend.backend()
 
 
-def run(devices, backend=BACKEND):
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": backend,
-        "PYTHONPATH": str(SCRIPT.parents[1]),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    }
-    output = subprocess.run(
-        [sys.executable, SCRIPT, str(devices)],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return json.loads(output.splitlines()[-1])
+def run(*devices):
+    """What a run on each number of devices left."""
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}
+    command = [sys.executable, SCRIPT, *map(str, devices)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 DEVICES = [2, pytest.param(4, marks=pytest.mark.full)]
@@ -39,7 +30,7 @@ DEVICES = [2, pytest.param(4, marks=pytest.mark.full)]
 
 @pytest.mark.parametrize("devices", DEVICES if BACKEND != "torch" else [])
 def test_losses_do_not_depend_on_the_number_of_devices(devices):
-    one, several = run(1), run(devices)
+    one, several = run(1, devices)
     assert one["replicas"] == 1 and several["replicas"] == devices
     assert one["losses"].keys() == several["losses"].keys()
     for name, losses in one["losses"].items():

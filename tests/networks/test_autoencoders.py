@@ -50,3 +50,23 @@ def test_outputs_are_float32_under_any_policy(policy):
         assert "float32" in str(output.dtype)
     computing = {layer.compute_dtype for layer in encoder.layers + decoder.layers}
     assert policy.removeprefix("mixed_") in computing
+
+
+def test_batch_normalisation_takes_the_place_of_biases():
+    random = np.random.default_rng(0)
+    encoder = networks.dense_encoder((4, 4, 1), 3, hidden=(6,), batch_norm=True)
+    kernel, scale, offset, head, bias = (
+        random.normal(size=w.shape) for w in encoder.trainable_weights
+    )
+    for weight, value in zip(
+        encoder.trainable_weights, (kernel, scale, offset, head, bias), strict=True
+    ):
+        weight.assign(value)
+    x = random.normal(size=(50, 4, 4, 1))
+    hidden = x.reshape(50, 16) @ kernel
+    hidden = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-5) * scale + offset
+    found = ops.convert_to_numpy(encoder(x.astype("float32"), training=True))
+    np.testing.assert_allclose(found, np.maximum(hidden, 0) @ head + bias, rtol=1e-4, atol=1e-4)
+    decoder = networks.dense_decoder((4, 4, 1), 3, hidden=(6, 5), batch_norm=True)
+    shapes = [tuple(w.shape) for w in decoder.trainable_weights]
+    assert shapes == [(3, 5), (5,), (5,), (5, 6), (6,), (6,), (6, 16), (16,)]
