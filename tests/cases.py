@@ -365,7 +365,7 @@ CASES = [
     ),
     Case(
         "gan",
-        of_digits(kgen.GAN, latent_dim=8),
+        of_digits(kgen.GAN, filters=16, latent_dim=8),
         digits(),
         gan_by_hand,
         WRONG_IMAGES,
@@ -373,7 +373,7 @@ CASES = [
     ),
     Case(
         "gan-wgan",
-        of_digits(kgen.GAN, latent_dim=8, variant="wgan"),
+        of_digits(kgen.GAN, filters=16, latent_dim=8, variant="wgan"),
         digits(),
         gan_by_hand,
         WRONG_IMAGES,
@@ -382,14 +382,14 @@ CASES = [
     ),
     Case(
         "gan-wgan-gp",
-        of_digits(kgen.GAN, latent_dim=8, variant="wgan_gp", discriminator_steps=2),
+        of_digits(kgen.GAN, filters=16, latent_dim=8, variant="wgan_gp", discriminator_steps=2),
         digits(),
         gan_by_hand,
         WRONG_IMAGES,
     ),
     Case(
         "gan-spectral-augmented",
-        of_digits(kgen.GAN, latent_dim=8, variant="sngan", augment="translation,color"),
+        of_digits(kgen.GAN, filters=16, latent_dim=8, variant="sngan", augment="translation,color"),
         digits(),
         gan_by_hand,
         WRONG_IMAGES,
@@ -398,6 +398,7 @@ CASES = [
         "gan-relativistic-lazy-r1",
         of_digits(
             kgen.GAN,
+            filters=16,
             latent_dim=8,
             loss="relativistic_average",
             penalty=kgen.losses.R1(0.5, every=2),
@@ -418,7 +419,7 @@ CASES = [
     ),
     Case(
         "conditional-gan",
-        of_digits(kgen.ConditionalGAN, num_classes=10, latent_dim=8),
+        of_digits(kgen.ConditionalGAN, filters=16, num_classes=10, latent_dim=8),
         digits(),
         gan_by_hand,
         WRONG_IMAGES,
@@ -427,7 +428,7 @@ CASES = [
     ),
     Case(
         "acgan",
-        of_digits(kgen.ACGAN, num_classes=10, latent_dim=8, classification_weight=0.5),
+        of_digits(kgen.ACGAN, filters=16, num_classes=10, latent_dim=8, classification_weight=0.5),
         digits(),
         acgan_by_hand,
         WRONG_IMAGES,
@@ -436,16 +437,22 @@ CASES = [
     ),
     Case(
         "infogan",
-        of_digits(kgen.InfoGAN, latent_dim=10, categories=4, information_weight=0.5),
+        of_digits(kgen.InfoGAN, filters=16, latent_dim=10, categories=4, information_weight=0.5),
         digits(),
         infogan_by_hand,
         WRONG_IMAGES,
         brief=True,
     ),
-    Case("bigan", of_digits(kgen.BiGAN, latent_dim=8), digits(), bigan_by_hand, WRONG_IMAGES),
+    Case(
+        "bigan",
+        of_digits(kgen.BiGAN, filters=16, latent_dim=8),
+        digits(),
+        bigan_by_hand,
+        WRONG_IMAGES,
+    ),
     Case(
         "semi-supervised-gan",
-        of_digits(kgen.SemiSupervisedGAN, num_classes=10, latent_dim=8),
+        of_digits(kgen.SemiSupervisedGAN, filters=16, num_classes=10, latent_dim=8),
         digits(),
         semi_supervised_by_hand,
         WRONG_IMAGES,

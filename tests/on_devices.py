@@ -1,9 +1,9 @@
 """Fit a small adversarial model on simulated devices: `python on_devices.py NUMBER [NUMBER ...]`.
 
 Prints losses, weights and noise as JSON, a line for each number: devices are made when a backend
-starts, so each number has a process that is forked before. The model's latents are computed from its batch, so that
-runs on one and on several devices see the same numbers; SGD, no batch normalisation, no dropout,
-k = 2 steps with a gradient penalty, a moving average.
+starts, so each number has a process that is forked before. The model's latents are computed from
+its batch, so that runs on one and on several devices see the same numbers; SGD, no batch
+normalisation, no dropout, k = 2 steps with a gradient penalty, a moving average.
 """
 
 import contextlib

@@ -1,11 +1,6 @@
 """What every model does, on every backend. A model joins by being listed in `cases.py`."""
 
-import os
-import pathlib
-import subprocess
-import sys
 import zipfile
-from importlib import util
 
 import h5py
 import keras
@@ -19,10 +14,6 @@ import kgen
 from kgen.engine import backend, state
 
 BACKEND = keras.backend.backend()
-OTHERS = [
-    b for b in ("tensorflow", "jax", "torch") if b != BACKEND and util.find_spec(b) is not None
-]
-
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 
 
@@ -373,31 +364,6 @@ def test_predict_refuses_what_call_does_not_take(case):
         if not isinstance(wrong, dict):
             with pytest.raises((TypeError, ValueError), match=rf"^The first batch.*({words})"):
                 model.predict((wrong,) for _ in range(2))
-
-
-@pytest.mark.parametrize(
-    "cases", [heads, pytest.param(CASES, marks=pytest.mark.full)], ids=["heads", "all"]
-)
-@pytest.mark.parametrize("other", OTHERS)
-def test_files_from_another_backend(cases, other, tmp_path):
-    """Saved and generated there, loaded and generated here; then trained on."""
-    script = pathlib.Path(__file__).with_name("save_elsewhere.py")
-    environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(script.parents[1])}
-    command = [sys.executable, str(script), str(tmp_path), *(c.name for c in cases)]
-    subprocess.run(command, env=environment, check=True)
-    for case in cases:
-        keras.utils.clear_session(free_memory=False)
-        loaded = keras.saving.load_model(tmp_path / f"{case.name}.keras")
-        there, same = np.load(tmp_path / f"{case.name}.npz"), {"atol": 1e-4, "err_msg": case.name}
-        np.testing.assert_allclose(loaded.generate(6, seed=2), there["generated"], **same)
-        if hasattr(loaded, "encode"):
-            np.testing.assert_allclose(loaded.encode(case.data[:20]), there["encoded"], **same)
-        optimizers = getattr(getattr(loaded, "optimizer", None), "optimizers", [])
-        iterations = [int(o.iterations) for o in optimizers]
-        history = fit(loaded, case)
-        assert np.isfinite([history[name] for name in loaded.logs]).all(), case.name
-        went_on = [int(o.iterations) > i > 0 for o, i in zip(optimizers, iterations, strict=True)]
-        assert all(went_on), case.name
 
 
 @pytest.mark.parametrize("case", [c for c in heads if c.takes_steps], ids=lambda c: c.name)

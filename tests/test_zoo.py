@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from importlib import util
 
 import h5py
 import keras
@@ -17,48 +16,13 @@ import pytest
 from keras import layers, ops
 from PIL import Image
 from toy import ToyGAN, make_discriminator, make_generator, points
+from zoo_models import CARD, AveragedGAN, images, trained_gan, trained_vae
 
 import kgen
 
 STORE = pathlib.Path(__file__).parents[1] / "saved_models"
 BACKEND = keras.backend.backend()
-OTHERS = [b for b in ("tensorflow", "jax", "torch") if b != BACKEND and util.find_spec(b)]
 FILES = ["{}.json", "{}.keras", "{}.md", "{}.png"]
-CARD = {
-    "what": "A model of a test.",
-    "command": "python -m recipes.vae --seed 3",
-    "data": "digits",
-    "license": kgen.data.license("digits"),
-    "seed": 3,
-    "seconds": 12.5,
-    "metrics": {"loss": np.float32(0.5)},
-}
-
-
-@keras.saving.register_keras_serializable("kgen_tests")
-class AveragedGAN(ToyGAN):
-    """Generates by its average: the discriminator and the raw generator are for training only."""
-
-    def inference_networks(self):
-        return {"generator": self.generator_average.model}
-
-
-def images(n=64):
-    return np.random.default_rng(0).integers(0, 256, (n, 8, 8), "uint8")
-
-
-def trained_vae(dtype="float32", **options):
-    vae = kgen.VAE((8, 8), dtype=dtype, **options)
-    vae.compile()
-    vae.fit(images(), batch_size=32, verbose=0)
-    return vae
-
-
-def trained_gan(cls=AveragedGAN):
-    gan = cls(k=1)
-    gan.compile()
-    gan.fit(points(256), batch_size=32, verbose=0)
-    return gan
 
 
 def stored(path):
@@ -464,38 +428,7 @@ def test_no_folder_at_all(monkeypatch, tmp_path):
         kgen.zoo.save(kgen.VAE((8, 8)), "vae", **CARD)
 
 
-# On every backend.
-
-
-WRITE = """
-import sys
-import numpy as np
-import test_zoo
-from test_zoo import *
-keras.utils.set_random_seed(0)
-for name, model in (("vae_", trained_vae()), ("gan_", trained_gan())):
-    for dtype in ("float32", "float16"):
-        kgen.zoo.save(model, name + dtype, sys.argv[1], dtype=dtype, **CARD)
-for name in kgen.zoo.list(sys.argv[1]):
-    outputs = kgen.zoo.load(name, sys.argv[1]).generate(6, seed=2)
-    np.save(f"{sys.argv[1]}/{name}.npy", outputs)
-"""
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_a_file_from_another_backend(other, tmp_path):
-    tests = pathlib.Path(__file__).parent
-    where = os.pathsep.join([str(tests), str(tests.parent)])
-    environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": where}
-    command = [sys.executable, "-c", WRITE, str(tmp_path)]
-    subprocess.run(command, env=environment, check=True)
-    names = kgen.zoo.list(tmp_path)
-    assert names == ["gan_float16", "gan_float32", "vae_float16", "vae_float32"]
-    for name in names:
-        loaded = kgen.zoo.load(name, tmp_path)
-        there = np.load(tmp_path / f"{name}.npy")
-        np.testing.assert_allclose(loaded.generate(6, seed=2), there, atol=1e-4)
-        assert other in kgen.zoo.card(name, tmp_path)["device"]
+# The files that come with kgen.
 
 
 @pytest.mark.parametrize("name", kgen.zoo.list(STORE))
