@@ -99,6 +99,7 @@ def fit(run, model, data, **settings):
     rate = _run.rise_and_fall(run.learning_rate, run.epochs * len(data))
     averaged = {"use_ema": True, "ema_momentum": 0.99}
     optimizer = keras.optimizers.AdamW(rate, weight_decay=run.weight_decay, **averaged)
+    optimizer.build(model.trainable_variables)  # in a step, it would be traced once more
     model.compile(optimizer, jit_compile=_run.XLA[run.jit], **settings)
     model.fit(data, epochs=run.epochs, shuffle=False, verbose=2)  # data has its own order
 

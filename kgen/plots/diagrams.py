@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from kgen.plots.charts import chart
-from kgen.plots.style import BLUE, DARK, DPI, PALE, RED, SAND, as_texts, finish, headline
+from kgen.plots.style import BLUE, DARK, DPI, PALE, RED, SAND, as_texts, finish, headline, lay_out
 
 
 def computation_graph(nodes, *edges, labels=None, title=None, path=None):
@@ -76,7 +76,7 @@ def computation_graph(nodes, *edges, labels=None, title=None, path=None):
     figure.set_size_inches(np.ceil(np.multiply(size, DPI)) / DPI)  # whole pixels
     for panel, places, each in zip(panels, graphs, edges, strict=True):
         _draw_graph(panel, places, each, inches)
-    figure.draw_without_rendering()  # once more: equal aspects need two passes of the layout
+    lay_out(figure)  # once more: equal aspects need two passes of the layout
     return finish(figure, path)
 
 

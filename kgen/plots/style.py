@@ -49,11 +49,18 @@ def tick_positions(n):
     return lower + [n // 2] * bool(centered) + [n - 1 - i for i in reversed(lower)]
 
 
+def lay_out(figure):
+    """Give everything its place, as drawing does, in a fraction of its time."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+    for axes in figure.axes:
+        axes.apply_aspect()
+
+
 def finish(figure, path):
     """Lay a figure out and write it to `path`, or without one make it one of pyplot; returns it."""
-    # Laid out once, so that it looks the same however often it is drawn.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    lay_out(figure)
+    figure.set_layout_engine("none")  # so that it looks the same however often it is drawn
     if path is not None:
         save(figure, path)
     elif figure.canvas.manager is None:

@@ -206,7 +206,7 @@ def noise(n=60, size=28, channels=1):
 
 @functools.cache
 def own(name, n=60, **options):
-    return stored(name, **options).fetch(np.arange(n))
+    return stored(name, num_examples=n, **options).fetch(np.arange(n))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_no_warning_of_a_judges_own_kind(name, images):
 
 @pytest.mark.parametrize("name", ["digits", "fashion"])
 def test_no_warning_of_one_class_alone(name):
-    data = stored({"fashion": "fashion_mnist"}.get(name, name))
+    data = stored({"fashion": "fashion_mnist"}.get(name, name), num_examples=350)
     images = data.fetch(np.arange(350))
     rows, labels = judge(name).features(images), np.asarray(data.labels)[:350]
     assert max(judge(name).strangeness(rows[labels == c]) for c in range(10)) < 0.3

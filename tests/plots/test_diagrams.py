@@ -147,7 +147,9 @@ def test_nothing_in_a_graph_overlaps_or_is_cut(nodes, edges, labels):
 
 
 def test_crosses_stand_on_their_arrows():
-    (axes,) = plots.computation_graph(VAE, DRAWN).axes
+    figure = plots.computation_graph(VAE, DRAWN)
+    figure.draw_without_rendering()  # which is when arrows find their ends
+    (axes,) = figure.axes
     for cross in axes.get_lines():
         x, y = axes.transData.transform(cross.get_xydata()[0])
         box = matplotlib.transforms.Bbox([[x - 3, y - 3], [x + 3, y + 3]])
