@@ -10,7 +10,6 @@ os.environ.setdefault("MPLBACKEND", "agg")  # no windows
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads that wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # take PyTorch thirty times as long
 
-import keras
 import pytest
 
 ON_TENSORFLOW = "benchmarks", "recipes"  # but for these:
@@ -20,6 +19,8 @@ EVERYWHERE = "recipes/test_vae.py", "recipes/test_gan.py"
 @pytest.hookimpl(tryfirst=True)  # before marks decide what runs
 def pytest_collection_modifyitems(items):
     """On JAX and torch most recipes and benchmarks wait for the full tier: models are the same."""
+    import keras  # not above: the process that hands tests to others needs none
+
     if keras.backend.backend() == "tensorflow":
         return
     for item in items:
@@ -36,6 +37,8 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def fresh_state():
+    import keras
+
     keras.utils.clear_session(free_memory=False)  # a collection takes longer than most tests
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")

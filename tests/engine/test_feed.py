@@ -5,6 +5,7 @@ import gc
 import keras
 import numpy as np
 import pytest
+from as_new import as_new
 from keras import ops
 from one_weight import MeanOf, Means, one_weight, weight
 
@@ -15,7 +16,7 @@ import kgen
 def collected():
     """Iterators of tf.data that an error kept are let go now: later, each takes up to a minute."""
     yield
-    gc.collect(1)
+    gc.collect()
 
 
 def test_an_incomplete_training_batch_is_left_out_and_said(capsys):
@@ -95,10 +96,20 @@ def batched(kind, batches):
     shape = batches[0][0].shape[1:] if batches[0][0].shape[1:] == batches[-1][0].shape[1:] else None
     spec = tf.TensorSpec(None if shape is None else (None, *shape), batches[0][0].dtype)
     more = [tf.TensorSpec(None, part.dtype) for part in batches[0][1:]]
-    return tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=(spec, *more))
+    options = tf.data.Options()
+    options.autotune.enabled = False  # whose thread an iterator with an error waits for
+    signature = (spec, *more)
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
+    return data.with_options(options)
 
 
 KINDS = ["tf.data", "generator", "PyDataset"]
+
+
+def autoencoder():
+    model = kgen.Autoencoder((8, 8), network="shallow")
+    model.compile()
+    return model
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,8 +143,7 @@ def test_a_later_batch_that_does_not_split_is_an_error(kind):
 def test_a_later_batch_that_is_wrong_is_an_error(kind, later, words):
     if kind == "tf.data" and later.dtype != np.float32:
         return  # has one dtype
-    model = kgen.Autoencoder((8, 8), network="shallow")
-    model.compile()
+    model = as_new("autoencoder of batches", autoencoder)
     first = np.linspace(-1, 1, 256, dtype="float32").reshape(4, 8, 8, 1)
     for call in (model.fit, model.evaluate):
         with pytest.raises((TypeError, ValueError), match=words):

@@ -464,12 +464,19 @@ def test_files_without_seeds_or_with_others(tmp_path, recwarn):
 # Files that are not what they seem.
 
 
-@pytest.fixture
-def saved(tmp_path):
-    path = tmp_path / "model.keras"
+@pytest.fixture(scope="module")
+def file_of_a_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
     model = vae()
     model.compile()
     model.save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def saved(file_of_a_model, tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_bytes(file_of_a_model)
     return path
 
 

@@ -18,6 +18,12 @@ SHORT = ["--limit", "200", "--epochs", "3", "--image-size", "8", "--precision", 
 SHORT += ["--jit", "off"]
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For tests of what else a run leaves."""
+    monkeypatch.setattr("recipes.vae.draw", lambda *args: None)
+
+
 def weights(model):
     return [keras.ops.convert_to_numpy(w) for w in model.weights]
 
@@ -38,7 +44,7 @@ def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
     assert str(folder) in printed and "vae.keras" in printed
 
 
-def test_a_trained_model_is_published(tmp_path, monkeypatch):
+def test_a_trained_model_is_published(tmp_path, monkeypatch, undrawn):
     argv = [*SHORT, "--latent-dim", "3", "--reconstruction", "bernoulli", "--kl-weight", "0.5"]
     argv += ["--output", str(tmp_path / "out"), "--publish", str(tmp_path / "store" / "small")]
     monkeypatch.setattr(kgen.zoo.sys, "argv", ["vae.py", *argv])
@@ -58,7 +64,9 @@ class Cut(Exception):
     pass
 
 
-def test_an_interrupted_run_is_resumed_and_never_overwritten(tmp_path, monkeypatch, capsys):
+def test_an_interrupted_run_is_resumed_and_never_overwritten(
+    tmp_path, monkeypatch, capsys, undrawn
+):
     command = [*SHORT, "--output", str(tmp_path / "out")]
     whole = main([*SHORT, "--output", str(tmp_path / "whole")])
 
@@ -84,8 +92,7 @@ def test_an_interrupted_run_is_resumed_and_never_overwritten(tmp_path, monkeypat
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_finished_run_is_kept_unless_it_is_to_be_replaced(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("recipes.vae.draw", lambda *args: None)
+def test_a_finished_run_is_kept_unless_it_is_to_be_replaced(tmp_path, capsys, undrawn):
     command = [*SHORT, "--epochs", "2", "--output", str(tmp_path / "out")]
     trained = weights(main(command))
     kept = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
@@ -110,7 +117,9 @@ def test_a_finished_run_is_kept_unless_it_is_to_be_replaced(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("names", [[], ["NVIDIA H200"]])
-def test_precision_follows_the_device_and_not_a_clock(names, tmp_path, monkeypatch, capsys):
+def test_precision_follows_the_device_and_not_a_clock(
+    names, tmp_path, monkeypatch, capsys, undrawn
+):
     monkeypatch.setattr(backend, "accelerators", lambda: names)
     monkeypatch.setattr(_run.timeit, "repeat", lambda *args, **options: pytest.fail("timed"))
     precision = "mixed_bfloat16" if names else "float32"
