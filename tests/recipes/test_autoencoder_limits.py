@@ -46,6 +46,8 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
         return fit(run, model, images, seed, **arguments)
 
     monkeypatch.setattr(autoencoder_limits, "fit", counted)
+    for drawn in ("samples", "measures"):
+        monkeypatch.setattr(autoencoder_limits, f"draw_{drawn}", lambda *args: None)
     autoencoder_limits.main([*command, "--seeds", "1", "--resume"])
     again = json.loads((tmp_path / "results.json").read_text())
     assert not trained and {**again, "seconds": 0} == {**results, "seconds": 0}

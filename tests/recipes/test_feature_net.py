@@ -1,5 +1,6 @@
 """Judges from data to a file that is installed; digits and faces, a few of them."""
 
+import functools
 import json
 
 import keras
@@ -41,7 +42,10 @@ def test_from_digits_to_figures_and_an_installed_judge(tmp_path, capsys):
     assert 0 <= results["test accuracy"] <= 1 and "test accuracy" in printed
 
 
-def test_from_faces_to_a_bar_for_each_factor(tmp_path):
+def test_from_faces_to_a_bar_for_each_factor(tmp_path, monkeypatch):
+    # Its 57 weights, each with a decay and an average, take long to trace.
+    eager = functools.partialmethod(keras.Model.compile, run_eagerly=True)
+    monkeypatch.setattr(keras.Model, "compile", eager)
     judge = main(["--dataset", "faces", *SHORT, "--output", str(tmp_path)])
     look(tmp_path / "faces_factors.png")
     images = faces.draw(faces.sample_factors(10, seed=5), 16)

@@ -38,6 +38,8 @@ def test_from_data_to_figures(tmp_path, monkeypatch):
         raise AssertionError("it was there already")
 
     monkeypatch.setattr(kinds_of_gan, "train", trained)
+    for drawn in ("labels", "codes", "kinds", "errors"):
+        monkeypatch.setattr(kinds_of_gan, f"draw_{drawn}", lambda *args: None)
     assert kinds_of_gan.main([*command, "--resume"]) == results
 
 

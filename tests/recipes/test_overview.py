@@ -44,5 +44,6 @@ def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatc
         assert values["seconds of training"] > 0 and values["seconds for 1,000 samples"] > 0
         for name, value in values.items():
             assert results[f"{name}, {family}"] == value and f"{name}, {family}" in printed
+    monkeypatch.setattr(overview, "draw", lambda *args: None)
     overview.main([*command, "--resume"])
     assert measured == ["autoencoder", "VAE", "GAN"]
