@@ -30,6 +30,7 @@ def written(tmp_path_factory):
         path = tmp_path_factory.mktemp(other)
         script = pathlib.Path(__file__).with_name("save_elsewhere.py")
         environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(script.parents[1])}
+        environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling takes longest
         command = [sys.executable, str(script), str(path), *names]
         subprocess.run(command, env=environment, check=True)
         return path

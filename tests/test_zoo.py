@@ -13,6 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from as_new import as_new
 from keras import layers, ops
 from PIL import Image
 from toy import ToyGAN, make_discriminator, make_generator, points
@@ -340,9 +341,9 @@ def test_damaged_cards_and_files(store):
 def test_a_failing_save_leaves_what_was_there(store, full_disk):
     before = {path.name: path.read_bytes() for path in store.iterdir()}
     with full_disk(), pytest.raises(OSError, match=f"Cannot write to {store}"):
-        kgen.zoo.save(trained_vae(), "vae", store, **CARD)
+        kgen.zoo.save(as_new("vae of the zoo", trained_vae), "vae", store, **CARD)
     assert {path.name: path.read_bytes() for path in store.iterdir()} == before
-    kgen.zoo.save(trained_vae(), "vae", store, **CARD)
+    kgen.zoo.save(as_new("vae of the zoo", trained_vae), "vae", store, **CARD)
     assert kgen.zoo.load("vae", store).generate(2).shape == (2, 8, 8, 1)
     with pytest.raises(OSError, match="Cannot write to"):
         kgen.zoo.save(kgen.VAE((8, 8)), "vae", store / "vae.png" / "below", **CARD)
@@ -353,7 +354,7 @@ def test_a_file_that_cannot_be_replaced_brings_the_others_back(store):
     (store / "vae.md").mkdir()  # where no file can be renamed to
     before = {path.name: path.read_bytes() for path in store.iterdir() if path.is_file()}
     with pytest.raises(OSError, match=r"Cannot write to .* What was there stays"):
-        kgen.zoo.save(trained_vae(), "vae", store, **CARD)
+        kgen.zoo.save(as_new("vae of the zoo", trained_vae), "vae", store, **CARD)
     after = {path.name: path.read_bytes() for path in store.iterdir() if path.is_file()}
     assert after == before and (store / "vae.md").is_dir()
     kgen.zoo.load("vae", store)
