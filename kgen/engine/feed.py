@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from collections.abc import Generator
 
 import keras
 import numpy as np
@@ -30,10 +31,11 @@ def own_errors(*sources):
 
 
 def for_keras(source, model):
-    """What Keras iterates in place of a source: kgen's datasets as suits the backend."""
+    """What Keras iterates in place of a source: of Python, as the backend likes it."""
     if isinstance(source, Batches):
-        return source.checked()
-    return backend.batches(source, model) if isinstance(source, ImageDataset) else source
+        source = source.checked()
+    of_python = isinstance(source, ImageDataset | Generator)
+    return backend.batches(source, model) if of_python else source
 
 
 def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):

@@ -63,7 +63,7 @@ def _stateless(step, groups, state, data):
 
 
 def batches(source, model):
-    """An `ImageDataset` as Keras iterates it."""
+    """An `ImageDataset`, or a generator of batches, as Keras iterates it."""
     return source
 
 

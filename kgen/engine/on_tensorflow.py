@@ -59,24 +59,28 @@ def _after(data):
 
 
 def batches(source, model):
-    """An `ImageDataset` as Keras iterates it: every batch from the position on.
+    """An `ImageDataset`, every batch from the position on, or a generator, as Keras iterates it.
 
-    Not as the `PyDataset` that it is: Keras would let tf.data tune the prefetching, and the thread
-    that does so holds an epoch's end up, often by as long as the epoch took (TensorFlow 2.21).
+    Not as Keras would: it lets tf.data tune the prefetching, and the thread that does so holds an
+    epoch's end up, or whoever lets an error go, often by as long as it ran (TensorFlow 2.21).
     """
     with model.distribute_strategy.scope():
         in_graph = model.steps_per_execution > 1 or tf.distribute.has_strategy()
-    return _pipeline(source) if in_graph else _Batches(source)
+    if not in_graph:
+        return _Batches(source)
+    return _pipeline(source) if hasattr(source, "__len__") else source
 
 
 class _Batches(tf.data.Dataset):
-    """An `ImageDataset` as a `tf.data.Dataset` that Python iterates, where no graph has to.
+    """Batches as a `tf.data.Dataset` that Python iterates, where no graph has to.
 
     tf.data's own iterator waits for threads that the step has kept busy, up to 5 ms a batch.
     """
 
     def __init__(self, source):
-        self._source, self._counted = source, tf.data.Dataset.range(len(source))
+        count = len(source) if hasattr(source, "__len__") else tf.data.UNKNOWN_CARDINALITY
+        self._source, self._counted = source, tf.data.Dataset.range(max(count, 0))
+        self._counted = self._counted.apply(tf.data.experimental.assert_cardinality(count))
         super().__init__(self._counted._variant_tensor)
 
     def _inputs(self):
@@ -88,8 +92,11 @@ class _Batches(tf.data.Dataset):
         return self._counted.element_spec
 
     def __iter__(self):
-        convert = tf.convert_to_tensor
-        return (tree.map_structure(convert, self._source[i]) for i in range(len(self._source)))
+        return (tree.map_structure(tf.convert_to_tensor, batch) for batch in _each(self._source))
+
+
+def _each(source):
+    return (source[i] for i in range(len(source))) if hasattr(source, "__len__") else source
 
 
 def _pipeline(source):
@@ -98,12 +105,9 @@ def _pipeline(source):
     def signature(array):
         return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
 
-    def generator():
-        return (source[i] for i in range(len(source)))
-
     first = source.batch(0, 0)
     data = tf.data.Dataset.from_generator(
-        generator, output_signature=tree.map_structure(signature, first)
+        lambda: _each(source), output_signature=tree.map_structure(signature, first)
     )
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -20,7 +20,7 @@ class Steps:
 
 
 def batches(source, model):
-    """An `ImageDataset` as Keras iterates it."""
+    """An `ImageDataset`, or a generator of batches, as Keras iterates it."""
     return source
 
 

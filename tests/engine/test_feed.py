@@ -152,6 +152,17 @@ def test_a_later_batch_that_is_wrong_is_an_error(kind, later, words):
     model.fit(batched(kind, [(first,), (bright,)]), verbose=0)
 
 
+def test_a_generators_own_error_stays_what_it_is():
+    def batches():
+        yield from [(np.zeros((4, 8, 8), "uint8"),)] * 3
+        raise LookupError("no fourth batch")
+
+    model = as_new("autoencoder of batches", autoencoder)
+    with pytest.raises(LookupError, match="no fourth batch"):
+        model.fit(batches(), verbose=0)
+    assert int(model.step) == 3
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_and_weights_of_batches_are_checked(kind):
     x, y = np.zeros((4, 8, 8), "uint8"), np.arange(4)

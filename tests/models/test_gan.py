@@ -619,8 +619,7 @@ def test_filters_are_of_all_default_networks(network, kind, tmp_path):
             assert 4 in widths and set(widths) <= {1, 4, 8}
     model.save(path := tmp_path / "model.keras")
     assert keras.saving.load_model(path).get_config()["filters"] == 4
-    if kind == "GAN":  # whose constructor all share
-        assert kgen.GAN(GRAY, network=network).filters is None
+    assert getattr(kgen, kind)(GRAY, network=network, **given).filters is None
 
 
 def test_networks_of_ones_own():
