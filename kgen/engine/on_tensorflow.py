@@ -92,7 +92,11 @@ class _Batches(tf.data.Dataset):
         return self._counted.element_spec
 
     def __iter__(self):
-        return (tree.map_structure(tf.convert_to_tensor, batch) for batch in _each(self._source))
+        return (tree.map_structure(_tensor, batch) for batch in _each(self._source))
+
+
+def _tensor(part):
+    return None if part is None else tf.convert_to_tensor(part)
 
 
 def _each(source):

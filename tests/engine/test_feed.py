@@ -152,6 +152,19 @@ def test_a_later_batch_that_is_wrong_is_an_error(kind, later, words):
     model.fit(batched(kind, [(first,), (bright,)]), verbose=0)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float64", "float16"])
+def test_a_generator_may_say_that_it_has_no_labels(dtype):
+    x = np.random.default_rng(0).choice([-1, 1] if dtype != "uint8" else [0, 255], (4, 8, 8))
+    x = x.astype(dtype)
+    model = as_new("autoencoder of batches", autoencoder)
+    expected = model.evaluate(x, verbose=0)["loss"]
+    for labels in ((), (None,), (np.arange(4),)):
+        found = model.evaluate(((x, *labels) for _ in range(2)), verbose=0)
+        assert found["loss"] == pytest.approx(expected, rel=1e-5)
+    model.fit(((x, None) for _ in range(3)), verbose=0)
+    assert int(model.step) == 3
+
+
 def test_a_generators_own_error_stays_what_it_is():
     def batches():
         yield from [(np.zeros((4, 8, 8), "uint8"),)] * 3
