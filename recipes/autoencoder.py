@@ -8,7 +8,8 @@ loss curves, and the model.
 
 The lecture's loss has an answer that is easily found and hard to leave: the median of each pixel,
 which is black. What keeps it away is batch normalisation (the network `deep`) and a learning rate
-that rises and falls.
+that rises and falls. With seeds 0 to 2 test images come back with an error of 0.156 to 0.159 a
+pixel, of 2; at a constant 2e-3, without normalisation, as one dark image for all, with 0.27.
 """
 
 from pathlib import Path
