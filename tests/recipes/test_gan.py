@@ -40,7 +40,7 @@ def test_settings_are_timed_with_enough_images_for_many_steps(tmp_path):
     argv = ["--output", str(tmp_path), "--image-size", "8", "--batch-size", "16", "--jit", "off"]
     run = gan.main.flags([*argv, "--precision", "fastest"])
     images, _ = _run.load(run)
-    arguments = {"image_shape": images.image_shape, "variant": "gan", "discriminator_steps": 4}
+    arguments = {"image_shape": images.image_shape, "variant": "gan", "discriminator_steps": 9}
     _run.settle(run, kgen.GAN, arguments, images)
     assert run.precision in ("float32", "mixed_bfloat16")
 
