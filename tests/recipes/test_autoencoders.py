@@ -1,5 +1,8 @@
 """The recipes of the autoencoder, from data to figures and a model that loads."""
 
+import contextlib
+import functools
+import io
 import json
 
 import keras
@@ -25,21 +28,35 @@ def seen(folder, names):
         assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A recipe's folder, its model, and what it printed; each recipe runs once."""
+
+    @functools.cache
+    def run(recipe):
+        out, printed = tmp_path_factory.mktemp("trained"), io.StringIO()
+        longer = ["--epochs", "20"] * (recipe is denoising_autoencoder)
+        with contextlib.redirect_stdout(printed):
+            model = recipe.main([*SHORT, *longer, "--output", str(out)])
+        return out, model, printed.getvalue()
+
+    return run
+
+
 @pytest.mark.parametrize("recipe", FIGURES, ids=lambda r: r.__name__)
-def test_from_data_to_figures_and_a_model_that_loads(recipe, tmp_path, capsys):
-    model = recipe.main([*SHORT, "--output", str(tmp_path)])
-    seen(tmp_path, FIGURES[recipe])
-    loaded = keras.saving.load_model(tmp_path / f"{recipe.__name__.split('.')[-1]}.keras")
+def test_from_data_to_figures_and_a_model_that_loads(recipe, trained):
+    folder, model, printed = trained(recipe)
+    seen(folder, FIGURES[recipe])
+    loaded = keras.saving.load_model(folder / f"{recipe.__name__.split('.')[-1]}.keras")
     images = kgen.data.load("digits", "test", image_size=8).images(5)
     np.testing.assert_allclose(loaded.reconstruct(images), model.reconstruct(images), atol=1e-6)
-    printed = capsys.readouterr().out
-    for name, value in json.loads((tmp_path / "results.json").read_text()).items():
+    for name, value in json.loads((folder / "results.json").read_text()).items():
         assert np.isfinite(value) and name in printed
 
 
-def test_denoising_helps(tmp_path):
-    denoising_autoencoder.main([*SHORT[:-1], "20", "--output", str(tmp_path)])
-    results = json.loads((tmp_path / "results.json").read_text())
+def test_denoising_helps(trained):
+    folder, *_ = trained(denoising_autoencoder)
+    results = json.loads((folder / "results.json").read_text())
     corrupted, denoised = (
         results[f"squared error per pixel, {which}"] for which in ("corrupted", "denoised")
     )

@@ -4,10 +4,11 @@ import json
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 import kgen
-from recipes import dcgan
+from recipes import _run, dcgan, gan
 
 SHORT = ["--limit", "100", "--epochs", "2", "--image-size", "8", "--filters", "4"]
 SHORT += ["--samples", "100", "--batch-size", "16", "--precision", "float32", "--jit", "off"]
@@ -93,7 +94,14 @@ def test_from_faces_to_figures_resumed_and_published(tmp_path, monkeypatch, caps
     assert model.discriminator.layers[1].filters == 4
 
 
-def test_without_faces_there_is_no_arithmetic(tmp_path):
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For tests of what a run does beside a GAN's."""
+    monkeypatch.setattr(gan, "draw", lambda *args: None)
+    monkeypatch.setattr(gan, "measure", lambda *args: {"fid, faces": 1.0})
+
+
+def test_without_faces_there_is_no_arithmetic(tmp_path, undrawn):
     argv = [*SHORT, "--dataset", "digits", "--output", str(tmp_path)]
     dcgan.main(argv)
     assert (tmp_path / "interpolation.png").exists() and not (tmp_path / "arithmetic.png").exists()
@@ -114,7 +122,8 @@ def test_bedrooms_are_tested_on_validation_images(tmp_path, monkeypatch):
     assert images.num_examples == test.num_examples == 20
 
 
-def test_too_few_samples_of_a_kind(tmp_path, monkeypatch, capsys):
+def test_too_few_samples_of_a_kind(tmp_path, monkeypatch, capsys, undrawn):
+    monkeypatch.setattr(_run, "train", lambda *args: (Portraits(), None))
     monkeypatch.setattr(dcgan, "find_kinds", lambda *args: dict.fromkeys(dcgan.KINDS, np.zeros(2)))
     dcgan.main([*SHORT, "--output", str(tmp_path)])
     assert "Too few samples" in capsys.readouterr().out

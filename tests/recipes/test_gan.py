@@ -1,5 +1,7 @@
 """Algorithm 1 from data to figures and a model that loads."""
 
+import contextlib
+import io
 import json
 from types import SimpleNamespace
 
@@ -20,17 +22,26 @@ def weights(model):
     return [keras.ops.convert_to_numpy(w) for w in model.weights]
 
 
-def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
-    model = gan.main([*SHORT, "--output", str(tmp_path)])
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run from beginning to end: its folder, its model, and what it printed."""
+    keras.utils.clear_session(free_memory=False)
+    out, printed = tmp_path_factory.mktemp("whole"), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        model = gan.main([*SHORT, "--output", str(out)])
+    return out, model, printed.getvalue()
+
+
+def test_from_data_to_figures_and_a_model_that_loads(whole):
+    folder, model, printed = whole
     for name in FIGURES:
-        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        pixels = np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
         assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
-    assert Image.open(tmp_path / "samples" / "samples.gif").n_frames == 3
-    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    assert Image.open(folder / "samples" / "samples.gif").n_frames == 3
+    loaded = keras.saving.load_model(folder / "gan.keras")
     np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
     assert (model.adversarial_loss, model.penalty, model.network) == ("non_saturating", None, "mlp")
-    results = json.loads((tmp_path / "results.json").read_text())
-    printed = capsys.readouterr().out
+    results = json.loads((folder / "results.json").read_text())
     for name, value in results.items():
         assert np.isfinite(value) and name in printed
     assert results["floor of fid, digits"] < results["fid, digits"]
@@ -40,12 +51,21 @@ def test_settings_are_timed_with_enough_images_for_many_steps(tmp_path):
     argv = ["--output", str(tmp_path), "--image-size", "8", "--batch-size", "16", "--jit", "off"]
     run = gan.main.flags([*argv, "--precision", "fastest"])
     images, _ = _run.load(run)
-    arguments = {"image_shape": images.image_shape, "variant": "gan", "discriminator_steps": 9}
-    _run.settle(run, kgen.GAN, arguments, images)
+
+    def small(image_shape, dtype, **arguments):  # nine steps of more layers take long to trace
+        of = {"hidden": (), "dtype": dtype}
+        networks = {"generator": kgen.networks.mlp_generator(image_shape, 4, **of)}
+        networks["discriminator"] = kgen.networks.mlp_discriminator(image_shape, **of)
+        return kgen.GAN(image_shape, 4, **networks, dtype=dtype, **arguments)
+
+    arguments = {"image_shape": images.image_shape, "discriminator_steps": 9}
+    _run.settle(run, small, arguments, images)
     assert run.precision in ("float32", "mixed_bfloat16")
 
 
-def test_flags_of_the_algorithm_and_the_zoo(tmp_path):
+def test_flags_of_the_algorithm_and_the_zoo(tmp_path, monkeypatch):
+    monkeypatch.setattr(gan, "draw", lambda *args: None)
+    monkeypatch.setattr(gan, "measure", lambda *args: {"fid": 1.0})
     argv = [*SHORT, "--loss", "minimax", "--discriminator-steps", "2", "--optimizer", "momentum"]
     argv += [
         "--batch-size",
@@ -72,9 +92,9 @@ class Cut(Exception):
     pass
 
 
-def test_an_interrupted_run_is_resumed_with_the_images_of_before(tmp_path, monkeypatch):
+def test_an_interrupted_run_is_resumed_with_the_images_of_before(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(gan, "measure", lambda *args: {})
-    whole = gan.main([*SHORT, "--output", str(tmp_path / "whole")])
+    monkeypatch.setattr(gan, "draw_training", lambda *args: None)
 
     def cut(self, epoch, logs=None):
         if epoch == 2:
@@ -83,11 +103,11 @@ def test_an_interrupted_run_is_resumed_with_the_images_of_before(tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(kgen.callbacks.SampleGrid, "on_epoch_end", cut)
         with pytest.raises(Cut):
-            gan.main([*SHORT, "--output", str(tmp_path / "out")])
-    resumed = gan.main([*SHORT, "--output", str(tmp_path / "out"), "--resume"])
-    for a, b in zip(weights(resumed), weights(whole), strict=True):
+            gan.main([*SHORT, "--output", str(tmp_path)])
+    resumed = gan.main([*SHORT, "--output", str(tmp_path), "--resume"])
+    for a, b in zip(weights(resumed), weights(whole[1]), strict=True):
         np.testing.assert_array_equal(a, b)
-    pictures = [(tmp_path / folder / "training.png").read_bytes() for folder in ("whole", "out")]
+    pictures = [(folder / "training.png").read_bytes() for folder in (whole[0], tmp_path)]
     assert pictures[0] == pictures[1]
 
 

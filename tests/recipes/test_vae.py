@@ -1,5 +1,7 @@
 """The main job from beginning to end, and the flags that all recipes share."""
 
+import contextlib
+import io
 import json
 import shutil
 
@@ -18,19 +20,30 @@ SHORT = ["--limit", "200", "--epochs", "3", "--image-size", "8", "--precision", 
 SHORT += ["--jit", "off"]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run from beginning to end: its folder, its model, and what it printed."""
+    keras.utils.clear_session(free_memory=False)
+    out, printed = tmp_path_factory.mktemp("whole"), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        model = main([*SHORT, "--output", str(out)])
+    return out, model, printed.getvalue()
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
-    """For tests of what else a run leaves."""
+    """For tests of what else a run leaves: no figures, no likelihoods."""
     monkeypatch.setattr("recipes.vae.draw", lambda *args: None)
+    for name in ("elbo", "log_likelihood"):
+        monkeypatch.setattr(kgen.VAE, name, lambda self, x, *args: np.ones(len(x)))
 
 
 def weights(model):
     return [keras.ops.convert_to_numpy(w) for w in model.weights]
 
 
-def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
-    model = main([*SHORT, "--output", str(tmp_path / "out")])
-    folder = tmp_path / "out"
+def test_from_data_to_figures_and_a_model_that_loads(whole):
+    folder, model, printed = whole
     for name in FIGURES:
         pixels = np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
         assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
@@ -38,7 +51,6 @@ def test_from_data_to_figures_and_a_model_that_loads(tmp_path, capsys):
     loaded = keras.saving.load_model(folder / "vae.keras")
     np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
     results = json.loads((folder / "results.json").read_text())
-    printed = capsys.readouterr().out
     for name, value in results.items():
         assert np.isfinite(value) and name in printed
     assert str(folder) in printed and "vae.keras" in printed
@@ -65,10 +77,9 @@ class Cut(Exception):
 
 
 def test_an_interrupted_run_is_resumed_and_never_overwritten(
-    tmp_path, monkeypatch, capsys, undrawn
+    whole, tmp_path, monkeypatch, capsys, undrawn
 ):
     command = [*SHORT, "--output", str(tmp_path / "out")]
-    whole = main([*SHORT, "--output", str(tmp_path / "whole")])
 
     def cut(self, epoch, logs=None):
         if epoch == 1:
@@ -88,13 +99,14 @@ def test_an_interrupted_run_is_resumed_and_never_overwritten(
     assert "began with --precision float32" in capsys.readouterr().err
     assert sorted(p.name for p in (tmp_path / "out" / "run" / "vae").iterdir()) == kept
     resumed = main([*command, "--resume"])
-    for a, b in zip(weights(resumed), weights(whole), strict=True):
+    for a, b in zip(weights(resumed), weights(whole[1]), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_finished_run_is_kept_unless_it_is_to_be_replaced(tmp_path, capsys, undrawn):
-    command = [*SHORT, "--epochs", "2", "--output", str(tmp_path / "out")]
-    trained = weights(main(command))
+def test_a_finished_run_is_kept_unless_it_is_to_be_replaced(whole, tmp_path, capsys, undrawn):
+    command = [*SHORT, "--output", str(tmp_path / "out")]
+    trained = weights(whole[1])
+    shutil.copytree(whole[0], tmp_path / "out")
     kept = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     with pytest.raises(SystemExit):
         main(command)
