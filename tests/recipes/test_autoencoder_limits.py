@@ -20,7 +20,17 @@ def _judge(monkeypatch):
 
 
 def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatch, capsys):
-    command = [*SHORT, "--output", str(tmp_path)]
+    command, trained, made = [*SHORT, "--output", str(tmp_path)], [], {}
+    fit = autoencoder_limits.fit
+
+    def once(run, model, images, seed, **arguments):  # other seeds get the first one's models
+        kind = model, arguments["latent_dim"]
+        trained.append((seed, kind[1]))
+        if kind not in made:
+            made[kind] = fit(run, model, images, seed, **arguments)
+        return made[kind]
+
+    monkeypatch.setattr(autoencoder_limits, "fit", once)
     vae = autoencoder_limits.main([*command, "--seeds", "1"])
     assert vae.latent_dim == 16
     for name in ("samples_2", "samples_16", "measures"):
@@ -38,14 +48,9 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
             assert results[f"continuity, {name}, {width} latents"] >= 1
             assert results[f"reconstruction error, {name}, {width} latents"] > 0
     assert results["completeness, real images"] > results["completeness, noise"]
+    assert trained == [(0, 2), (0, 2), (0, 16), (0, 16)]
 
-    trained, fit = [], autoencoder_limits.fit
-
-    def counted(run, model, images, seed, **arguments):
-        trained.append((seed, arguments["latent_dim"]))
-        return fit(run, model, images, seed, **arguments)
-
-    monkeypatch.setattr(autoencoder_limits, "fit", counted)
+    trained.clear()
     for drawn in ("samples", "measures"):
         monkeypatch.setattr(autoencoder_limits, f"draw_{drawn}", lambda *args: None)
     autoencoder_limits.main([*command, "--seeds", "1", "--resume"])

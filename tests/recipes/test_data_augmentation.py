@@ -1,5 +1,6 @@
 """Generated images as further training data: fair shares, fair comparisons, figures."""
 
+import functools
 import json
 from types import SimpleNamespace
 
@@ -12,7 +13,9 @@ SHORT = ["--epochs", "1", "--image-size", "8", "--batch-size", "16", "--labels",
 SHORT += ["--steps", "3", "--generated", "30", "--precision", "float32", "--jit", "off"]
 
 
-def test_from_data_to_figures(tmp_path):
+def test_from_data_to_figures(tmp_path, monkeypatch):
+    one = functools.cache(data_augmentation.classifier)  # all ways train it: it is traced once
+    monkeypatch.setattr(data_augmentation, "classifier", one)
     found = data_augmentation.main([*SHORT, "--seeds", "1", "--output", str(tmp_path)])
     ways = ["40 images", "+ shifts", "+ generated", "+ shifts, generated"]
     assert [list(part) for part in found] == [ways]
