@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +10,7 @@ from PIL import Image
 from recipes import overview
 
 SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "14", "--samples", "60"]
-SHORT += ["--network", "dense", "--components", "8", "--precision", "float32", "--jit", "off"]
+SHORT += ["--network", "shallow", "--components", "8", "--precision", "float32", "--jit", "off"]
 
 
 def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatch, capsys):
@@ -23,14 +24,27 @@ def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatc
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(overview, "measure", cut)
         overview.main(command)
-    measured = []
+    measured, made, fit, load = [], {}, overview.fit, keras.saving.load_model
 
     def counted(run, name, images, test):
         measured.append(name)
         return measure(run, name, images, test)
 
+    def kept(run, name, images, test):
+        model, seconds = fit(run, name, images, test)
+        made[overview.path_of(run, name)] = model
+        return model, seconds
+
+    def loaded(path, **options):  # to be drawn: those of this run are at hand
+        assert path.exists()
+        return made[path] if path in made else load(path, **options)
+
     monkeypatch.setattr(overview, "measure", counted)
-    found = overview.main([*command, "--resume"])
+    with monkeypatch.context() as patch:
+        patch.setattr(overview, "fit", kept)
+        patch.setattr(keras.saving, "load_model", loaded)
+        found = overview.main([*command, "--resume"])
+    assert len(made) == 3
     assert measured == ["autoencoder", "VAE", "GAN"] and list(found) == list(overview.FAMILIES)
     pixels = np.asarray(Image.open(tmp_path / "overview.png").convert("RGB"))
     assert min(pixels.shape[:2]) > 400 and pixels.std() > 5
