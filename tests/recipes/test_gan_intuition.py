@@ -56,7 +56,8 @@ def test_a_generator_begins_near_its_latents():
 
 
 def test_from_training_to_pictures(tmp_path, capsys):
-    line, plane = gan_intuition.main([*SHORT, "--output", str(tmp_path)])
+    command = [*SHORT, "--discriminator-steps", "1", "--output", str(tmp_path)]
+    line, plane = gan_intuition.main(command)
     assert line.image_shape == (1,) and plane.image_shape == (2,)
     pixels = np.asarray(Image.open(tmp_path / "gan_intuition.png").convert("RGB"))
     assert pixels.shape[1] > 1900 and pixels.std() > 5

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from kgen import plots
+from recipes import reparameterization as recipe
 from recipes.reparameterization import (
     COMPUTED,
     DRAWN,
@@ -141,8 +142,9 @@ def test_figures_and_table(tmp_path, capsys):
 def test_the_seed_decides(tmp_path, capsys, monkeypatch):
     for drawn in ("save", "bands", "computation_graph"):
         monkeypatch.setattr(plots, drawn, lambda *args, **options: None)
+    monkeypatch.setattr(recipe, "DIMS", recipe.DIMS[:3])
     tables = []
     for seed in ("0", "0", "1"):
         main(["--output", str(tmp_path), "--seed", seed, "--overwrite"])
-        tables.append(capsys.readouterr().out.splitlines()[:11])
+        tables.append(capsys.readouterr().out.splitlines()[:8])
     assert tables[0] == tables[1] != tables[2]
