@@ -43,11 +43,15 @@ def values(layer):
     return [ops.convert_to_numpy(w) for w in layer.weights]
 
 
+def new_gaussian_vae():
+    return trained_vae(reconstruction="gaussian", kl_weight=kgen.schedules.LinearWarmup(1.0, 10))
+
+
 # What a file holds.
 
 
 def test_a_model_by_name(tmp_path):
-    vae = trained_vae(reconstruction="gaussian", kl_weight=kgen.schedules.LinearWarmup(1.0, 10))
+    vae = as_new("gaussian vae of the zoo", new_gaussian_vae)
     path = kgen.zoo.save(vae, "vae", tmp_path, **CARD)
     assert path == tmp_path / "vae.keras" and kgen.zoo.list(tmp_path) == ["vae"]
     assert sorted(p.name for p in tmp_path.iterdir()) == [f.format("vae") for f in FILES]
@@ -63,7 +67,7 @@ def test_a_model_by_name(tmp_path):
 
 
 def test_the_model_stays_as_it_is_and_the_loaded_one_can_be_trained_on(tmp_path):
-    vae = trained_vae()
+    vae = as_new("vae of the zoo", trained_vae)
     before = values(vae)
     kgen.zoo.save(vae, "vae", tmp_path, **CARD)
     for a, b in zip(values(vae), before, strict=True):
@@ -102,7 +106,7 @@ def test_policies_of_networks_in_networks_and_in_maps(tmp_path):
 
 
 def test_float16_on_disk_is_float32_in_memory(tmp_path):
-    vae = trained_vae(reconstruction="gaussian")
+    vae = as_new("gaussian vae of the zoo", new_gaussian_vae)
     path = kgen.zoo.save(vae, "vae", tmp_path, dtype="float16", **CARD)
     kinds = {str(array.dtype) for array in stored(path).values()}
     assert kinds == {"float16", "int32", "int64"}  # the step counts on, and so do the seeds
@@ -133,7 +137,7 @@ def test_weights_that_a_file_cannot_hold(value, dtype, words, tmp_path):
 
 
 def test_the_average_takes_the_generators_place_and_the_discriminator_is_left_out(tmp_path):
-    gan = trained_gan()
+    gan = as_new("gan of the zoo", trained_gan)
     path = kgen.zoo.save(gan, "gan", tmp_path, **CARD)
     arrays = stored(path)
     assert not any("discriminator" in name or "average" in name for name in arrays)
@@ -152,7 +156,7 @@ def test_the_average_takes_the_generators_place_and_the_discriminator_is_left_ou
 
 
 def test_what_was_left_out_says_so(tmp_path):
-    kgen.zoo.save(trained_gan(), "gan", tmp_path, **CARD)
+    kgen.zoo.save(as_new("gan of the zoo", trained_gan), "gan", tmp_path, **CARD)
     loaded = kgen.zoo.load("gan", tmp_path)
     for attempt in (loaded.compile, lambda: loaded.discriminator(points(2))):
         with pytest.raises(ValueError, match=r"no discriminator here[\s\S]*for inference"):
@@ -275,7 +279,8 @@ def test_the_grid_shows_what_is_passed(tmp_path):
 
 
 def test_a_model_without_prior_needs_samples(tmp_path):
-    kgen.zoo.save(trained_gan(), "gan", tmp_path, **CARD)  # points are drawn as points
+    gan = as_new("gan of the zoo", trained_gan)
+    kgen.zoo.save(gan, "gan", tmp_path, **CARD)  # points are drawn as points
     with Image.open(tmp_path / "gan.png") as picture:
         assert min(picture.size) > 200
 
