@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from as_new import as_new
 from keras import layers, ops
 
 import kgen
@@ -115,8 +116,14 @@ def points(n=640, seed=0):
 
 def compiled():
     """The same model each time, whatever was built before it in this process."""
-    keras.utils.clear_session()  # without XLA, TensorFlow's last bits follow the layers' names
+    # Without XLA, TensorFlow's last bits follow the layers' names.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     model = ToyGAN(k=2)
     model.compile()
     return model
+
+
+def toy():
+    """As `compiled`, one for all tests."""
+    return as_new("toy", compiled)

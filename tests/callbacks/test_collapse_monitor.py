@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ring_gan import GAN, WassersteinGAN, fit
 from sklearn.datasets import load_sample_images
-from toy import compiled, points
+from toy import compiled, points, toy
 
 from kgen.callbacks import CollapseMonitor, TrainingCheckpoint
 from kgen.data import ImageDataset, load, toy2d
@@ -346,17 +346,16 @@ def same(a, b):
 
 
 def test_training_is_left_alone_and_resumed(tmp_path):
-    alone = compiled()
-    train(alone)
-    watched = compiled()
+    train(model := toy())
+    alone = state.capture(model)
     whole = CollapseMonitor(points(), n=100, patience=2)
-    history = train(watched, whole)
-    assert same(state.capture(watched), state.capture(alone))
-    for epochs in (2, 4):
-        resumed = compiled()
+    history = train(watched := toy(), whole)
+    assert same(state.capture(watched), alone)
+    for make, epochs in ((toy, 2), (compiled, 4)):
+        resumed = make()
         monitor = CollapseMonitor(points(), n=100, patience=2)
         again = train(resumed, monitor, TrainingCheckpoint(tmp_path), epochs=epochs)
-    assert again == history and same(state.capture(resumed), state.capture(alone))
+    assert again == history and same(state.capture(resumed), alone)
     assert monitor.findings == whole.findings and monitor._rows == whole._rows
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from as_new import as_new
 from keras import ops
-from toy import ToyGAN, points
+from toy import ToyGAN, compiled, points, toy
 
 import kgen
 from kgen.callbacks import TrainingCheckpoint, training_checkpoint
@@ -114,20 +114,6 @@ def cut():
     raise Cut
 
 
-def new_toy():
-    # Without XLA, TensorFlow's last bits follow the layers' names.
-    keras.utils.clear_session(free_memory=False)
-    keras.utils.set_random_seed(3)
-    model = ToyGAN(k=2)
-    model.compile()
-    return model
-
-
-def toy():
-    """As `new_toy`, one for all tests."""
-    return as_new("toy", new_toy)
-
-
 @cache
 def whole(epochs=3, steps_per_epoch=None):
     """State of a model after a run that was not cut."""
@@ -169,7 +155,7 @@ def test_all_callbacks_go_on_as_if_uninterrupted(tmp_path):
             with pytest.raises(Cut):
                 fit(toy(), folder / "run", *callbacks(folder), Interrupt(at, cut), every=2,
                     epochs=12, validation_data=points(50, 1))  # fmt: skip
-        model = new_toy() if cuts else toy()
+        model = compiled() if cuts else toy()
         history = fit(model, folder / "run", *callbacks(folder), every=2, epochs=12,
                       validation_data=points(50, 1))  # fmt: skip
         log = (folder / "log.csv").read_bytes()
@@ -189,12 +175,12 @@ def test_all_callbacks_go_on_as_if_uninterrupted(tmp_path):
 def interrupted_and_whole(tmp_path, callbacks, make=toy, at=6):
     """The same run, cut once in mid-epoch and not cut; returns both states and histories.
 
-    The model that goes on is a new one.
+    The model that goes on is a new one, unless `make` is another.
     """
     with pytest.raises(Cut):
         fit(make(), tmp_path, *callbacks(), Interrupt(at, cut), every=1)
     results = []
-    for new, folder in (({toy: new_toy}.get(make, make), tmp_path), (make, None)):
+    for new, folder in (({toy: compiled}.get(make, make), tmp_path), (make, None)):
         history = fit(model := new(), folder, *callbacks(), every=1).history
         results.append((state.capture(model), history))
     return *results, model
@@ -216,7 +202,7 @@ def test_averages_of_an_optimizer_replace_the_weights_once(tmp_path):
     """Keras does so at the end of each of its `fit`s; a resumed epoch is one of its own."""
 
     def new():
-        model = new_toy()
+        model = compiled()
         model.compile(
             {p: keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.5) for p in model.players}
         )
@@ -256,7 +242,7 @@ class Diary(keras.callbacks.Callback):
 def test_callbacks_of_ones_own_keep_their_state(tmp_path):
     diaries = [Diary() for _ in range(3)]
     given = iter(diaries)
-    interrupted_and_whole(tmp_path, lambda: [next(given)], at=7)
+    interrupted_and_whole(tmp_path, lambda: [next(given)], lambda: toy(), at=7)
     _, resumed, uncut = diaries
     for name, value in vars(uncut).items():
         if name in ("number", "rows", "pair", "seen", "by_batch", "best"):
@@ -287,8 +273,7 @@ def test_a_limit_of_time_lets_the_run_go_on(tmp_path):
             self.model.stop_training = True
 
     for epochs in (1, 2, 3):
-        model = new_toy() if epochs == 3 else toy()
-        history = fit(model, tmp_path, Budget())
+        history = fit(model := toy(), tmp_path, Budget())
         assert len(history.epoch) == epochs
     assert same(state.capture(model), whole())
 
@@ -299,12 +284,13 @@ def test_the_same_model_is_fitted_again_after_an_interrupt(tmp_path):
     def halve():
         return keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
 
-    model = new_toy()
+    fit(uncut := toy(), None, halve())
+    uncut = state.capture(uncut)
+    model = toy()
     with pytest.raises(Cut):
         fit(model, tmp_path, halve(), Interrupt(10, cut), every=1)
     fit(model, tmp_path, halve(), every=1)
-    fit(uncut := toy(), None, halve())
-    assert same(state.capture(model), state.capture(uncut))
+    assert same(state.capture(model), uncut)
 
 
 def test_numbers_of_any_length_are_found(tmp_path):
@@ -327,7 +313,7 @@ def test_a_run_that_stopped_early_stays_stopped(tmp_path):
 
 def test_more_epochs_continue(tmp_path):
     fit(toy(), tmp_path, epochs=2)
-    history = fit(model := new_toy(), tmp_path, epochs=5)
+    history = fit(model := compiled(), tmp_path, epochs=5)
     assert history.epoch == list(range(5))
     assert same(state.capture(model), whole(epochs=5))
 
@@ -668,7 +654,7 @@ def test_signals_leave_a_checkpoint_from_which_the_run_continues(number, tmp_pat
         fit(toy(), tmp_path, Interrupt(6, lambda: os.kill(os.getpid(), number)))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert saved(tmp_path)[-1] == "checkpoint-0000000006.npz"
-    fit(model := new_toy(), tmp_path)
+    fit(model := toy(), tmp_path)
     assert same(state.capture(model), whole())
 
 
@@ -820,7 +806,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, full_disk):
     with full_disk(), pytest.raises(OSError, match=r"could not be written.*04.npz stays"):
         fit(toy(), tmp_path, epochs=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "checkpoint-0000000004.npz"]
-    fit(model := new_toy(), tmp_path, epochs=2)
+    fit(model := toy(), tmp_path, epochs=2)
     assert same(state.capture(model), whole(epochs=2))
 
 
@@ -843,7 +829,7 @@ def test_data_without_a_position_is_saved_at_the_ends_of_epochs(tmp_path):
 def test_steps_per_epoch_resume_exactly(tmp_path):
     with pytest.raises(Cut):
         fit(toy(), tmp_path, Interrupt(6, cut), every=1, epochs=4, steps_per_epoch=3)
-    fit(model := new_toy(), tmp_path, every=1, epochs=4, steps_per_epoch=3)
+    fit(model := compiled(), tmp_path, every=1, epochs=4, steps_per_epoch=3)
     assert same(state.capture(model), whole(epochs=4, steps_per_epoch=3))
 
 

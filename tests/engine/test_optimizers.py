@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from keras import ops
 from one_weight import MeanOf, one_weight
-from toy import ToyGAN, points
+from toy import ToyGAN, points, toy
 
 import kgen
 
 
 def test_learning_rate_callbacks_reach_every_member():
-    model = ToyGAN()
-    model.compile()
+    model = toy()
     halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     history = model.fit(points(128), batch_size=32, epochs=2, callbacks=[halve], verbose=0)
     for member in model.optimizer.optimizers:
@@ -111,8 +110,7 @@ def test_loss_scaling_passes_settings_on():
 
 def test_keras_callbacks_take_a_group(tmp_path):
     """With two steps of the discriminator for one of the generator."""
-    model = ToyGAN(k=2)
-    model.compile()
+    model = toy()
     callbacks = [
         keras.callbacks.ReduceLROnPlateau("generator_loss", mode="min", min_delta=1e9, patience=1),
         keras.callbacks.EarlyStopping("generator_loss", mode="min"),

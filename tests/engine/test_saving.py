@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from toy import ToyGAN, points
+from toy import ToyGAN, points, toy
 
 import kgen
 from kgen.engine import state
@@ -191,8 +191,7 @@ def test_optimizers_come_back_as_they_were(tmp_path):
 
 
 def test_an_average_is_saved_with_the_model_and_weights_stay_apart(tmp_path):
-    model = ToyGAN(k=1)
-    model.compile()
+    model = toy()
     model.fit(points(256), batch_size=32, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
