@@ -176,11 +176,16 @@ def test_a_generators_own_error_stays_what_it_is():
     assert int(model.step) == 3
 
 
+def conditional():
+    model = kgen.ConditionalGAN((8, 8), 4, 3, network="mlp")
+    model.compile()
+    return model
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_and_weights_of_batches_are_checked(kind):
     x, y = np.zeros((4, 8, 8), "uint8"), np.arange(4)
-    model = kgen.ConditionalGAN((8, 8), 4, 3, network="mlp")
-    model.compile()
+    model = as_new("conditional GAN of batches", conditional)
     for call in (model.fit, model.evaluate):
         with pytest.raises(ValueError, match="labels must be integers from 0 to 3"):
             call(batched(kind, [(x, y), (x, y + 1)]), verbose=0)
