@@ -30,9 +30,13 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is imported stays: collections of garbage need not look at it again and again."""
+    """What is imported stays: collections of garbage need not look at it again and again.
+
+    Nor at the models that are in use, as often as Python does by default.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(7000, 10, 10)
 
 
 @pytest.fixture(autouse=True)
