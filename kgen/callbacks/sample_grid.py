@@ -89,7 +89,7 @@ class SampleGrid(keras.callbacks.Callback):
         rows = self._preview()
         path = self.folder / f"epoch-{number:04d}.png"
         try:
-            plots.preview(rows, title=f"epoch {number}", path=path)
+            plots.preview(rows, title=plots.say("epoch {n}", n=number), path=path)
             self._pictures.append(path)
             if self.tensorboard is not None:
                 self._write_summary(path, number)

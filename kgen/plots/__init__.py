@@ -1,54 +1,126 @@
 """The figures of a lecture.
 
-Every function returns a `matplotlib.figure.Figure`. With a `path` it is written there, PNG or what
-the suffix says, and nothing is left open: the folder is made, and a path that cannot be written
-raises an OSError that names it. Without one it is a figure of pyplot, as any other: a notebook
-shows it once, and in a script `matplotlib.pyplot.show()` does, or `figure.show()`.
+A figure is a slide: panels under one sentence, at most 1920 x 1080 pixels, with texts that the last
+row can read and colours that mean the same everywhere (`REAL`, `GENERATED`, `JUDGE`, `FAMILIES`).
+
+    plots.slide(
+        plots.Scatter(vae.encode(x), labels),
+        plots.Manifold(vae.decode),
+        title="Classes lie together, and between them is something, too",
+        path="latent.png",
+    )
+
+What is one panel has a function of its own (`grid`, `strips`, `losses`, ...). `slide` and they
+return a `matplotlib.figure.Figure`. With a `path` it is written there, PNG or what the suffix
+says, and nothing is left open: the folder is made, and a path that cannot be written raises an
+OSError that names it. Without one it is a figure of pyplot, as any other: a notebook shows it once,
+and in a script `matplotlib.pyplot.show()` does, or `figure.show()`. Figures of one's own look the
+same within `in_style()`, or after `matplotlib.style.use("kgen.plots.slides")`.
 
 Images are uint8 in [0, 255] or floats in [-1, 1], and the grey levels of two figures can be
 compared: nothing is stretched to the range of the data. Floats beyond [-1, 1] are clipped, pixels
 that are no number become magenta, and of images that have neither one nor three channels the first
-channel is shown and the title says so.
+channel is shown and the figure says so.
+
+Texts are English; within `language("fr")` those of the lecture are French.
 
 matplotlib is imported when the first figure is drawn, and pyplot when the first is drawn without a
 `path`: no display is needed to write figures, and no global state is touched.
 """
 
-from kgen.plots.charts import bands, chart, latent_scatter, losses
-from kgen.plots.diagrams import computation_graph
+from kgen.plots.animation import animation
+from kgen.plots.charts import Dots, Heat, Plane, Roc, chart, probability_field
+from kgen.plots.curves import Bands, Curves, losses
+from kgen.plots.diagrams import Listing, Scheme, computation_graph
 from kgen.plots.images import (
-    GAP,
     MAGENTA,
-    MARGIN,
-    animation,
+    Images,
+    Manifold,
     grid,
     manifold,
     preview,
     reconstructions,
     strips,
 )
-from kgen.plots.style import BLUE, DARK, DPI, PALE, RED, SAND, save
+from kgen.plots.scatter import Scatter, latent_scatter, named
+from kgen.plots.slide import Chart, Drawing, Panel, slide
+from kgen.plots.style import (
+    BLOCKED,
+    CLASSES,
+    COMPUTED,
+    DARK,
+    DPI,
+    FAINT,
+    FAMILIES,
+    GENERATED,
+    GRADIENT,
+    JUDGE,
+    MUTED,
+    RANDOM,
+    REAL,
+    RIGHT,
+    SERIES,
+    SLIDE,
+    WRONG,
+    in_style,
+    made_by,
+    probability_map,
+    save,
+)
+from kgen.plots.texts import LANGUAGES, Said, language, say
 
 __all__ = [
-    "BLUE",
+    "BLOCKED",
+    "CLASSES",
+    "COMPUTED",
     "DARK",
     "DPI",
-    "GAP",
+    "FAINT",
+    "FAMILIES",
+    "GENERATED",
+    "GRADIENT",
+    "JUDGE",
+    "LANGUAGES",
     "MAGENTA",
-    "MARGIN",
-    "PALE",
-    "RED",
-    "SAND",
+    "MUTED",
+    "RANDOM",
+    "REAL",
+    "RIGHT",
+    "SERIES",
+    "SLIDE",
+    "WRONG",
+    "Bands",
+    "Chart",
+    "Curves",
+    "Dots",
+    "Drawing",
+    "Heat",
+    "Images",
+    "Listing",
+    "Manifold",
+    "Panel",
+    "Plane",
+    "Roc",
+    "Said",
+    "Scatter",
+    "Scheme",
     "animation",
-    "bands",
     "chart",
     "computation_graph",
     "grid",
+    "in_style",
+    "language",
     "latent_scatter",
     "losses",
+    "made_by",
     "manifold",
+    "named",
     "preview",
+    "probability_field",
+    "probability_map",
     "reconstructions",
     "save",
+    "say",
+    "slide",
     "strips",
 ]

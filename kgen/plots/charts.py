@@ -1,23 +1,27 @@
-"""Axes with numbers: latents, losses, repeated measurements, and plots of one's own."""
-
-import functools
-import math
+"""Numbers by name, scores, matrices, points in a plane, and plots of one's own."""
 
 import numpy as np
 
-from kgen.arrays import to_numpy
-from kgen.linear_algebra import stoppable
+from kgen.plots.slide import Chart
 from kgen.plots.style import (
     DARK,
     DPI,
+    GENERATED,
+    JUDGE,
+    LABEL,
+    MUTED,
+    REAL,
+    SERIES,
+    WHITE,
     as_texts,
-    finish,
-    headline,
     new_figure,
-    tick_positions,
+    probability_map,
+    styled,
 )
+from kgen.plots.texts import say
 
 
+@styled
 def chart(width, height, rows=1, columns=1, xlabels=None):
     """An empty figure in the look of the others, for a plot of one's own.
 
@@ -41,285 +45,176 @@ def chart(width, height, rows=1, columns=1, xlabels=None):
     figure = new_figure(width * DPI, height * DPI)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     axes = figure.subplots(rows, columns, sharex="col" if xlabels else False)
-    for each in np.ravel(axes):
-        each.grid(color="0.92")
-        each.set_axisbelow(True)
-        each.spines[["top", "right"]].set_visible(False)
     for each, label in zip(np.ravel(axes)[-columns:], xlabels, strict=False):
         each.set_xlabel(label)
     return figure, axes
 
 
-def latent_scatter(latents, labels=None, class_names=None, *, title=None, path=None):
-    """Where a model puts images: one coloured point per image.
-
-    Latents of more than two dimensions are projected on their two first principal axes, and the
-    axes say so, with the share of the variance that each carries.
+class Dots(Chart):
+    """Numbers by name: a dot for the mean of repeats, a line from the least to the greatest.
 
     Args:
-        latents: `(N, D)` floats, D of 2 or more.
-        labels: None, or N labels: integers, booleans or strings are classes with a legend, floats
-            are a quantity with a colour bar.
-        class_names: names of the classes 0, 1, ... for integer labels.
-        title: of the figure.
-        path: file to write.
-
-    Returns:
-        The Figure.
-
-    Raises:
-        ValueError: if the latents are not as above, none, or not finite, if there is not one label
-            per point, or if a class has no name.
-        OSError: if `path` cannot be written.
+        values: dictionary from names, one below the other, to repeats `(R,)`, or to a dictionary
+            from series to repeats.
+        colors: dictionary from names, or from series, to colours; others are those of `SERIES`.
+        levels: dictionary from names to numbers: dashed vertical lines, named.
+        form: how the mean is written beside its dot, as `"{:.0%}"`; None: not at all.
+        heading, options: as of `Chart`.
     """
-    from matplotlib.lines import Line2D
 
-    points = to_numpy(latents)
-    if points.ndim != 2 or points.shape[1] < 2:
-        raise ValueError(f"latents must have shape (N, D), D of 2 or more; got {points.shape}.")
-    if len(points) == 0 or not np.isfinite(points).all():
-        raise ValueError("latents holds NaN or infinity." if len(points) else "latents is empty.")
-    points, axis_names = _two_axes(points.astype("float64"))
-    labels = _labels(labels, len(points))
-    # A fixed random order: otherwise the last class would hide the others.
-    order = np.random.default_rng(0).permutation(len(points))
-    style = {"s": float(np.clip(12000 / len(points), 5, 40)), "alpha": 0.75, "linewidths": 0}
+    def __init__(self, values, colors=(), levels=(), form="{:.2f}", heading=None, **options):
+        super().__init__(heading, **options)
+        self.values = {
+            name: v if isinstance(v, dict) else {None: v} for name, v in dict(values).items()
+        }
+        self.colors, self.levels, self.form = dict(colors), dict(levels), form
 
-    figure, axes = chart(7.5, 6)
-    if labels is None:
-        axes.scatter(*points[order].T, color="C0", **style)
-    elif labels.dtype.kind == "f":
-        dots = axes.scatter(*points[order].T, c=labels[order], cmap="viridis", **style)
-        figure.colorbar(dots, ax=axes, shrink=0.8).solids.set_alpha(1)
-    else:
-        classes, index = np.unique(labels, return_inverse=True)
-        names = _names(classes, class_names)
-        colors = _colors(len(classes))
-        axes.scatter(*points[order].T, c=colors[index[order]], **style)
-        handles = [Line2D([], [], ls="", marker="o", ms=7, mfc=c, mec="none") for c in colors]
-        axes.legend(
-            handles,
-            names,
-            loc="center left",
-            bbox_to_anchor=(1.01, 0.5),
-            frameon=False,
-            handletextpad=0.2,
-            ncols=math.ceil(len(classes) / 20),
-        )
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlabel(axis_names[0])
-    axes.set_ylabel(axis_names[1])
-    headline(figure, title)
-    return finish(figure, path)
+    def plot(self, axes):
+        """Draw dots, ranges and levels."""
+        series = list(dict.fromkeys(s for row in self.values.values() for s in row))
+        for y, (name, row) in enumerate(self.values.items()):
+            for s, repeats in row.items():
+                i = series.index(s)
+                repeats = np.asarray(repeats, "float64").ravel()
+                at = y + 0.6 * (i - (len(series) - 1) / 2) / max(len(series), 2)
+                color = self.colors.get(name, self.colors.get(s, SERIES[i % len(SERIES)]))
+                axes.plot([repeats.min(), repeats.max()], [at, at], color=color, lw=4, alpha=0.5)
+                label = say(s) if s is not None and y == 0 else None
+                axes.plot(repeats.mean(), at, "o", color=color, ms=10, label=label)
+                if self.form:
+                    text, place = self.form.format(repeats.mean()), (repeats.max(), at)
+                    style = {"xytext": (12, 0), "textcoords": "offset points", "va": "center"}
+                    axes.annotate(text, place, color=DARK, **style)
+        for name, level in self.levels.items():
+            axes.axvline(level, color=self.colors.get(name, MUTED), ls="--", lw=1.5, zorder=1)
+            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            place |= {"xytext": (0, 4), "ha": "center", "va": "bottom", "color": MUTED}
+            axes.annotate(say(name), (level, 1), **place)
+        axes.set_yticks(range(len(self.values)), [say(name) for name in self.values], size=LABEL)
+        axes.set_ylim(len(self.values) - 0.5, -0.5)
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.12)
 
 
-def losses(history, names=None, log=None, *, title=None, path=None):
-    """Losses by epoch: a line for training and, dashed in the same colour, one for validation.
+class Roc(Chart):
+    """Receiver operating characteristics: each score by its AUROC.
 
     Args:
-        history: what `fit` returned, or a mapping of names to one value per epoch. Validation
-            values may be fewer (`validation_freq`).
-        names: which to draw, without `val_`; by default all but the learning rate.
-        log: whether the vertical axis is logarithmic; by default it is if all values are positive
-            and span a factor of 30 or more.
-        title: of the figure.
-        path: file to write.
-
-    Returns:
-        The Figure.
-
-    Raises:
-        ValueError: if there is nothing to draw, a name is unknown, or values do not fit the epochs.
-        OSError: if `path` cannot be written.
+        scores: dictionary from names to scores `(N,)`, higher where a positive is more likely.
+        positive: `(N,)` booleans.
+        colors: dictionary from names to colours; others are those of `SERIES`.
+        heading, options: as of `Chart`.
     """
-    curves = {name: to_numpy(v).astype("float64") for name, v in _mapping(history).items()}
-    known = dict.fromkeys(name.removeprefix("val_") for name in curves)
-    names = [name for name in known if name != "learning_rate"] if names is None else list(names)
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"The history has no {unknown}; it has {list(known)}.")
-    if not names or not any(curves[name].size for name in curves):
-        raise ValueError("The history is empty: there is no loss to draw.")
-    epochs = np.array(getattr(history, "epoch", None) or range(max(map(len, curves.values())))) + 1
 
-    figure, axes = chart(8, 4.5)
-    drawn = []
-    for i, name in enumerate(names):
-        for key, dashes, suffix in ((name, "-", ""), (f"val_{name}", "--", ", validation")):
-            if key in curves:
-                x = _epochs_of(curves[key], epochs, key)
-                marker = "o" if len(epochs) <= 20 or len(x) == 1 else None
-                label = name.replace("_", " ") + suffix
-                axes.plot(
-                    x, curves[key], dashes, color=f"C{i % 10}", marker=marker, ms=4, label=label
-                )
-                drawn.append(curves[key][np.isfinite(curves[key])])
-    if _spans_decades(np.concatenate(drawn)) if log is None else log:
-        axes.set_yscale("log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss" if len(names) > 1 else names[0].replace("_", " "))
-    axes.legend(frameon=False)
-    headline(figure, title)
-    return finish(figure, path)
+    def __init__(self, scores, positive, colors=(), heading=None, **options):
+        super().__init__(heading, **{"shape": 1.0, "legend": "lower right"} | options)
+        self.scores, self.positive, self.colors = scores, np.asarray(positive, bool), dict(colors)
+
+    def plot(self, axes):
+        """Draw the curves, and chance."""
+        free = iter(SERIES * 20)
+        for name, scores in self.scores.items():
+            order = np.argsort(-np.asarray(scores), kind="stable")
+            ordered, hit = np.asarray(scores)[order], self.positive[order]
+            last = np.append(ordered[1:] != ordered[:-1], True)  # equal scores are one step
+            found = np.append(0, hit.cumsum()[last] / max(hit.sum(), 1))
+            false = np.append(0, (~hit).cumsum()[last] / max((~hit).sum(), 1))
+            area = np.trapezoid(found, false)
+            color = self.colors[name] if name in self.colors else next(free)
+            axes.plot(false, found, color=color, label=f"{say(name)}: {area:.2f}")
+        axes.plot([0, 1], [0, 1], "--", color=MUTED, lw=1.5, label=say("chance: 0.50"))
+        axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal")
 
 
-def bands(
-    x,
-    curves,
-    labels,
-    expected=None,
-    xlabel="",
-    ylabel="",
-    log=None,
-    *,
-    axes=None,
-    title=None,
-    path=None,
-):
-    """Repeated measurements: for each curve the mean, and a band that holds 90 % of the repeats.
-
-    Of fewer than 10 repeats the band holds all. The legend says which.
+class Heat(Chart):
+    """A matrix as a map, and its numbers where they are given a form.
 
     Args:
-        x: `(N,)` numbers, at which was measured. If they are positive and span a factor of 30 or
-            more the axis is logarithmic, with ticks at x.
-        curves: `(C, repeats, N)` values.
-        labels: C names for the legend.
-        expected: None, or what should come out, a number: a dashed horizontal line.
-        xlabel: what x is.
-        ylabel: what the values are.
-        log: whether the vertical axis is logarithmic; by default it is if all that is drawn is
-            positive and spans a factor of 30 or more.
-        axes: None, or Axes of a `chart` in which to draw; the title then stands over them alone.
-        title: of the figure.
-        path: file to write.
-
-    Returns:
-        The Figure.
-
-    Raises:
-        ValueError: if x or the curves are not as above, or labels are not C.
-        OSError: if `path` cannot be written.
+        values: `(rows, columns)`.
+        rows: None, or a name for each row.
+        columns: None, or a name for each column.
+        form: None, or how numbers are written into the fields, as `"{:.0f}"`.
+        bar: whether a colour bar tells the values.
+        heading, options: as of `Chart`.
     """
-    x, curves = to_numpy(x), to_numpy(curves).astype("float64")
-    if x.ndim != 1 or x.size == 0:
-        raise ValueError(f"x must have shape (N,), N of 1 or more; got {x.shape}.")
-    if curves.ndim != 3 or 0 in curves.shape or curves.shape[2] != len(x):
-        hint = " Curves without repeats need an axis: curves[:, None]." if curves.ndim == 2 else ""
-        raise ValueError(
-            f"curves must have shape (curves, repeats, {len(x)}), as x has {len(x)} values; got "
-            f"{curves.shape}.{hint}"
-        )
-    labels = as_texts([] if labels is None else labels, len(curves), "labels", "curve")
-    repeats = curves.shape[1]
-    ends, held = ([0.05, 0.95], "90 % of the") if repeats >= 10 else ([0, 1], f"all {repeats}")
-    means, (lows, highs) = curves.mean(axis=1), np.quantile(curves, ends, axis=1)
-    drawn = np.append([means, lows, highs], [] if expected is None else expected)
 
-    alone = axes is None
-    if alone:
-        _, axes = chart(7.5, 4.5)
-    marker = "o" if len(x) <= 20 else None
-    for i, (mean, low, high) in enumerate(zip(means, lows, highs, strict=True)):
-        axes.fill_between(x, low, high, color=f"C{i % 10}", alpha=0.25, lw=0)
-        axes.plot(x, mean, color=f"C{i % 10}", marker=marker, ms=5, label=labels[i])
-    if expected is not None:
-        axes.axhline(expected, color=DARK, ls="--", lw=1, label="expected")
-    if _spans_decades(x):
-        shown = x[tick_positions(len(x))]
-        axes.set_xscale("log")
-        axes.set_xticks(shown, [f"{value:g}" for value in shown])
-        axes.set_xticks([], minor=True)
-    elif x.dtype.kind in "iu":
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    if _spans_decades(drawn) if log is None else log:
-        axes.set_yscale("log")
-    if xlabel:  # a chart may have given the axes one already
-        axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    what = f"mean, and {held} repeats" if repeats > 1 else None
-    axes.legend(frameon=False, title=what, alignment="left")
-    if alone:
-        headline(axes.figure, title)
-    elif title is not None:
-        axes.set_title(title)
-    # Axes of a chart may have neighbours that are still empty: only what is complete is laid out.
-    return finish(axes.figure, path) if alone or path is not None else axes.figure
+    def __init__(
+        self, values, rows=None, columns=None, form=None, bar=False, heading=None, **options
+    ):
+        super().__init__(heading, **{"shape": 1.0} | options)
+        self.values, self.form, self.bar = np.asarray(values, "float64"), form, bar
+        self.names = [
+            as_texts(names, n, what, what[:-1])
+            for names, n, what in zip(
+                (rows, columns), self.values.shape, ("rows", "columns"), strict=True
+            )
+        ]
+
+    def plot(self, axes):
+        """Draw the map, its numbers and its names."""
+        picture = axes.imshow(self.values, aspect="equal")
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        if self.form:
+            middle = (self.values.min() + self.values.max()) / 2
+            for (i, j), value in np.ndenumerate(self.values):
+                color = WHITE if value < middle else DARK
+                axes.text(j, i, self.form.format(value), ha="center", va="center", color=color)
+        rows, columns = self.names
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+        if self.bar:
+            axes.figure.colorbar(picture, ax=axes, shrink=0.8)
 
 
-def _two_axes(points):
-    """Points in two dimensions, and what the two axes are called."""
-    dimensions = points.shape[1]
-    if dimensions == 2:
-        return points, ("$z_1$", "$z_2$")
-    if len(points) < 2:
-        raise ValueError(f"One point of {dimensions} dimensions has no principal axes.")
-    centered = points - points.mean(axis=0)
-    svd = functools.partial(np.linalg.svd, full_matrices=False)
-    _, scales, directions = stoppable(svd, centered, what="Principal axes")
-    # The sign is arbitrary: the first of the largest coefficients is made positive, so that figures
-    # are stable; what is as large within a thousandth is none the less, or rounding would decide.
-    size = np.abs(directions[:2])
-    largest = (size >= 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
-    directions = directions[:2] * np.sign(directions[[0, 1], largest])[:, None]
-    shares = 100 * scales[:2] ** 2 / max((scales**2).sum(), 1e-300)
-    texts = [
-        f"principal axis {i} of {dimensions} dimensions ({share:.0f} % of the variance)"
-        for i, share in enumerate(shares, 1)
-    ]
-    return centered @ directions.T, texts
+class Plane(Chart):
+    """Points in a plane, over the probability or the density that a model gives to its places.
+
+    Args:
+        clouds: dictionary from names to points `(N, 2)`.
+        ticks: `(T,)` floats, the places along each axis at which a map is given.
+        probability: None, or `(T, T)` in [0, 1], rows upwards: white at 1/2, blue where real.
+        density: None, or `(T, T)`, rows upwards: lines of equal density.
+        colors: dictionary from names to colours; "real points" and "generated points" have theirs.
+        size: of the points.
+        heading, options: as of `Chart`.
+    """
+
+    def __init__(
+        self,
+        clouds,
+        ticks=None,
+        probability=None,
+        density=None,
+        colors=(),
+        size=5,
+        heading=None,
+        **options,
+    ):
+        super().__init__(heading, **{"shape": 1.0} | options)
+        self.clouds, self.ticks, self.probability = dict(clouds), ticks, probability
+        self.density, self.dots = density, size
+        self.colors = {"real points": REAL, "generated points": GENERATED} | dict(colors)
+
+    def plot(self, axes):
+        """Draw the map, then the points."""
+        if self.probability is not None:
+            probability_field(axes, self.ticks, self.probability)
+        if self.density is not None:
+            axes.contour(self.ticks, self.ticks, self.density, colors=MUTED, linewidths=1)
+        for name, points in self.clouds.items():
+            color = self.colors.get(name, DARK)
+            axes.plot(*np.asarray(points).T, "o", color=color, ms=self.dots, mew=0, alpha=0.7)
+            axes.plot([], [], "o", color=color, ms=9, label=say(name))
+        if self.ticks is not None:
+            axes.set(xlim=(self.ticks[0], self.ticks[-1]), ylim=(self.ticks[0], self.ticks[-1]))
+        axes.set(aspect="equal", xticks=[], yticks=[])
+        axes.grid(False)
 
 
-def _labels(labels, n):
-    if labels is None:
-        return None
-    labels = to_numpy(labels) if not isinstance(labels, (list, tuple)) else np.asarray(labels)
-    if labels.shape == (n, 1):  # as some datasets have them
-        labels = labels[:, 0]
-    if labels.shape != (n,):
-        hint = " One-hot labels: pass labels.argmax(axis=-1)." if labels.ndim == 2 else ""
-        raise ValueError(f"labels must be one per point: ({n},); got shape {labels.shape}.{hint}")
-    return labels
-
-
-def _names(classes, class_names):
-    if class_names is None or classes.dtype.kind not in "iub":
-        return [str(name) for name in classes]
-    if classes[0] < 0 or int(classes[-1]) >= len(class_names):
-        raise ValueError(
-            f"class_names has {len(class_names)} names; the labels run from {classes[0]} to "
-            f"{classes[-1]}."
-        )
-    return [str(class_names[int(i)]) for i in classes]
-
-
-def _colors(n):
-    import matplotlib
-
-    if n <= 20:
-        return matplotlib.colormaps["tab10" if n <= 10 else "tab20"](np.arange(n))
-    return matplotlib.colormaps["turbo"](np.linspace(0.05, 0.95, n))
-
-
-def _mapping(history):
-    mapping = getattr(history, "history", history)
-    if not hasattr(mapping, "items"):
-        raise ValueError(
-            f"history must be what fit returned or a dictionary of lists; got {type(history)}."
-        )
-    return mapping
-
-
-def _epochs_of(values, epochs, name):
-    """The epochs of a curve's values: all, or every f-th, as Keras's `validation_freq` does it."""
-    for frequency in range(1, int(epochs.max()) + 1):
-        chosen = epochs[epochs % frequency == 0]
-        if len(chosen) == len(values):
-            return chosen
-    raise ValueError(f"{name!r} has {len(values)} values for {len(epochs)} epochs.")
-
-
-def _spans_decades(values):
-    """Whether a logarithmic axis serves these numbers; those that are none are not looked at."""
-    values = values[np.isfinite(values)]
-    return values.size > 0 and values.min() > 0 and values.max() >= 30 * values.min()
+def probability_field(axes, ticks, probability):
+    """A map of a probability to be real under all else, with the line at which it is 1/2."""
+    ends = ticks[0], ticks[-1]
+    look = {"cmap": probability_map(), "vmin": 0, "vmax": 1, "origin": "lower", "alpha": 0.75}
+    axes.imshow(probability, extent=(*ends, *ends), interpolation="bilinear", zorder=0, **look)
+    axes.contour(ticks, ticks, probability, [0.5], colors=JUDGE, linewidths=1.5, zorder=1)

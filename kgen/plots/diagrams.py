@@ -6,9 +6,130 @@ import math
 import numpy as np
 
 from kgen.plots.charts import chart
-from kgen.plots.style import BLUE, DARK, DPI, PALE, RED, SAND, as_texts, finish, headline, lay_out
+from kgen.plots.slide import Chart, height_of, width_of
+from kgen.plots.style import (
+    BLOCKED,
+    COMPUTED,
+    DARK,
+    DPI,
+    FAINT,
+    GENERATED,
+    GRADIENT,
+    JUDGE,
+    LABEL,
+    MUTED,
+    RANDOM,
+    REAL,
+    SLIDE,
+    TICK,
+    WHITE,
+    as_texts,
+    finish,
+    headline,
+    lay_out,
+    styled,
+)
+from kgen.plots.texts import say
+
+KINDS = {  # of nodes: fill, edge
+    "real": (REAL, REAL),
+    "generated": (GENERATED, GENERATED),
+    "latent": (RANDOM, DARK),
+    "network": (COMPUTED, DARK),
+    "judge": (FAINT, JUDGE),
+    "loss": (WHITE, DARK),
+}
 
 
+class Scheme(Chart):
+    """What a model consists of: data, latents and networks, and what goes from one to another.
+
+        Scheme(
+            {"z": ("latent", 0, 0), "G": ("network", 1, 0, "generator"), "x": ("generated", 2, 0)},
+            ["z -> G", "G -> x"],
+        )
+
+    Args:
+        nodes: dictionary from names to `(kind, column, row)` or `(kind, column, row, text)`; kinds
+            are "real", "generated", "latent", "network", "judge", "loss"; row 0 is the uppermost,
+            and fractions are places between. The text is the name if it is not given.
+        edges: `"start -> end"`, or a dictionary from these to what is written beside.
+        heading, options: as of `Chart`.
+
+    Raises:
+        ValueError: if a kind or the name in an edge is unknown.
+    """
+
+    def __init__(self, nodes, edges, heading=None, **options):
+        super().__init__(heading, **{"shape": 0.4} | options)
+        self.nodes = {name: (*node, name)[:4] for name, node in nodes.items()}
+        if unknown := sorted({kind for kind, *_ in self.nodes.values()} - set(KINDS)):
+            raise ValueError(f"Kinds of nodes are {', '.join(KINDS)}; got {', '.join(unknown)}.")
+        self.edges = dict(edges) if hasattr(edges, "items") else dict.fromkeys(edges, "")
+        for edge in self.edges:
+            ends = edge.split(" -> ")
+            if len(ends) != 2 or not set(ends) <= set(nodes):
+                raise ValueError(f'An edge is "start -> end" of {list(nodes)}; got {edge!r}.')
+
+    def plot(self, axes):
+        """Draw nodes, then arrows from edge to edge."""
+        from matplotlib.patches import FancyBboxPatch
+
+        box = axes.get_window_extent()
+        axes.set(xlim=(0, box.width), ylim=(0, box.height))
+        axes.set_axis_off()
+        columns = 1 + max(column for _, column, *_ in self.nodes.values())
+        rows = 1 + max(row for _, _, row, _ in self.nodes.values())
+        patches, places = {}, {}
+        for name, (kind, column, row, text) in self.nodes.items():
+            text = say(text)
+            x = (column + 0.5) * box.width / columns
+            y = box.height - (row + 0.5) * box.height / rows
+            width, height = width_of(text) + 16, height_of(LABEL) * (1 + text.count("\n")) + 10
+            fill, edge = KINDS[kind]
+            round_by = height / 2 if kind == "latent" else 8
+            look = {"boxstyle": f"round,pad=0,rounding_size={round_by}"}
+            corner = x - width / 2, y - height / 2
+            patch = FancyBboxPatch(corner, width, height, fc=fill, ec=edge, lw=1.5, **look)
+            patches[name], places[name] = axes.add_patch(patch), (x, y)
+            color = WHITE if kind in ("real", "generated") else DARK
+            axes.text(x, y, text, ha="center", va="center", color=color, zorder=4)
+        for edge, text in self.edges.items():
+            start, end = edge.split(" -> ")
+            look = {"arrowstyle": "-|>", "mutation_scale": 22, "lw": 2, "color": DARK}
+            look |= {"patchA": patches[start], "patchB": patches[end], "shrinkA": 2, "shrinkB": 2}
+            axes.annotate("", places[end], places[start], arrowprops=look)
+            if text:
+                x, y = np.mean([places[start], places[end]], axis=0)
+                axes.text(x, y + 8, say(text), ha="center", va="bottom", color=MUTED)
+
+
+class Listing(Chart):
+    """Lines of an algorithm or of code, some of them marked.
+
+    Args:
+        lines: texts.
+        marked: numbers of the lines, from 0, that stand out.
+        heading, options: as of `Chart`.
+    """
+
+    def __init__(self, lines, marked=(), heading=None, **options):
+        self.lines, self.marked = list(lines), set(marked)
+        height = (len(self.lines) + 1) * 1.15 * height_of(TICK)
+        super().__init__(heading, **{"shape": height / (SLIDE[0] / 2)} | options)
+
+    def plot(self, axes):
+        """Write the lines, one below the other."""
+        axes.set(xlim=(0, 1), ylim=(len(self.lines), 0))
+        axes.set_axis_off()
+        for i, line in enumerate(self.lines):
+            if i in self.marked:
+                axes.axhspan(i, i + 1, color=RANDOM)
+            style = {"family": "monospace", "size": TICK, "va": "center"}
+            axes.text(0.01, i + 0.5, line, **style)
+
+
+@styled
 def computation_graph(nodes, *edges, labels=None, title=None, path=None):
     r"""What a model computes, and how the gradient comes back: one or more graphs side by side.
 
@@ -128,7 +249,7 @@ def _draw_graph(axes, places, edges, inches):
     for name, xy in places.items():
         drawn = name in random
         node = Circle(xy, 0.23) if drawn else RegularPolygon(xy, 4, radius=0.3)
-        node.set(facecolor=SAND if drawn else BLUE, edgecolor=DARK, lw=1.5)
+        node.set(facecolor=RANDOM if drawn else COMPUTED, edgecolor=DARK, lw=1.5)
         nodes[name] = axes.add_patch(node)
         text = axes.text(*xy, f"${name}$", ha="center", va="center", size=17 * scale)
         box = text.get_window_extent()
@@ -154,16 +275,16 @@ def _draw_graph(axes, places, edges, inches):
         else:
             side = np.sign(right[0]) * (1 if middle[0] > center + 1e-6 else -1)  # outside
         bend = side * min(0.3, 0.4 / length)
-        arrow(end, start, bend, PALE if gradient == "blocked" else RED)
+        arrow(end, start, bend, BLOCKED if gradient == "blocked" else GRADIENT)
         top = middle + bend / 2 * length * right  # of the arc
         if gradient == "blocked":
-            axes.plot(*top, "x", ms=15 * scale, mew=3 * scale, color=RED, zorder=5)
+            axes.plot(*top, "x", ms=15 * scale, mew=3 * scale, color=GRADIENT, zorder=5)
         elif gradient:
             x, y = side * right
             ha = "left" if x > 0.38 else "right" if x < -0.38 else "center"
             va = "bottom" if y > 0.6 else "top" if y < -0.6 else "center"
             place = top + 0.08 * side * right
-            axes.text(*place, f"${gradient}$", color=RED, size=15 * scale, ha=ha, va=va)
+            axes.text(*place, f"${gradient}$", color=GRADIENT, size=15 * scale, ha=ha, va=va)
 
 
 def _graph_legend(graphs):
@@ -175,12 +296,13 @@ def _graph_legend(graphs):
     )
     drawn = any(random for _, random in graphs)
     gradients = {gradient for pairs, _ in graphs for gradient in pairs.values()} - {None}
-    node, cross = {"ls": "", "mec": DARK, "ms": 12}, {"marker": "x", "mec": RED, "mew": 3, "ms": 11}
+    node = {"ls": "", "mec": DARK, "ms": 12}
+    cross = {"marker": "x", "mec": GRADIENT, "mew": 3, "ms": 11}
     entries = [
-        (computed, Line2D([], [], marker="D", mfc=BLUE, label="deterministic", **node)),
-        (drawn, Line2D([], [], marker="o", mfc=SAND, label="random", **node)),
+        (computed, Line2D([], [], marker="D", mfc=COMPUTED, label="deterministic", **node)),
+        (drawn, Line2D([], [], marker="o", mfc=RANDOM, label="random", **node)),
         (True, Line2D([], [], color=DARK, lw=2, label="forward")),
-        (gradients - {"blocked"}, Line2D([], [], color=RED, lw=2, label="gradient")),
-        ("blocked" in gradients, Line2D([], [], color=PALE, lw=2, label="blocked", **cross)),
+        (gradients - {"blocked"}, Line2D([], [], color=GRADIENT, lw=2, label="gradient")),
+        ("blocked" in gradients, Line2D([], [], color=BLOCKED, lw=2, label="blocked", **cross)),
     ]
     return [handle for shown, handle in entries if shown]

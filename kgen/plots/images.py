@@ -1,23 +1,210 @@
-"""Pictures made of images: grids, rows, a latent space, an animation."""
+"""Pictures made of images: rows and columns of them, and what a latent space holds."""
 
-import io
 import math
-import os
 import statistics
-import textwrap
 
 import numpy as np
-from PIL import Image
 
-from kgen.arguments import check_regular, positive
+from kgen.arguments import positive
 from kgen.arrays import to_numpy
 from kgen.data.dataset import resize
 from kgen.data.ranges import refuse_channels_first, to_uint8
-from kgen.plots.style import DPI, as_texts, finish, new_figure, tick_positions, write_file
+from kgen.plots.slide import Panel, height_of, slide, width_of
+from kgen.plots.style import DPI, LABEL, TICK, as_texts, in_lines
+from kgen.plots.texts import say
 
-GAP = 6  # pixels between images
-MARGIN = 18  # pixels around them
+GAP = 8  # pixels between images
+FRAME = 6  # pixels of a frame around one
+LARGEST = 360  # pixels of a side
+NARROW = 200  # pixels in which a heading is not wrapped further
 MAGENTA = (255, 0, 255)  # pixels that are no number
+
+
+class Images(Panel):
+    """Images in rows and columns, magnified by a whole number, with what is written beside them.
+
+    Args:
+        images: `(N, H, W, C)` or `(N, H, W)`, or `(rows, columns, H, W, C)`; uint8 or floats in
+            [-1, 1].
+        columns: images in a row, of the first two shapes; by default as many as make a square.
+        names: None, or a name for each row, to its left.
+        steps: None, or a name or number for each column, above it.
+        notes: None, or for each image what is written below it.
+        frames: None, or for each image the colour of a frame around it, or None.
+        heading: a text over all.
+        gap: pixels between two.
+
+    Raises:
+        ValueError: if the images are not as above or there are none, or something beside them is
+            not one for each.
+    """
+
+    def __init__(
+        self,
+        images,
+        columns=None,
+        names=None,
+        steps=None,
+        notes=None,
+        frames=None,
+        heading=None,
+        gap=None,
+    ):
+        images = to_numpy(images)
+        if images.ndim == 5:
+            columns = images.shape[1]
+            images = images.reshape(-1, *images.shape[2:])
+        self.pixels, note = shown(images)
+        n = len(self.pixels)
+        square = math.ceil(math.sqrt(n))
+        self.columns = min(square if columns is None else positive(columns, "columns"), n)
+        count = math.ceil(n / self.columns)
+        self.names = as_texts(names, count, "names", "row")
+        self.names = [in_lines(text, 330, LABEL) for text in self.names]
+        self.steps = as_texts(steps, self.columns, "steps", "column")
+        self.notes = as_texts(notes, n, "notes", "image")
+        frames = [] if frames is None else list(frames)
+        if frames and len(frames) != n:
+            raise ValueError(f"frames must be one for each image: {n}; got {len(frames)}.")
+        self.frames = frames
+        self.gap = (GAP + FRAME * any(frames)) if gap is None else gap
+        self.heading = " ".join(filter(None, [heading and say(heading), note and f"({note})"]))
+
+    def rows(self):
+        """So many, with room for notes."""
+        return math.ceil(len(self.pixels) / self.columns) * (1.4 if self.notes else 1)
+
+    def size(self, width, height):
+        """What images take that are magnified as far as the room allows."""
+        self._arrange(width, height)
+        (h, w), across = self.tile, self.columns
+        down = math.ceil(len(self.pixels) / across)
+        edge = FRAME * any(self.frames)
+        across_all = self.left + across * (w + self.gap) - self.gap + 2 * edge
+        heading = width_of(self.heading)
+        return (
+            max(across_all, min(heading, width)),
+            self.above + down * (h + self.below + self.gap) - self.gap + 2 * edge,
+        )
+
+    def _arrange(self, width, height):
+        """Choose the size of a tile, and the room for texts, which follow it."""
+        down, (h, w) = math.ceil(len(self.pixels) / self.columns), self.pixels.shape[1:3]
+        self.left = max(map(width_of, self.names), default=-15) + 15
+        edge, size = 2 * FRAME * any(self.frames), None
+        heading = in_lines(self.heading, max(width, NARROW), LABEL) if self.heading else ""
+        over = (height_of(LABEL) * (1 + heading.count("\n")) + GAP) if heading else 0
+        for _ in range(3):  # texts are wrapped to tiles, whose size hangs on the lines of texts
+            tile = size[1] if size else 10**6
+            steps, notes = (
+                [in_lines(t, tile + self.gap, TICK) if tile < 10**6 else t for t in texts]
+                for texts in (self.steps, self.notes)
+            )
+            lines = [max((t.count("\n") + 1 for t in texts), default=0) for texts in (steps, notes)]
+            self.above, self.below = over + lines[0] * height_of(TICK), lines[1] * height_of(TICK)
+            across = (width - self.left - edge + self.gap) / self.columns - self.gap
+            upright = (height - self.above - edge + self.gap) / down - self.gap - self.below
+            room = (max(8, min(side, LARGEST)) for side in (across, upright))
+            size = magnified_size((h, w), *room)
+        self.tile, self.lines = size, (heading, steps, notes)
+
+    def draw(self, figure, box):
+        """Draw the tiles pixel by pixel, and the texts around."""
+        self._arrange(box[2], box[3])
+        (h, w), (heading, steps, notes) = self.tile, self.lines
+        tiles = magnified(self.pixels, self.tile)
+        edge = FRAME * any(self.frames)
+        canvas = _tile(tiles, self.columns, self.gap, self.gap + self.below, edge, self.frames)
+        axes = _place(figure, canvas, box[0] + self.left, box[1] + self.above)
+        style = {"ha": "center", "clip_on": False}
+        if heading:
+            x = (canvas.shape[1] - self.left) / 2
+            y = -(self.above - height_of(LABEL) * (1 + heading.count("\n")))
+            axes.text(x, y, heading, size=LABEL, va="bottom", **style)
+        for row, text in enumerate(self.names):
+            y = edge + row * (h + self.below + self.gap) + h / 2
+            axes.text(-15, y, text, size=LABEL, ha="right", va="center")
+        for column, text in enumerate(steps):
+            x = edge + column * (w + self.gap) + w / 2
+            axes.text(x, -4, text, size=TICK, va="bottom", **style)
+        for i, text in enumerate(notes):
+            row, column = divmod(i, self.columns)
+            x = edge + column * (w + self.gap) + w / 2
+            y = edge + row * (h + self.below + self.gap) + h + edge + 2
+            axes.text(x, y, text, size=TICK, va="top", **style)
+
+
+class Manifold(Panel):
+    """What a latent space of two dimensions holds: images at the quantiles of its prior N(0, 1).
+
+    The images stand at the quantiles (i + 1/2) / n of each coordinate, so each stands for the same
+    share of the prior (Kingma and Welling, 2014, figure 4). z1 grows to the right, z2 upwards.
+
+    Args:
+        decode: function of float32 latents `(n * n, 2)` that returns as many images.
+        n: images along each axis.
+        within: None, or `((low, high), (low, high))`: evenly spaced in these ends of z1 and z2, and
+            not at quantiles.
+        heading: a text over it.
+
+    Raises:
+        ValueError: if `n` is not positive or `decode` does not return `n * n` images.
+    """
+
+    def __init__(self, decode, n=9, within=None, heading=None):
+        n, normal = positive(n, "n"), statistics.NormalDist()
+        quantiles = np.array([normal.inv_cdf((i + 0.5) / n) for i in range(n)], "float32")
+        self.axes = [quantiles, quantiles]
+        if within is not None:
+            self.axes = [np.linspace(*ends, n, dtype="float32") for ends in within]
+        z1, z2 = np.meshgrid(self.axes[0], self.axes[1][::-1])  # the first row is the largest z2
+        images = decode(np.stack([z1.ravel(), z2.ravel()], axis=1))
+        self.pixels, note = shown(images, "decoded images")
+        if len(self.pixels) != n * n:
+            raise ValueError(f"decode returned {len(self.pixels)} images for {n * n} latents.")
+        self.n, self.gap = n, 2
+        self.heading = " ".join(filter(None, [heading and say(heading), note and f"({note})"]))
+
+    share = 1.3
+
+    def rows(self):
+        """As three rows of images."""
+        return 3.0
+
+    def _arrange(self, width, height):
+        self.left, self.bottom = 130, 2 * height_of(LABEL) + 8
+        self.top = (height_of(LABEL) + GAP) if self.heading else 0
+        room = (width - self.left, height - self.bottom - self.top)
+        side = [(r + self.gap) / self.n - self.gap for r in room]
+        self.tile = magnified_size(self.pixels.shape[1:3], *(max(2, s) for s in side))
+
+    def size(self, width, height):
+        """What images take that are magnified as far as the room allows."""
+        self._arrange(width, height)
+        h, w = (side * self.n + self.gap * (self.n - 1) for side in self.tile)
+        return w + self.left, h + self.bottom + self.top
+
+    def draw(self, figure, box):
+        """Draw the tiles, and the axes of the latent space around them."""
+        self._arrange(box[2], box[3])
+        canvas = _tile(magnified(self.pixels, self.tile), self.n, self.gap, self.gap)
+        axes = _place(figure, canvas, box[0] + self.left, box[1] + self.top)
+        axes.set_axis_on()
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        few = np.linspace(0, self.n - 1, 4 + self.n % 2)  # -z wherever z is
+        at = np.arange(self.n) if self.n <= 6 else few.round().astype(int)
+        h, w = (side + self.gap for side in self.tile)
+        axes.set_xticks((at + 0.5) * w, [_number(v) for v in self.axes[0][at]])
+        axes.set_yticks((self.n - at - 0.5) * h, [_number(v) for v in self.axes[1][at]])
+        axes.set_xlabel("$z_1$")
+        axes.set_ylabel("$z_2$")
+        if self.heading:
+            axes.set_title(self.heading)
+
+
+def _number(value):
+    return f"{value:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def grid(images, columns=None, labels=None, *, title=None, path=None):
@@ -26,7 +213,7 @@ def grid(images, columns=None, labels=None, *, title=None, path=None):
     Args:
         images: `(N, H, W, C)` or `(N, H, W)`, uint8 or floats in [-1, 1].
         columns: images in a row; by default as many as make the grid a square.
-        labels: None, or N things to write over the images.
+        labels: None, or N things to write under the images.
         title: of the figure.
         path: file to write.
 
@@ -37,23 +224,9 @@ def grid(images, columns=None, labels=None, *, title=None, path=None):
         ValueError: if the images are not as above or there are none, or labels are not N.
         OSError: if `path` cannot be written.
     """
-    pixels, note = _pixels(images)
-    labels = as_texts(labels, len(pixels), "labels", "image")
-    columns = _columns(columns, math.ceil(math.sqrt(len(pixels))), len(pixels))
-    tiles = _fit(pixels, min(900 // columns, 320))
-    height, width = tiles.shape[1:3]
-    size = _font_that_fits(labels, width + GAP)
-    room = round(size * 2.9) if labels else 0
-    canvas = _tile(tiles, columns, GAP, GAP + room)
-    figure, axes = _picture(canvas, title, note, top=room)
-    for i, label in enumerate(labels):
-        row, column = divmod(i, columns)
-        x, y = (
-            column * (width + GAP) + width / 2,
-            row * (height + GAP + room) - GAP,
-        )
-        axes.text(x, y, label, size=size, ha="center", va="bottom")
-    return finish(figure, path)
+    pixels, _ = shown(images)  # not five dimensions, which `Images` would take
+    labels = as_texts(labels, len(pixels), "labels", "image") or None
+    return slide(Images(images, columns, notes=labels), title=title, path=path)
 
 
 def reconstructions(images, reconstructions, columns=None, *, title=None, path=None):
@@ -73,25 +246,23 @@ def reconstructions(images, reconstructions, columns=None, *, title=None, path=N
         ValueError: if either is not as above, there are none, or the shapes differ.
         OSError: if `path` cannot be written.
     """
-    originals, note = _pixels(images)
-    copies, _ = _pixels(reconstructions, "reconstructions")
+    originals, note = shown(images)
+    copies, _ = shown(reconstructions, "reconstructions")
     shapes = [tuple(x.shape) + (1,) * (len(x.shape) == 3) for x in (images, reconstructions)]
     if shapes[0] != shapes[1]:
         raise ValueError(
             f"Every image needs its reconstruction, of the same shape: got {shapes[0]} and "
             f"{shapes[1]}."
         )
-    columns = _columns(columns, 10, len(originals))
-    side = min(1200 // columns, 200)
-    above, below = _fit(originals, side), _fit(copies, side)
-    height = above.shape[1]
-    pairs = np.concatenate([above, np.zeros_like(above[:, :GAP]), below], axis=1)
-    canvas = _tile(pairs, columns, GAP, 5 * GAP)
-    figure, axes = _picture(canvas, title, note, left=190)
-    for top in range(0, len(canvas), 2 * height + 6 * GAP):
-        for y, text in ((top, "original"), (top + height + GAP, "reconstruction")):
-            axes.text(-12, y + height / 2, text, size=10, ha="right", va="center")
-    return finish(figure, path)
+    columns = min(10 if columns is None else positive(columns, "columns"), len(originals))
+    blank = np.full((-len(originals) % columns, *originals.shape[1:3], 3), 255, "uint8")
+    rows = [
+        np.concatenate([some, blank]).reshape(-1, columns, *originals.shape[1:3], 3)
+        for some in (originals[..., :3], copies[..., :3])
+    ]
+    both = np.stack(rows, axis=1).reshape(-1, *rows[0].shape[1:])
+    names = ["original", "reconstruction"] * len(rows[0])
+    return slide(Images(both, names=names, heading=note), title=title, path=path)
 
 
 def strips(sequences, labels=None, steps=None, *, title=None, path=None):
@@ -118,28 +289,9 @@ def strips(sequences, labels=None, steps=None, *, title=None, path=None):
             f"sequences must have shape (rows, steps, height, width, channels); got "
             f"{sequences.shape}.{hint}"
         )
-    rows, columns = sequences.shape[:2]
-    pixels, note = _pixels(sequences.reshape(-1, *sequences.shape[2:]), "sequences")
-    labels = as_texts(labels, rows, "labels", "row")
-    steps = as_texts(steps, columns, "steps", "column")
-    tiles = _fit(pixels, min(1200 // columns, 200))
-    height, width = tiles.shape[1:3]
-    left = 24 + max((13 * len(line) for text in labels for line in text.split("\n")), default=0)
-    size = _font_that_fits(steps, width + GAP)
-    figure, axes = _picture(
-        _tile(tiles, columns, GAP, GAP),
-        title,
-        note,
-        left=left if labels else 0,
-        top=round(size * 2.9) if steps else 0,
-    )
-    for row, text in enumerate(labels):
-        y = row * (height + GAP) + height / 2
-        axes.text(-12, y, text, size=10, ha="right", va="center")
-    for column, text in enumerate(steps):
-        x = column * (width + GAP) + width / 2
-        axes.text(x, -GAP, text, size=size, ha="center", va="bottom")
-    return finish(figure, path)
+    if 0 in sequences.shape:
+        raise ValueError(f"sequences is empty: shape {sequences.shape}.")
+    return slide(Images(sequences, names=labels, steps=steps), title=title, path=path)
 
 
 def preview(rows, *, title=None, path=None):
@@ -171,12 +323,8 @@ def preview(rows, *, title=None, path=None):
     return strips(np.stack(wide), [*images], title=title, path=path)
 
 
-def manifold(decode, n=20, *, title=None, path=None):
-    """What a two-dimensional latent space holds: images at the quantiles of its prior N(0, 1).
-
-    The images stand edge to edge at the quantiles (i + 1/2) / n of each coordinate, so each stands
-    for the same share of the prior (Kingma and Welling 2014, figure 4). z1 grows to the right, z2
-    upwards.
+def manifold(decode, n=9, *, title=None, path=None):
+    """`Manifold` as a figure of its own.
 
     Args:
         decode: function of float32 latents `(n * n, 2)` that returns as many images.
@@ -191,130 +339,10 @@ def manifold(decode, n=20, *, title=None, path=None):
         ValueError: if `n` is not positive or `decode` does not return `n * n` images.
         OSError: if `path` cannot be written.
     """
-    n = positive(n, "n")
-    normal = statistics.NormalDist()
-    values = np.array([normal.inv_cdf((i + 0.5) / n) for i in range(n)], "float32")
-    z1, z2 = np.meshgrid(values, values[::-1])  # the picture's first row is the largest z2
-    pixels, note = _pixels(decode(np.stack([z1.ravel(), z2.ravel()], axis=1)), "decoded images")
-    if len(pixels) != n * n:
-        raise ValueError(f"decode returned {len(pixels)} images for {n * n} latents.")
-    tiles = _fit(pixels, 1200 // n)
-    height, width = tiles.shape[1:3]
-    figure, axes = _picture(_tile(tiles, n, 0, 0), title, note, left=90, bottom=75, right=GAP)
-    axes.set_axis_on()
-    axes.spines[:].set_visible(False)
-    shown = np.array(tick_positions(n))
-    names = [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values[shown]]
-    axes.set_xticks((shown + 0.5) * width, names)
-    axes.set_yticks((n - shown - 0.5) * height, names)
-    axes.tick_params(labelsize=9)
-    axes.set_xlabel("$z_1$", size=12)
-    axes.set_ylabel("$z_2$", size=12)
-    return finish(figure, path)
+    return slide(Manifold(decode, n), title=title, path=path)
 
 
-def animation(paths_or_frames, path, seconds_per_frame=0.5, last=2.0, max_bytes=None):
-    """Write an animated GIF that runs for ever.
-
-    Args:
-        paths_or_frames: image files, or images `(N, H, W, C)` (or a list of `(H, W, C)`), uint8 or
-            floats in [-1, 1]; small images are magnified. Frames smaller than the largest one stand
-            in its middle, on white.
-        path: the file to write.
-        seconds_per_frame: how long each is shown, a multiple of 0.01.
-        last: seconds for which the last one is shown, if longer.
-        max_bytes: None, or about how large the file may be. If all frames take more, they are shown
-            in 64 colours, and down to half as wide, so that 24 of them fit, and as many as fit are
-            chosen, evenly spaced; at least 8, however large. They take as long as all of them
-            would, but at most half a second each.
-
-    Returns:
-        The path, a `pathlib.Path`.
-
-    Raises:
-        ValueError: if there are no frames, a frame is no image, or the time is below 0.01.
-        OSError: if a frame cannot be read or `path` not be written.
-    """
-    if seconds_per_frame < 0.01:
-        raise ValueError(f"seconds_per_frame must be 0.01 or more; got {seconds_per_frame!r}.")
-    items = list(paths_or_frames)
-    if not items:
-        raise ValueError("An animation needs frames; there are none.")
-    # Sizes first, so that never more than one frame is in memory with all its colours.
-    size = tuple(np.max([_size(item) for item in items], axis=0).tolist())
-    count, form = len(items), _FORMS[0]
-    if max_bytes is not None:
-        count, form = _as_fits(items, size, max_bytes)
-    while True:
-        frames = _frames(items, size, count, form)
-        seconds = min(seconds_per_frame * len(items) / count, max(0.5, seconds_per_frame))
-        milliseconds = [round(1000 * seconds)] * count
-        milliseconds[-1] = max(milliseconds[-1], round(1000 * last))
-        content = _gif(frames, duration=milliseconds, loop=0)
-        if max_bytes is None or len(content) <= max_bytes or count <= _FEWEST:
-            break
-        count = max(_FEWEST, min(count - 1, count * max_bytes // len(content)))
-    return write_file(path, lambda target: target.write_bytes(content))
-
-
-_FORMS = ((1.0, 256), (1.0, 64), (0.7, 64), (0.5, 64))  # of frames: their scale, their colours
-_SMOOTH, _FEWEST = 24, 8  # frames of an animation that has to be small
-
-
-def _as_fits(items, size, max_bytes):
-    """How many frames fit, and in which form: the best in which so many do as look smooth."""
-    for form in _FORMS:
-        some = _frames(items, size, min(len(items), 3), form)
-        count = max_bytes * len(some) // sum(len(_gif([frame])) for frame in some)
-        if count >= min(len(items), _SMOOTH):
-            break
-    return min(len(items), max(count, _FEWEST)), form
-
-
-def _frames(items, size, count, form):
-    """So many of the frames, evenly spaced, with their colours chosen."""
-    scale, colors = form
-    smaller = tuple(round(side * scale) for side in size)
-    chosen = np.linspace(0, len(items) - 1, count).round().astype(int) if count > 1 else [-1]
-    pages = (_centered(_frame(items[i]), size) for i in chosen)
-    return [
-        (page if scale == 1 else page.resize(smaller, Image.Resampling.BOX)).quantize(colors)
-        for page in pages
-    ]
-
-
-def _gif(frames, **options):
-    file = io.BytesIO()
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], **options)
-    return file.getvalue()
-
-
-def _frame(item):
-    """A frame as an RGB image of Pillow; arrays are magnified to about 480 pixels."""
-    if isinstance(item, (str, os.PathLike)):
-        with Image.open(item) as image:
-            return image.convert("RGB")
-    pixels, _ = _pixels(to_numpy(item)[None], "frames")
-    return Image.fromarray(_fit(pixels, max(480, *pixels.shape[1:3]))[0, ..., :3].copy())
-
-
-def _size(item):
-    if isinstance(item, (str, os.PathLike)):
-        check_regular(item)
-        with Image.open(item) as image:
-            return image.size
-    return _frame(item).size
-
-
-def _centered(frame, size):
-    if frame.size == size:
-        return frame
-    page = Image.new("RGB", size, "white")
-    page.paste(frame, ((size[0] - frame.width) // 2, (size[1] - frame.height) // 2))
-    return page
-
-
-def _pixels(images, name="images"):
+def shown(images, name="images"):
     """Images as they are shown, uint8 RGBA `(N, H, W, 4)`, and what the title must add."""
     images = to_numpy(images)
     dtype, shape = images.dtype, images.shape
@@ -351,62 +379,46 @@ def _pixels(images, name="images"):
     return np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=-1), note
 
 
-def _fit(images, side):
-    """Images magnified by an integer (pixels stay squares) or reduced, to at most `side` pixels."""
-    height, width = images.shape[1:3]
-    longest = max(height, width)
-    side = max(side, min(longest, 32))  # tiny images are never reduced
-    if factor := side // longest:
-        return images.repeat(factor, axis=1).repeat(factor, axis=2)
-    return resize(images, [max(1, round(n * side / longest)) for n in (height, width)])
+def magnified_size(size, width, height):
+    """Height and width of an image `(H, W)` in such a room: a whole multiple, or reduced."""
+    h, w = size
+    if factor := int(min(width // w, height // h)):
+        return h * factor, w * factor
+    scale = min(width / w, height / h)
+    return max(1, int(h * scale)), max(1, int(w * scale))
 
 
-def _columns(columns, default, n):
-    return min(default if columns is None else positive(columns, "columns"), n)
+def magnified(images, size):
+    """Images `(N, H, W, C)` at this size: each pixel a square of them, or averaged if smaller."""
+    h, w = images.shape[1:3]
+    if size[0] % h == 0 and size[1] % w == 0:
+        return images.repeat(size[0] // h, axis=1).repeat(size[1] // w, axis=2)
+    return resize(images, size)
 
 
-def _tile(images, columns, gap_x, gap_y):
-    """One picture of many; what lies between them is transparent."""
+def _tile(images, columns, gap_x, gap_y, edge=0, frames=()):
+    """One picture of many, RGBA; what lies between them is transparent, but for frames."""
+    from matplotlib.colors import to_rgba
+
     height, width = images.shape[1] + gap_y, images.shape[2] + gap_x
     rows = math.ceil(len(images) / columns)
-    canvas = np.zeros((rows * height - gap_y, columns * width - gap_x, 4), "uint8")
+    shape = rows * height - gap_y + 2 * edge, columns * width - gap_x + 2 * edge, 4
+    canvas = np.zeros(shape, "uint8")
     for i, image in enumerate(images):
-        y, x = i // columns * height, i % columns * width
+        y, x = edge + i // columns * height, edge + i % columns * width
+        if frames and frames[i]:
+            color = np.round(255 * np.array(to_rgba(frames[i])))
+            h, w = image.shape[:2]
+            canvas[y - edge : y + h + edge, x - edge : x + w + edge] = color
         canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
     return canvas
 
 
-def _picture(canvas, title, note, left=0, right=0, top=0, bottom=0):
-    """A figure that shows a canvas pixel by pixel with a margin around, and its axes.
-
-    The axes count the canvas's pixels from its upper left corner.
-    """
-    height, width = canvas.shape[:2]
-    left, right, top, bottom = (
-        left + MARGIN,
-        right + MARGIN,
-        top + MARGIN,
-        bottom + MARGIN,
-    )
-    missing = max(0, 480 - (left + width + right))
-    left, right = left + missing // 2, right + missing - missing // 2
-    text = "" if title is None else str(title)
-    if note:
-        text = f"{text} ({note})" if text else note
-    if text:
-        lines = textwrap.wrap(text, (left + width + right) // 14)
-        text, top = "\n".join(lines), top + 32 * len(lines)
-    total = np.array([left + width + right, bottom + height + top])
-    figure = new_figure(*total)
-    axes = figure.add_axes([*np.array([left, bottom]) / total, *np.array([width, height]) / total])
-    axes.imshow(canvas, interpolation="nearest", extent=(0, width, height, 0))
+def _place(figure, canvas, left, top):
+    """Axes that show a canvas pixel by pixel, and count its pixels from its upper left corner."""
+    (wide, high), (height, width) = figure.get_size_inches() * DPI, canvas.shape[:2]
+    place = left / wide, 1 - (top + height) / high, width / wide, height / high
+    axes = figure.add_axes(place)
+    axes.imshow(canvas, interpolation="nearest", extent=(0, width, height, 0), aspect="auto")
     axes.set_axis_off()
-    if text:
-        figure.text(0.5, 1 - 12 / total[1], text, size=12, ha="center", va="top")
-    return figure, axes
-
-
-def _font_that_fits(texts, pixels):
-    """Points at which the longest text is not wider than so many pixels, 9 at most."""
-    longest = max((len(text) for text in texts), default=1)
-    return float(np.clip(pixels * 72 / DPI / (0.62 * max(longest, 1)), 3, 9))
+    return axes

@@ -1,6 +1,9 @@
-"""What all figures share: size, colours, texts and ticks; how they are written and shown."""
+"""What all figures share: colours by meaning, sizes, how they are written and shown."""
 
+import contextlib
+import contextvars
 import functools
+import importlib.metadata
 import io
 import math
 import textwrap
@@ -9,17 +12,80 @@ from pathlib import Path
 import numpy as np
 
 from kgen.files import written_beside
+from kgen.plots.texts import say
 
 DPI = 150
-DARK, RED, PALE, BLUE, SAND = "#262626", "#c8102e", "#efb3bd", "#dcebf7", "#fde3bd"
+SLIDE = (1920, 1080)  # pixels: what a figure is at most
+STYLE = "kgen.plots.slides"  # for matplotlib.style.use
+TITLE, LABEL, TICK = 18, 13, 12  # points
+
+# Colours by what they mean; safe for eyes that tell fewer of them apart.
+REAL, GENERATED, JUDGE = "#0072B2", "#D55E00", "#4D4D4D"
+FAMILIES = {
+    "gaussian": "#882255",
+    "mixture": "#CC79A7",
+    "autoencoder": "#56B4E9",
+    "vae": "#0072B2",
+    "gan": "#D55E00",
+    "flow": "#009E73",
+    "diffusion": "#E69F00",
+}
+SERIES = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#767676")  # without a meaning
+CLASSES = (  # beside a name or an image, never alone
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255",
+    "#AA4499", "#6699CC",
+)  # fmt: skip
+DARK, MUTED, FAINT, WHITE = "#262626", "#767676", "#EBEBEB", "#FFFFFF"  # texts, asides, lines
+GRADIENT, BLOCKED, COMPUTED, RANDOM = "#C8102E", "#EFB3BD", "#DCEBF7", "#FDE3BD"  # of graphs
+RIGHT, WRONG = "#009E73", "#C8102E"  # frames of images, beside a word
+
+_command = contextvars.ContextVar("command", default=None)
+
+
+@functools.cache
+def probability_map():
+    """Colours of a probability to be real: generated at 0, white at 1/2, real at 1."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("probability", [GENERATED, WHITE, REAL])
+
+
+@contextlib.contextmanager
+def in_style():
+    """Within it, matplotlib draws as the figures of kgen look; elsewhere nothing changes."""
+    from matplotlib import style
+
+    with style.context(STYLE):
+        yield
+
+
+def styled(function):
+    """Decorate a function that draws: within it, `in_style`."""
+
+    @functools.wraps(function)
+    def within(*args, **kwargs):
+        with in_style():
+            return function(*args, **kwargs)
+
+    return within
+
+
+@contextlib.contextmanager
+def made_by(command):
+    """Within it, the command, a line, stands in the metadata of every figure that is written."""
+    token = _command.set(command)
+    try:
+        yield
+    finally:
+        _command.reset(token)
 
 
 def new_figure(width, height):
     """A Figure of so many pixels that notebooks show although pyplot was never imported."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    figure._repr_png_ = functools.partial(_png, figure)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=WHITE)
+    figure._repr_png_ = functools.partial(as_png, figure)
     figure.show = functools.partial(_show, figure)
     return figure
 
@@ -28,7 +94,14 @@ def headline(figure, title):
     """Write a title over all axes of a figure; None where there is none."""
     if title is None:
         return None
-    return figure.suptitle(textwrap.fill(str(title), 75), size=13)
+    return figure.suptitle(in_lines(say(title), figure.get_figwidth() * DPI, TITLE))
+
+
+def in_lines(text, width, points):
+    """A text in lines of at most so many pixels, about."""
+    columns = max(8, int(width / (0.57 * points * DPI / 72)))
+    lines = str(text).split("\n")
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, columns) or [""])
 
 
 def as_texts(values, n, name, of):
@@ -38,7 +111,7 @@ def as_texts(values, n, name, of):
     values = list(values)
     if len(values) != n:
         raise ValueError(f"{name} must be one for each {of}: {n}; got {len(values)}.")
-    return [f"{v:.3g}" if isinstance(v, (float, np.floating)) else str(v) for v in values]
+    return [f"{v:.3g}" if isinstance(v, (float, np.floating)) else say(v) for v in values]
 
 
 def tick_positions(n):
@@ -68,17 +141,44 @@ def finish(figure, path):
     return figure
 
 
+@styled
 def save(figure, path):
     """Write a Figure as PNG, or in the format of the path's suffix; returns the `pathlib.Path`.
 
-    The folder is made, and the file appears complete or not at all.
+    The folder is made, and the file appears complete or not at all. Its metadata holds the versions
+    that drew it.
 
     Raises:
         ValueError: if matplotlib does not know the suffix.
         OSError: if the path cannot be written.
     """
     kind = Path(path).suffix[1:] or "png"
-    return write_file(path, lambda target: figure.savefig(target, format=kind, dpi=figure.dpi))
+    options = {"format": kind, "dpi": figure.dpi, "metadata": _metadata(kind)}
+    return write_file(path, lambda target: figure.savefig(target, **options))
+
+
+def _metadata(kind):
+    """What a file says of itself: the command that made it, and versions; never the time."""
+    command = _command.get()
+    names = ("kgen", "keras", "matplotlib", "numpy")
+    software = ", ".join(f"{name} {version}" for name in names if (version := _version(name)))
+    match kind:
+        case "png":
+            return {"Software": software} | ({"Comment": command} if command else {})
+        case "svg":
+            return {"Creator": software, "Date": None} | ({"Source": command} if command else {})
+        case "pdf":
+            said = {"Creator": software, "CreationDate": None}
+            return said | ({"Subject": command} if command else {})
+    return None
+
+
+@functools.cache
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # run from a folder
+        return None
 
 
 def write_file(path, write):
@@ -111,11 +211,12 @@ def _display(figure):
 
     if "inline" not in matplotlib.get_backend():
         raise NotImplementedError  # IPython goes on to what it does for every figure
-    display({"image/png": _png(figure), "text/plain": repr(figure)}, raw=True)
+    display({"image/png": as_png(figure), "text/plain": repr(figure)}, raw=True)
     pyplot.close(figure)
 
 
-def _png(figure):
+def as_png(figure):
+    """A Figure as bytes of PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    figure.savefig(buffer, format="png", dpi=figure.dpi, metadata=_metadata("png"))
     return buffer.getvalue()

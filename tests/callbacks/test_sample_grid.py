@@ -86,7 +86,7 @@ def test_pictures_of_the_size_that_n_asks_for(tmp_path):
     model = fit(SampleGrid(tmp_path), epochs=1)
     assert model.calls == [(36, 0)] * 2
     width, height = Image.open(tmp_path / "epoch-0001.png").size
-    assert abs(width - height) < 60  # 6 x 6 and a title
+    assert abs(width - height) < 100  # 6 x 6 and a title
 
 
 def test_every(tmp_path):

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from kgen import plots
+from kgen.plots import scatter
 
 # --- chart
 
@@ -42,11 +43,11 @@ def points_of(figure):
     return np.asarray(scatter.get_offsets()), scatter
 
 
-def legend_of(figure):
-    legend = figure.axes[0].get_legend()
+def names_of(figure):
+    """Where the names of classes stand, and their colours."""
     return {
-        text.get_text(): matplotlib.colors.to_hex(handle.get_markerfacecolor())
-        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        t.get_text(): (t.get_position(), matplotlib.colors.to_hex(t.get_bbox_patch().get_fc()))
+        for t in figure.axes[0].texts
     }
 
 
@@ -57,11 +58,15 @@ def test_scatter_colors_every_point_by_its_class(classes):
     names = [f"class {i}" for i in range(classes)]
     figure = plots.latent_scatter(latents, labels, names, title="Latents")
     offsets, scatter = points_of(figure)
-    legend = legend_of(figure)
-    assert list(legend) == names and len(set(legend.values())) == classes
+    said = names_of(figure)
+    assert list(said) == names
     label_of = {tuple(point): label for point, label in zip(latents, labels, strict=True)}
     for point, color in zip(offsets, scatter.get_facecolors(), strict=True):
-        assert matplotlib.colors.to_hex(color) == legend[names[label_of[tuple(point)]]]
+        _, of_name = said[names[label_of[tuple(point)]]]
+        assert matplotlib.colors.to_hex(color) == of_name.lower()
+    for i, name in enumerate(names):  # the name stands among its own
+        away = np.subtract(said[name][0], np.median(latents[labels == i], axis=0))
+        assert np.abs(away).max() < (0.5 if classes <= 10 else 1.5)  # no two on each other
     assert len({tuple(point) for point in offsets}) == 300
     axes = figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("$z_1$", "$z_2$")
@@ -109,11 +114,11 @@ def test_scatter_of_constant_latents_and_few_points():
 def test_scatter_labels_of_other_kinds():
     latents = np.random.default_rng(0).normal(size=(6, 2))
     words = plots.latent_scatter(latents, ["b", "a", "b", "c", "a", "a"])
-    assert list(legend_of(words)) == ["a", "b", "c"]
+    assert list(names_of(words)) == ["a", "b", "c"]
     flags = plots.latent_scatter(latents, np.arange(6) > 2, ["no", "yes"])
-    assert list(legend_of(flags)) == ["no", "yes"]
+    assert list(names_of(flags)) == ["no", "yes"]
     column = plots.latent_scatter(latents, np.array([[4], [2], [2], [2], [4], [4]]))
-    assert list(legend_of(column)) == ["2", "4"]
+    assert list(names_of(column)) == ["2", "4"]
     quantity = plots.latent_scatter(latents, np.linspace(0, 1, 6))
     assert quantity.axes[0].get_legend() is None and len(quantity.axes) == 2  # a colour bar
     offsets, scatter = points_of(quantity)
@@ -211,14 +216,18 @@ def test_bad_losses(history, options, message):
 # --- bands
 
 
+def bands(*args, **options):
+    return plots.slide(plots.Bands(*args, **options))
+
+
 def test_bands_without_repeats_speak_of_none():
-    axes = plots.bands([1, 2, 3], np.ones((2, 1, 3)), ["a", "b"]).axes[0]
+    axes = bands([1, 2, 3], np.ones((2, 1, 3)), ["a", "b"]).axes[0]
     assert axes.get_legend().get_title().get_text() == ""
 
 
 def test_bands_of_few_repeats_hold_all():
     curves = np.array([[[1.0, 2.0], [3.0, 8.0], [2.0, 5.0]]])
-    axes = plots.bands([1, 2], curves, ["a"]).axes[0]
+    axes = bands([1, 2], curves, ["a"]).axes[0]
     assert axes.get_legend().get_title().get_text() == "mean, and all 3 repeats"
     corners = {tuple(point) for point in axes.collections[0].get_paths()[0].vertices}
     assert corners == {(1, 1), (1, 3), (2, 2), (2, 8)}
@@ -226,7 +235,7 @@ def test_bands_of_few_repeats_hold_all():
 
 def test_bands_show_the_mean_and_90_percent_of_the_repeats():
     x, curves = np.arange(5), np.random.default_rng(0).normal(size=(2, 50, 5))
-    figure = plots.bands(x, curves, ["a", "b"], 0.5, "step", "value")
+    figure = bands(x, curves, ["a", "b"], 0.5, xlabel="step", ylabel="value")
     (axes,) = figure.axes
     lines = lines_of(figure)
     assert list(lines) == ["a", "b", "expected"]
@@ -247,7 +256,7 @@ def test_bands_show_the_mean_and_90_percent_of_the_repeats():
 
 def test_bands_of_tensors_and_of_many_points():
     curves = keras.ops.reshape(keras.ops.arange(60, dtype="float32"), (1, 2, 30))
-    figure = plots.bands(range(30), curves, ["a"])
+    figure = bands(range(30), curves, ["a"])
     assert list(lines_of(figure)) == ["a"] and lines_of(figure)["a"].get_marker() == "None"
     np.testing.assert_allclose(lines_of(figure)["a"].get_ydata(), np.arange(30) + 15)
 
@@ -266,28 +275,22 @@ def test_bands_of_tensors_and_of_many_points():
     ],
 )
 def test_bands_use_logarithms_where_they_help(x, values, options, scales):
-    (axes,) = plots.bands(x, [[values]], ["a"], **options).axes
+    (axes,) = bands(x, [[values]], ["a"], **options).axes
     assert (axes.get_xscale(), axes.get_yscale()) == scales
 
 
 def test_bands_tick_a_logarithmic_axis_where_was_measured():
-    (axes,) = plots.bands(2 ** np.arange(11), np.ones((1, 1, 11)), ["a"]).axes
+    (axes,) = bands(2 ** np.arange(11), np.ones((1, 1, 11)), ["a"]).axes
     assert list(axes.get_xticks()) == list(2 ** np.arange(11))
     assert [tick.get_text() for tick in axes.get_xticklabels()][-2:] == ["512", "1024"]
     assert not len(axes.get_xticks(minor=True))
 
 
-def test_bands_in_the_axes_of_a_chart(tmp_path):
-    figure, axes = plots.chart(8, 4, rows=2, columns=2, xlabels=["time", "step"])
-    for each in axes.flat:
-        returned = plots.bands([1, 2], [[[3, 4]]], ["a"], axes=each, title="One", ylabel="y")
-        assert returned is figure
+def test_bands_are_panels_of_a_slide():
+    panels = [plots.Bands([1, 2], [[[3, 4]]], ["a"], heading="One", xlabel="x") for _ in range(4)]
+    figure = plots.slide(*panels, columns=2)
     assert [each.get_title() for each in figure.axes] == ["One"] * 4
-    assert [each.get_xlabel() for each in axes[-1]] == ["time", "step"]
-    assert not figure.get_suptitle() and figure.get_layout_engine() is not None
-    path = tmp_path / "a.png"
-    plots.bands([1, 2], [[[3, 4]]], ["b"], axes=axes[1, 1], path=path)
-    assert figure._repr_png_() == path.read_bytes()
+    assert not figure.get_suptitle()
 
 
 @pytest.mark.parametrize(
@@ -304,4 +307,11 @@ def test_bands_in_the_axes_of_a_chart(tmp_path):
 )
 def test_bad_bands(x, shape, labels, message):
     with pytest.raises(ValueError, match=message):
-        plots.bands(x, np.zeros(shape), labels)
+        bands(x, np.zeros(shape), labels)
+
+
+def test_names_that_would_lie_on_each_other_move_apart():
+    places = scatter.spread([[0, 0], [0, 0], [0.1, 0], [5, 5]], 1)
+    gaps = np.linalg.norm(places[:, None] - places, axis=-1)[np.triu_indices(4, 1)]
+    assert gaps.min() > 0.99
+    np.testing.assert_array_equal(places[3], [5, 5])

@@ -53,14 +53,18 @@ def test_graph_of_a_drawn_and_of_a_computed_latent():
     assert set(kinds) == set(VAE)
 
     assert sorted(arrows_of(left)) == sorted(
-        [("z", "f", plots.DARK), ("f", "z", plots.RED)]
-        + [(name, "z", plots.DARK) for name in (r"\mu", r"\sigma")]
-        + [("z", name, plots.PALE) for name in (r"\mu", r"\sigma")]
+        [("z", "f", plots.DARK.lower()), ("f", "z", plots.GRADIENT.lower())]
+        + [(name, "z", plots.DARK.lower()) for name in (r"\mu", r"\sigma")]
+        + [("z", name, plots.BLOCKED.lower()) for name in (r"\mu", r"\sigma")]
     )
     assert sorted(arrows_of(right)) == sorted(
-        [("z", "f", plots.DARK), ("f", "z", plots.RED), (r"\epsilon", "z", plots.DARK)]
-        + [(name, "z", plots.DARK) for name in (r"\mu", r"\sigma")]
-        + [("z", name, plots.RED) for name in (r"\mu", r"\sigma")]
+        [
+            ("z", "f", plots.DARK.lower()),
+            ("f", "z", plots.GRADIENT.lower()),
+            (r"\epsilon", "z", plots.DARK.lower()),
+        ]
+        + [(name, "z", plots.DARK.lower()) for name in (r"\mu", r"\sigma")]
+        + [("z", name, plots.GRADIENT.lower()) for name in (r"\mu", r"\sigma")]
     )
     assert [len(axes.get_lines()) for axes in figure.axes] == [2, 0]  # crosses
     shown = [text.get_text() for text in figure.legends[0].get_texts()]

@@ -3,11 +3,13 @@ import os
 import keras
 import numpy as np
 import pytest
+from figures import faults
 from PIL import Image
 from scipy.stats import norm
 
 from kgen import plots
 from kgen.data import to_uint8
+from kgen.plots.images import GAP
 
 
 def noise(*shape, seed=0):
@@ -27,12 +29,15 @@ def rendered(figure, tmp_path):
     return pixels[top : top + round(box.height), round(box.x0) : round(box.x1)]
 
 
+def titles(figure):
+    return [figure.get_suptitle()] if figure.get_suptitle() else []
+
+
 def texts(figure):
-    found = [text.get_text() for text in figure.texts]
-    return found + [text.get_text() for axes in figure.axes for text in axes.texts]
+    return titles(figure) + [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-def assert_tiles(picture, images, columns, gap=plots.GAP, rows_apart=plots.GAP):
+def assert_tiles(picture, images, columns, gap=GAP, rows_apart=GAP):
     """The picture is exactly these images, magnified by an integer, in this order."""
     width = (picture.shape[1] + gap) // columns - gap
     factor = width // images.shape[2]
@@ -80,9 +85,7 @@ def test_grid_without_channel_axis_and_with_columns(tmp_path):
 def test_grid_labels(tmp_path):
     figure = plots.grid(noise(5, 8, 8, 1), labels=np.array([3, 1, 4, 1, 5]), title="Digits")
     assert sorted(texts(figure)) == ["1", "1", "3", "4", "5", "Digits"]
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in (*figure.axes[0].texts, *figure.texts)]
-    assert not any(a.overlaps(b) for a in boxes for b in boxes if a is not b)
+    assert faults(figure) == []
     assert [
         t.get_text() for t in plots.grid(noise(2, 8, 8), labels=[0.12345, "b"]).axes[0].texts
     ] == [
@@ -94,17 +97,14 @@ def test_grid_labels(tmp_path):
 def test_long_titles_and_labels_stay_inside(tmp_path):
     label = "a very long class name"
     figure = plots.grid(noise(9, 8, 8, 1), labels=[label] * 9, title="a long title " * 12)
-    figure.draw_without_rendering()
-    title = figure.texts[0].get_window_extent()
-    assert title.x0 >= 0 and title.x1 <= figure.bbox.x1
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    assert not any(a.overlaps(b) for a in [*boxes, title] for b in boxes if a is not b)
+    assert faults(figure) == []
 
 
 def test_large_images_are_reduced_without_changing_their_shape(tmp_path):
     images = np.full((9, 500, 250, 3), 77, "uint8")
     picture = rendered(plots.grid(images), tmp_path)
-    assert picture.shape == (300 * 3 + 2 * plots.GAP, 150 * 3 + 2 * plots.GAP, 3)
+    height, width = ((side - 2 * GAP) / 3 for side in picture.shape[:2])
+    assert height == 2 * width and 300 <= height <= 340
     assert set(np.unique(picture)) == {77, 255}
 
 
@@ -112,9 +112,9 @@ def test_large_images_are_reduced_without_changing_their_shape(tmp_path):
 def test_other_channel_counts_show_the_first_and_say_so(tmp_path, channels):
     images = noise(4, 8, 8, channels)
     figure = plots.grid(images, title="Bands")
-    assert texts(figure) == [f"Bands (channel 1 of {channels})"]
+    assert texts(figure) == ["Bands", f"(channel 1 of {channels})"]
     assert_tiles(rendered(figure, tmp_path), images[..., :1], 2)
-    assert texts(plots.grid(images)) == [f"channel 1 of {channels}"]
+    assert texts(plots.grid(images)) == [f"(channel 1 of {channels})"]
 
 
 def test_floats_beyond_the_range_are_clipped_and_nan_is_magenta(tmp_path):
@@ -158,18 +158,17 @@ def test_reconstructions_stand_under_their_originals(tmp_path):
     images, copies = noise(5, 8, 8, 1), noise(5, 8, 8, 1, seed=1)
     figure = plots.reconstructions(images, floats(copies), columns=3, title="After training")
     picture = rendered(figure, tmp_path)
-    side = (picture.shape[1] - 2 * plots.GAP) // 3
+    side = (picture.shape[1] - 2 * GAP) // 3
     assert side % 8 == 0
-    band = 2 * side + 6 * plots.GAP
+    band = 2 * (side + GAP)
     for i in range(5):
-        x, y = i % 3 * (side + plots.GAP), i // 3 * band
-        for image, top in ((images[i], y), (copies[i], y + side + plots.GAP)):
+        x, y = i % 3 * (side + GAP), i // 3 * band
+        for image, top in ((images[i], y), (copies[i], y + side + GAP)):
             tile = picture[top : top + side, x : x + side]
             wanted = image.repeat(side // 8, 0).repeat(side // 8, 1)
             np.testing.assert_array_equal(tile, np.broadcast_to(wanted, tile.shape))
     assert texts(figure) == ["After training", *["original", "reconstruction"] * 2]
-    figure.draw_without_rendering()
-    assert all(text.get_window_extent().x0 >= 0 for text in figure.axes[0].texts)
+    assert faults(figure) == []
 
 
 def test_reconstructions_need_one_shape():
@@ -190,8 +189,7 @@ def test_strips(tmp_path):
     figure = plots.strips(sequences, labels=["a", "b"], steps=[0, 0.25, 0.5, 0.75, 1.0])
     assert_tiles(rendered(figure, tmp_path), sequences.reshape(10, 8, 8, 3), 5)
     assert texts(figure) == ["a", "b", "0", "0.25", "0.5", "0.75", "1"]
-    figure.draw_without_rendering()
-    assert all(text.get_window_extent().x0 >= 0 for text in figure.axes[0].texts)
+    assert faults(figure) == []
 
 
 @pytest.mark.parametrize(
@@ -229,15 +227,16 @@ def test_manifold_stands_at_the_quantiles_of_the_prior(tmp_path):
     axes = figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("$z_1$", "$z_2$")
     picture = rendered(figure, tmp_path)
-    side = picture.shape[0] // 6
-    assert picture.shape[:2] == (6 * side, 6 * side)
+    side = (picture.shape[0] + 2) // 6
+    assert picture.shape[:2] == (6 * side - 2, 6 * side - 2)
     for getter, channel in ((axes.get_xticks, 0), (axes.get_yticks, 1)):
         labels = (axes.get_xticklabels(), axes.get_yticklabels())[channel]
         assert len(labels) == 6
         for tick, label in zip(getter(), labels, strict=True):
             value = float(label.get_text().replace("\N{MINUS SIGN}", "-"))
             x, y = (int(tick), 5) if channel == 0 else (5, int(tick))
-            assert abs(picture[y, x, channel] - (value / 4 + 1) * 127.5) <= 1
+            x, y = min(x, picture.shape[1] - 5), min(y, picture.shape[0] - 5)
+            assert abs(picture[y, x, channel] - (value / 4 + 1) * 127.5) <= 2
 
 
 def test_bad_manifold():

@@ -26,7 +26,7 @@ FIGURES = {
     "manifold": lambda **o: plots.manifold(lambda z: np.zeros((len(z), 8, 8)), n=3, **o),
     "latent_scatter": lambda **o: plots.latent_scatter(np.eye(3), [0, 1, 2], **o),
     "losses": lambda **o: plots.losses({"loss": [1.0, 2.0]}, **o),
-    "bands": lambda **o: plots.bands([1, 2, 3], np.eye(3)[None], ["a"], **o),
+    "bands": lambda **o: plots.slide(plots.Bands([1, 2, 3], np.eye(3)[None], ["a"]), **o),
     "computation_graph": lambda **o: plots.computation_graph(
         NODES, {"~x -> z": None, "z -> y": ""}, **o
     ),
@@ -139,7 +139,7 @@ path = {path!r}
 plots.grid(np.zeros((4, 8, 8, 1), "uint8"), path=path)
 plots.losses({{"loss": [1.0, 2.0]}}, path=path)
 plots.latent_scatter(np.eye(3), [0, 1, 2], path=path)
-plots.bands([1, 2, 3], np.eye(3)[None], ["a"], path=path)
+plots.slide(plots.Bands([1, 2, 3], np.eye(3)[None], ["a"]), path=path)
 plots.computation_graph({{"x": (0, 0), "y": (1, 0)}}, {{"~x -> y": "blocked"}}, path=path)
 plots.chart(2, 2)[0]._repr_png_()
 """,

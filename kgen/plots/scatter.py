@@ -1,0 +1,163 @@
+"""Where a model puts images."""
+
+import functools
+
+import numpy as np
+
+from kgen.arrays import to_numpy
+from kgen.linear_algebra import stoppable
+from kgen.plots.slide import Chart, slide
+from kgen.plots.style import CLASSES, DARK, LABEL, REAL, WHITE
+from kgen.plots.texts import say
+
+
+class Scatter(Chart):
+    """Where a model puts images: a point for each, and the name of each class among its own.
+
+    Latents of more than two dimensions are projected on their two first principal axes, and the
+    axes say so, with the share of the variance that each carries.
+
+    Args:
+        latents: `(N, D)` floats, D of 2 or more.
+        labels: None, or N labels: integers, booleans or strings are classes, whose names stand at
+            their medians; floats are a quantity with a colour bar.
+        class_names: names of the classes 0, 1, ... for integer labels.
+        heading: a text over it.
+        equal: whether a unit is as long on both axes.
+
+    Raises:
+        ValueError: if the latents are not as above, none, or not finite, if there is not one label
+            per point, or if a class has no name.
+    """
+
+    def __init__(self, latents, labels=None, class_names=None, heading=None, equal=True, **options):
+        points = to_numpy(latents)
+        if points.ndim != 2 or points.shape[1] < 2:
+            raise ValueError(f"latents must have shape (N, D), D of 2 or more; got {points.shape}.")
+        if len(points) == 0 or not np.isfinite(points).all():
+            raise ValueError(
+                "latents holds NaN or infinity." if len(points) else "latents is empty."
+            )
+        self.points, (xlabel, ylabel) = _two_axes(points.astype("float64"))
+        self.labels, self.names = _labels(labels, len(points)), None
+        if self.labels is not None and self.labels.dtype.kind != "f":
+            classes, self.labels = np.unique(self.labels, return_inverse=True)
+            self.names = _names(classes, class_names)
+        super().__init__(heading, **{"xlabel": xlabel, "ylabel": ylabel, "shape": 1.0} | options)
+        self.equal = equal
+
+    def plot(self, axes):
+        """Draw the points in a fixed random order, so that no class hides the others."""
+        points = self.points
+        order = np.random.default_rng(0).permutation(len(points))
+        style = {"s": float(np.clip(36000 / len(points), 12, 90)), "alpha": 0.7, "linewidths": 0}
+        if self.labels is None:
+            axes.scatter(*points[order].T, color=REAL, **style)
+        elif self.names is None:
+            dots = axes.scatter(*points[order].T, c=self.labels[order], **style)
+            axes.figure.colorbar(dots, ax=axes, shrink=0.8).solids.set_alpha(1)
+        else:
+            colors = np.array([CLASSES[i % len(CLASSES)] for i in range(len(self.names))])
+            axes.scatter(*points[order].T, c=colors[self.labels[order]], **style)
+            at = [np.median(points[self.labels == i], axis=0) for i in range(len(self.names))]
+            apart = 0.06 * max(np.ptp(points, axis=0).max(), 1e-9)
+            for name, place, color in zip(self.names, spread(at, apart), colors, strict=True):
+                named(axes, *place, name, color)
+        if self.equal:
+            axes.set_aspect("equal", adjustable="datalim")
+
+
+def spread(places, apart):
+    """Places `(N, 2)`, moved until no two are nearer than this, as far as a few rounds do it."""
+    places = np.array(places, "float64")
+    for _ in range(100):
+        away = places[:, None] - places
+        distance = np.linalg.norm(away, axis=-1)
+        near = (distance < apart) & ~np.eye(len(places), dtype=bool)
+        if not near.any():
+            break
+        first = np.arange(len(places))[:, None] - np.arange(len(places))  # where two are one place
+        away = np.where((distance > 0)[..., None], away, np.stack([first, 0 * first], axis=-1))
+        away /= np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-12)
+        missing = np.where(near, apart - distance, 0)[..., None]
+        places += 0.5 * (missing * away).sum(axis=1)
+    return places
+
+
+def named(axes, x, y, text, color=WHITE, **options):
+    """Write a name into a plot, on a label of this colour that keeps it apart from the rest."""
+    from matplotlib.colors import to_rgb
+
+    light = np.dot(to_rgb(color), (0.299, 0.587, 0.114)) > 0.6
+    style = {"size": LABEL, "ha": "center", "va": "center", "weight": "bold", "zorder": 6}
+    label = {"boxstyle": "round,pad=0.25", "fc": color, "ec": WHITE, "lw": 1.5}
+    style |= {"color": DARK if light else WHITE, "bbox": label}
+    return axes.text(x, y, say(text), **style | options)
+
+
+def latent_scatter(latents, labels=None, class_names=None, *, title=None, path=None):
+    """`Scatter` as a figure of its own.
+
+    Args:
+        latents: `(N, D)` floats, D of 2 or more.
+        labels: None, or N labels: integers, booleans or strings are classes, whose names stand at
+            their medians; floats are a quantity with a colour bar.
+        class_names: names of the classes 0, 1, ... for integer labels.
+        title: of the figure.
+        path: file to write.
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ValueError: if the latents are not as above, none, or not finite, if there is not one label
+            per point, or if a class has no name.
+        OSError: if `path` cannot be written.
+    """
+    return slide(Scatter(latents, labels, class_names), title=title, path=path)
+
+
+def _two_axes(points):
+    """Points in two dimensions, and what the two axes are called."""
+    dimensions = points.shape[1]
+    if dimensions == 2:
+        return points, ("$z_1$", "$z_2$")
+    if len(points) < 2:
+        raise ValueError(f"One point of {dimensions} dimensions has no principal axes.")
+    centered = points - points.mean(axis=0)
+    svd = functools.partial(np.linalg.svd, full_matrices=False)
+    _, scales, directions = stoppable(svd, centered, what="Principal axes")
+    # The sign is arbitrary: the first of the largest coefficients is made positive, so that figures
+    # are stable; what is as large within a thousandth is none the less, or rounding would decide.
+    size = np.abs(directions[:2])
+    largest = (size >= 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
+    directions = directions[:2] * np.sign(directions[[0, 1], largest])[:, None]
+    shares = 100 * scales[:2] ** 2 / max((scales**2).sum(), 1e-300)
+    texts = [
+        f"principal axis {i} of {dimensions} dimensions ({share:.0f} % of the variance)"
+        for i, share in enumerate(shares, 1)
+    ]
+    return centered @ directions.T, texts
+
+
+def _labels(labels, n):
+    if labels is None:
+        return None
+    labels = to_numpy(labels) if not isinstance(labels, (list, tuple)) else np.asarray(labels)
+    if labels.shape == (n, 1):  # as some datasets have them
+        labels = labels[:, 0]
+    if labels.shape != (n,):
+        hint = " One-hot labels: pass labels.argmax(axis=-1)." if labels.ndim == 2 else ""
+        raise ValueError(f"labels must be one per point: ({n},); got shape {labels.shape}.{hint}")
+    return labels
+
+
+def _names(classes, class_names):
+    if class_names is None or classes.dtype.kind not in "iub":
+        return [str(name) for name in classes]
+    if classes[0] < 0 or int(classes[-1]) >= len(class_names):
+        raise ValueError(
+            f"class_names has {len(class_names)} names; the labels run from {classes[0]} to "
+            f"{classes[-1]}."
+        )
+    return [str(class_names[int(i)]) for i in classes]

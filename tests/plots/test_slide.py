@@ -1,0 +1,120 @@
+"""Slides: panels of any kind beside each other, legible and whole; the other chart panels."""
+
+import numpy as np
+import pytest
+from figures import faults, smallest_text
+from matplotlib.colors import to_hex
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from kgen import plots
+
+RANDOM = np.random.default_rng(0)
+PIXELS = RANDOM.integers(0, 256, (20, 28, 28, 1), "uint8")
+POINTS = RANDOM.normal(size=(200, 2))
+TICKS = np.linspace(-2, 2, 21)
+FIELD = 1 / (1 + np.exp(-TICKS)) * np.ones((21, 1))
+PANELS = {
+    "images": lambda: plots.Images(PIXELS, 10, ["real", "generated"], notes=["0.5"] * 20),
+    "framed": lambda: plots.Images(PIXELS[:4], 2, frames=[plots.WRONG, None, None, plots.RIGHT]),
+    "manifold": lambda: plots.Manifold(lambda z: np.resize(PIXELS, (len(z), 28, 28, 1)), 10),
+    "scatter": lambda: plots.Scatter(POINTS, np.arange(200) % 3, heading="Encoded"),
+    "curves": lambda: plots.Curves({"loss": [3, 2, 1]}, levels={"at best": 1}, xlabel="epoch"),
+    "bands": lambda: plots.Bands([1, 2, 3], np.ones((2, 3, 3)), "ab", 2, ylabel="error"),
+    "dots": lambda: plots.Dots({"one": [1, 2], "another": [3]}, levels={"best": 4}, xlabel="x"),
+    "roc": lambda: plots.Roc({"score": POINTS[:, 0]}, POINTS[:, 1] > 0, xlabel="x", ylabel="y"),
+    "plane": lambda: plots.Plane({"real points": POINTS}, TICKS, FIELD, legend="below"),
+    "heat": lambda: plots.Heat(np.eye(3), "abc", ["one", "two", "three"], "{:.0f}"),
+    "scheme": lambda: plots.Scheme(
+        {"z": ("latent", 0, 0), "G": ("network", 1, 0, "generator"), "x": ("generated", 2, 0)},
+        {"z -> G": "", "G -> x": "images"},
+    ),
+    "listing": lambda: plots.Listing(["for k steps:", "    sample z"], [1], "Algorithm 1"),
+    "drawing": lambda: plots.Drawing(lambda axes: axes.plot([1, 2], [3, 4]), "My own"),
+}
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_every_panel_is_legible_alone_and_beside_another(name):
+    alone = plots.slide(PANELS[name](), title="What to see", caption="model, data, size")
+    assert faults(alone) == []
+    beside = plots.slide(PANELS[name](), PANELS["curves"](), title="What to see")
+    assert faults(beside) == []
+    for figure in (alone, beside):
+        width, height = np.round(figure.get_size_inches() * figure.dpi)
+        assert width <= 1920 and height <= 1080
+        assert 24 <= smallest_text(figure) <= 50
+
+
+def test_columns_make_rows_and_texts_keep_their_size():
+    panels = [PANELS[name]() for name in ("curves", "bands", "scatter", "dots")]
+    figure = plots.slide(*panels, columns=2, title="A sentence that is longer than a line " * 4)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert boxes[0].y0 == pytest.approx(boxes[1].y0) and boxes[2].y1 < boxes[0].y0
+    assert boxes[0].y1 == pytest.approx(boxes[1].y1) and boxes[0].x1 < boxes[1].x0
+    assert faults(figure) == []
+    one = plots.slide(PANELS["images"](), title="A title")
+    assert {t.get_fontsize() for t in one.axes[0].texts} <= {12, 13}
+
+
+def test_images_are_magnified_by_whole_numbers_and_framed(tmp_path):
+    colors = [plots.WRONG, None, None, plots.RIGHT]
+    figure = plots.slide(plots.Images(PIXELS[:4], 2, frames=colors), path=tmp_path / "a.png")
+    page = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    box = figure.axes[0].get_window_extent()
+    top = page.shape[0] - round(box.y1)
+    picture = page[top : top + round(box.height), round(box.x0) : round(box.x1)]
+    side = (picture.shape[1] - 12 - 14) // 56  # frames, and the gap between them
+    first = PIXELS[0].repeat(side, 0).repeat(side, 1)
+    found = picture[6 : 6 + 28 * side, 6 : 6 + 28 * side]
+    np.testing.assert_array_equal(found, np.broadcast_to(first, found.shape))
+    assert to_hex(picture[2, 2] / 255) == plots.WRONG.lower()
+    assert to_hex(picture[-3, -3] / 255) == plots.RIGHT.lower()
+    assert tuple(picture[2, -3]) == (255, 255, 255)
+
+
+def test_more_images_beside_a_chart_take_the_width_they_need():
+    wide = plots.slide(PANELS["images"](), PANELS["curves"]())
+    small = plots.slide(PANELS["framed"](), PANELS["curves"]())
+    widths = [figure.axes[1].get_window_extent().width for figure in (wide, small)]
+    assert widths[0] < widths[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: plots.slide(), "needs a panel"),
+        (lambda: plots.Images(PIXELS, 10, names=["a"]), "names must be one for each row: 2; got 1"),
+        (lambda: plots.Images(PIXELS, 10, notes=["a"]), "notes must be one for each image: 20"),
+        (lambda: plots.Images(PIXELS, frames=[None]), "frames must be one for each image: 20"),
+    ],
+)
+def test_bad_slides(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_dots_are_means_and_lines_reach_from_least_to_greatest():
+    values = {"one": {"small": [1, 2, 6], "large": [7]}, "two": {"small": [3], "large": [4, 8]}}
+    (axes,) = plots.slide(plots.Dots(values, xlabel="value")).axes
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert [float(np.ravel(dot.get_xdata())[0]) for dot in dots] == [3, 7, 3, 6]
+    ranges = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_marker() != "o"]
+    assert ranges == [(1, 6), (7, 7), (3, 3), (4, 8)]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["one", "two"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is above
+
+
+def test_the_area_of_a_roc_is_that_of_scikit_learn():
+    scores = np.round(RANDOM.normal(size=300), 1)  # with ties
+    positive = RANDOM.random(300) < 0.3
+    (axes,) = plots.slide(plots.Roc({"score": scores}, positive)).axes
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == [f"score: {roc_auc_score(positive, scores):.2f}", "chance: 0.50"]
+
+
+def test_a_probability_is_white_at_one_half_and_means_the_same_everywhere():
+    colors = plots.probability_map()
+    assert [to_hex(colors(p)) for p in (0.0, 1.0)] == [plots.GENERATED.lower(), plots.REAL.lower()]
+    assert np.allclose(colors(0.5)[:3], 1, atol=0.01)
+    assert len({*plots.FAMILIES.values()}) == len(plots.FAMILIES)
