@@ -122,7 +122,8 @@ def _keyed(callbacks):
     for callback in callbacks:
         name = type(callback).__name__
         counts[name] = counts.get(name, -1) + 1
-        if not getattr(callback, "resumes_runs", False) and name != "ProgbarLogger":
+        stateless = name == "ProgbarLogger" or not getattr(callback, "has_state", True)
+        if not getattr(callback, "resumes_runs", False) and not stateless:
             yield f"{name}-{counts[name]}", callback
 
 
