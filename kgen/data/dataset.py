@@ -179,6 +179,38 @@ class ImageDataset(keras.utils.PyDataset):
         labels = None if self._labels is None else first(self._labels, n)
         return self._with(lambda images: first(images, n), labels)
 
+    def at(self, indices):
+        """The same dataset with these examples only, in this order.
+
+        Raises:
+            ValueError: if there are none, or one is not there.
+        """
+        indices = np.asarray(indices)
+        if indices.dtype.kind not in "iu" or indices.ndim != 1 or not len(indices):
+            raise ValueError(f"indices must be whole numbers (N,), N of 1 or more; got {indices}.")
+        if indices.min() < 0 or indices.max() >= self.num_examples:
+            raise ValueError(
+                f"indices must be from 0 to {self.num_examples - 1}; got {indices.min()} to "
+                f"{indices.max()}."
+            )
+        labels = None if self._labels is None else chosen(self._labels, indices)
+        return self._with(lambda images: chosen(images, indices), labels)
+
+    def of_each_class(self, k=1):
+        """The same dataset with the first `k` examples of each class, class by class.
+
+        Raises:
+            ValueError: if the images have no classes, or one has fewer than `k`.
+        """
+        k = positive(k, "k")
+        if self.num_classes is None:
+            raise ValueError(f"{self.name} has no classes.")
+        labels = np.asarray(self._labels[:] if isinstance(self._labels, Storage) else self._labels)
+        found = {c: np.flatnonzero(labels == c)[:k] for c in np.unique(labels)}
+        if few := {int(c): len(at) for c, at in found.items() if len(at) < k}:
+            raise ValueError(f"{self.name} has fewer than {k} of these classes: {few}.")
+        return self.at(np.concatenate([*found.values()]))
+
     def without_labels(self):
         """The same images in the same order, without labels."""
         return self if self._labels is None else self._with(lambda images: images, None)
@@ -377,6 +409,11 @@ def first(images, n):
     if n >= len(images):
         return images
     return images.at(np.arange(n)) if isinstance(images, Storage) else images[:n]
+
+
+def chosen(images, indices):
+    """Those of an array or a `Storage`, in this order."""
+    return images.at(indices) if isinstance(images, Storage) else images[indices]
 
 
 def resized(images, size, crop=False):

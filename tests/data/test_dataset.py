@@ -282,3 +282,24 @@ def test_arrays_are_checked_once(tmp_path, monkeypatch):
         assert len(checked) == times
     with pytest.raises(ValueError, match=r"^x has shape \(10, 8, 8\); this model expects"):
         dataset.from_arrays(images, image_shape=(8, 9, 1))
+
+
+def test_examples_are_chosen_and_the_first_of_each_class():
+    images = np.arange(12, dtype="uint8").repeat(4).reshape(12, 2, 2)
+    labels = np.array([1, 0, 2, 1, 1, 0, 2, 0, 2, 2, 1, 0])
+    data = ImageDataset(images, labels, batch_size=2, class_names=["a", "b", "c"])
+    some = data.at([7, 0])
+    assert some.images().shape == (2, 2, 2, 1) and list(some.labels) == [0, 1]
+    np.testing.assert_array_equal(some.images(), data.images()[[7, 0]])
+    assert some.class_names == ["a", "b", "c"] and some.batch_size == 2
+    two = data.of_each_class(2)
+    assert list(two.labels) == [0, 0, 1, 1, 2, 2]
+    np.testing.assert_array_equal(two.images(), data.images()[[1, 5, 0, 3, 2, 6]])
+    assert list(data.of_each_class().labels) == [0, 1, 2]
+    for indices in ([], [12], [-1], [0.5], [[1]]):
+        with pytest.raises(ValueError, match="indices must be"):
+            data.at(indices)
+    with pytest.raises(ValueError, match=r"fewer than 5 of these classes: \{0: 4, 1: 4, 2: 4\}"):
+        data.of_each_class(5)
+    with pytest.raises(ValueError, match="has no classes"):
+        ImageDataset(images).of_each_class()
