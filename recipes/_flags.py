@@ -10,6 +10,7 @@ from kgen.layers.augmentation import POLICIES, DifferentiableAugmentation
 from kgen.layers.likelihoods import LIKELIHOODS
 from kgen.losses import ADVERSARIAL_LOSSES
 from kgen.networks.autoencoders import NETWORKS
+from kgen.plots.texts import LANGUAGES
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -84,6 +85,10 @@ FLAGS = {  # that recipes share, in the order of --help
     "output": {"type": folder, "metavar": "FOLDER", "help": "for figures, models, checkpoints"},
     "overwrite": {"action": "store_true", "help": "replace the run that the output folder holds"},
     "resume": {"action": "store_true", "help": "continue the run that the output folder holds"},
+    "format": one_of(["png", "svg", "pdf"], "of figures", default="png"),
+    "language": one_of(
+        LANGUAGES, "of figures: English, or the French of the lecture", default="en"
+    ),
     "publish": {
         "type": Path("saved_models").joinpath,
         "metavar": "NAME",

@@ -1,7 +1,10 @@
 """What the recipes share: how they begin and end, data, settings, and where the results are."""
 
+import argparse
 import functools
 import json
+import math
+import shlex
 import shutil
 import signal
 import sys
@@ -11,9 +14,11 @@ import timeit
 from pathlib import Path
 
 import keras
+import numpy as np
 
 import kgen
 import recipes
+from kgen import plots
 from kgen.command_line import in_flags
 from kgen.engine import backend
 from recipes._flags import IMAGES, PRECISIONS, Parser
@@ -37,15 +42,32 @@ def recipe(description, without=(), **own):
         def flags(argv=None):
             return parse(Parser(name, description, without, **own), argv)
 
+        def in_its_language(run):
+            with plots.language(run.language), plots.made_by(_command(name, run)):
+                return main(run)
+
         @functools.wraps(main)
         def command(argv=None):
             run = flags(argv)
-            return main(run) if argv is not None else _to_the_end(main, run, name)
+            run.argv = sys.argv[1:] if argv is None else argv
+            if argv is None:
+                return _to_the_end(in_its_language, run, name)
+            return in_its_language(run)
 
         command.flags = flags
         return command
 
     return decorate
+
+
+def _command(name, run):
+    """The command that makes the same figures, wherever they are written."""
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument("--output")
+    for flag in ("--overwrite", "--resume", "--debug"):
+        flags.add_argument(flag, action="store_true")
+    _, others = flags.parse_known_args(run.argv)
+    return shlex.join(["python", "-m", name, *others])
 
 
 def _to_the_end(main, run, name):
@@ -164,6 +186,51 @@ def _keep_settings(run):
     (run.output / "settings.json").write_text(json.dumps(settings))
 
 
+def slide(run, name, *panels, title, model=None, columns=None, **fields):
+    """Write panels under a sentence as the figure NAME of a run; returns the Figure.
+
+    The title's `{fields}` are numbers that the run has found; below stands what `model` is.
+    """
+    return plots.slide(
+        *panels,
+        columns=columns,
+        title=plots.say(title, **fields),
+        caption=None if model is None else caption(run, model),
+        path=run.output / f"{name}.{run.format}",
+    )
+
+
+def caption(run, model):
+    """What stands below a figure: the model, its data and its size."""
+    size = in_short(sum(math.prod(w.shape) for w in model.trainable_weights))
+    shape = "x".join(map(str, model.image_shape[:2]))
+    fields = {"model": type(model).__name__, "data": f"{run.dataset}, {shape}", "n": size}
+    return plots.say("{model}, {data}, {n} parameters", **fields)
+
+
+def in_short(count):
+    """A number of weights as one says it."""
+    return f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
+
+
+def draw_losses(run, history, pixels=1):
+    """Write the losses of training and validation by epoch, each a mean over so many pixels."""
+    curves = getattr(history, "history", history)
+    curves = {name: np.divide(values, pixels) for name, values in curves.items()}
+    title = "Training and validation" + ", mean over the pixels" * (pixels > 1)
+    plots.losses(curves, title=title, path=run.output / f"losses.{run.format}")
+
+
+def with_errors(rows, names, against=0, **options):
+    """A panel of rows of images, and below each its squared error a pixel from one of the rows."""
+    rows = np.stack(rows)
+    errors = np.square(rows - rows[against]).mean(axis=(2, 3, 4))
+    notes = [
+        f"{error:.2f}" if i != against else "" for i, row in enumerate(errors) for error in row
+    ]
+    return plots.Images(rows, names=names, notes=notes, **options)
+
+
 def load(run, others="test", labeled=False, **training):
     """Training images of the run's dataset, and those of another split; then the run begins.
 
@@ -245,8 +312,8 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     optimizers = optimizers or (rate and keras.optimizers.Adam(rate))
     made.compile(optimizers, jit_compile=XLA[run.jit])
     checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")
-    callbacks = [checkpoint, *callbacks]
-    settings = {"epochs": run.epochs, "verbose": 2, "callbacks": callbacks}
+    callbacks = [checkpoint, *callbacks, kgen.callbacks.ProgressBar(name)]
+    settings = {"epochs": run.epochs, "verbose": 0, "callbacks": callbacks}
     history = made.fit(images, validation_data=test, **settings)
     made.save(run.output / f"{name}.keras")
     return made, history

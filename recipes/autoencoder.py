@@ -12,6 +12,7 @@ that rises and falls. With seeds 0 to 2 test images come back with an error of 0
 pixel, of 2; at a constant 2e-3, without normalisation, as one dark image for all, with 0.27.
 """
 
+import math
 from pathlib import Path
 
 import keras
@@ -33,25 +34,31 @@ DEFAULTS = {
 }
 
 
-def one_of_each(test):
-    """A test image of each class, in the order of the classes, and the names of these."""
-    if test.num_classes is None:
-        return test.images(10), None
-    classes, first = np.unique(test.labels, return_index=True)
-    names = test.class_names or classes
-    return test.images()[first[:10]], [names[c] for c in classes[:10]]
+def tables(model, images, judge=None):
+    """The slide's two tables, originals and decoded ones; what a judge reads otherwise, framed."""
+    again, said, frames = model.reconstruct(images), "decoded", None
+    if judge is not None:
+        wrong = judge.labels(again) != judge.labels(images)
+        frames = [plots.WRONG if w else None for w in wrong]
+        said = plots.say("decoded: {share:.0%} read as the same", share=1 - wrong.mean())
+    options = {"columns": 8, "gap": 14}
+    yield plots.Images(images, heading="test images", **options)
+    yield plots.Images(again, heading=said, frames=frames, **options)
 
 
-def draw(model, history, test, folder):
+def draw(run, model, history, test):
     """Write the figures of the lecture."""
-    images, _ = one_of_each(test)
-    title = f"Test images through {model.latent_dim} numbers"
-    path = folder / "reconstructions.png"
-    plots.reconstructions(images, model.reconstruct(images), title=title, path=path)
-    title, path = "Test set, encoded", folder / "latent.png"
-    latents = model.encode(test.images())
-    plots.latent_scatter(latents, test.labels, test.class_names, title=title, path=path)
-    plots.losses(history, title="Training and validation", path=folder / "losses.png")
+    name = kgen.metrics.judge_for(run.dataset) if test.num_classes else None
+    judge = kgen.metrics.judge(name) if name in ("digits", "fashion") else None
+    images = test.of_each_class(4).images() if test.num_classes else test.images(40)
+    title = "{n} numbers keep of each image what it is, and lose how it was written"
+    panels = tables(model, images[:40], judge)
+    _run.slide(run, "reconstructions", *panels, title=title, model=model, n=model.latent_dim)
+    codes = model.encode(test.images())
+    where = plots.Scatter(codes, test.labels, test.class_names, equal=False)
+    title = "Nothing tells the codes where to lie: classes find places, with holes between"
+    _run.slide(run, "latent", where, title=title, model=model)
+    _run.draw_losses(run, history, math.prod(model.image_shape))
 
 
 @_run.recipe(__doc__, **DEFAULTS)
@@ -66,7 +73,7 @@ def main(run):
     model, history = _run.train(
         run, kgen.Autoencoder, arguments, images, test, "autoencoder", optimizers=optimizer
     )
-    draw(model, history, test, run.output)
+    draw(run, model, history, test)
     error = np.abs(model.reconstruct(test.images()) - test.images()).mean()
     results = {"test loss": model.evaluate(test, verbose=0)["loss"]}
     results["test error per pixel, of 2"] = float(error)

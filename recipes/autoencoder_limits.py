@@ -114,7 +114,7 @@ def draw_measures(found, real, path):
             style = {"fmt": "o", "color": f"C{i}", "ms": 9, "lw": 3, "label": f"{width} latents"}
             panel.errorbar(mean, y, xerr=spread, **style)
         for j, (label, value) in enumerate(real[name].items()):
-            panel.axvline(value, color=(plots.DARK, plots.RED)[j], ls="--", lw=2, label=label)
+            panel.axvline(value, color=(plots.DARK, plots.GENERATED)[j], ls="--", lw=2, label=label)
         names = list(parts[0][name])
         panel.set_yticks(range(len(names)), names if panel is not axes[1] else [], size=12)
         panel.set_ylim(len(names) - 0.5, -0.5)

@@ -7,14 +7,12 @@ Trains the convolutional autoencoder, and the fully connected one beside it. Wri
 both reconstructions, both loss curves, and the convolutional model.
 """
 
+import math
 from pathlib import Path
-
-import numpy as np
 
 import kgen
 from kgen import plots
 from recipes import _run
-from recipes.autoencoder import one_of_each
 
 DEFAULTS = {
     "output": Path("outputs/convolutional_autoencoder"),
@@ -27,20 +25,24 @@ DEFAULTS = {
 }
 
 
-def draw(models, histories, test, folder):
+def draw(run, models, histories, test):
     """Write the figures of the lecture."""
-    images, names = one_of_each(test)
+    images = (test.of_each_class().images() if test.num_classes else test.images())[:10]
     rows = [images, *[model.reconstruct(images) for model in models.values()]]
-    labels = ["original", *[f"{name},\n{weights(m):,} weights" for name, m in models.items()]]
-    title = f"Test images through {models['convolutional'].latent_dim} numbers"
-    path = folder / "reconstructions.png"
-    plots.strips(np.stack(rows), labels, names, title=title, path=path)
+    names = [
+        plots.say(f"{name}, {{n}} weights", n=_run.in_short(weights(model)))
+        for name, model in models.items()
+    ]
+    panel, model = _run.with_errors(rows, ["original", *names]), models["convolutional"]
+    share = weights(model) / weights(models["dense"])
+    title = "Convolutions do with {share:.0%} of the weights; below, the squared error of a pixel"
+    _run.slide(run, "reconstructions", panel, title=title, model=model, share=share)
     curves = {
         f"val_{name}" if key.startswith("val_") else name: values
         for name, history in histories.items()
         for key, values in history.history.items()
     }
-    plots.losses(curves, title="Training and validation", path=folder / "losses.png")
+    _run.draw_losses(run, curves, math.prod(model.image_shape))
 
 
 def weights(model):
@@ -61,7 +63,7 @@ def main(run):
         models[network], histories[network] = model, history
         error = models[network].evaluate(test, verbose=0)["loss"]
         results |= {f"test loss, {network}": error, f"weights, {network}": weights(models[network])}
-    draw(models, histories, test, run.output)
+    draw(run, models, histories, test)
     what = f"Convolutional autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, "
     samples = model.reconstruct(test.images(64))
     _run.report(run, model, what + f"{run.epochs} epochs.", results, samples)

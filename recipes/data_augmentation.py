@@ -92,7 +92,7 @@ def measure(run, images, test, seed):
     asked = np.arange(run.generated) % images.num_classes
     made = gan.generate(len(asked), asked, seed=seed), asked
     if seed == run.seed:
-        draw_images(x, y, made[0], images.num_classes, run.output / "images.png")
+        np.save(run.output / "run" / "made.npy", made[0][:16])
     ways = {
         f"{len(x)} images": ([(x, y)], False),
         "+ shifts": ([(x, y)], True),
@@ -110,47 +110,27 @@ def measure(run, images, test, seed):
     return found
 
 
-def draw_images(x, y, made, num_classes, path):
-    """Four images of each class that were learned from, and four that were generated."""
-    real = np.stack([np.resize(x[y == c], (4, *x.shape[1:])) for c in range(num_classes)])
-    made = np.resize(made, (4, num_classes, *x.shape[1:])).swapaxes(0, 1)
-    columns = np.concatenate([real, made], axis=1)
-    steps = ["real"] * 4 + ["generated"] * 4
-    title = "What the conditional GAN learned from, and what it makes"
-    plots.strips(columns, [f"class {c}" for c in range(num_classes)], steps, title=title, path=path)
-
-
 def gains(found):
     """What generated images add to the accuracy, without and with shifts: `(2, seeds)`."""
     values = np.array([list(part.values()) for part in found])
     return values[:, 2:].T - values[:, :2].T
 
 
-def draw(found, run, path):
-    """Accuracy of each way, a line of points for each choice of images; and the mean gains."""
-    figure, axes = plots.chart(8.5, 5)
-    ways = list(found[0])
-    values = np.array([[part[way] for way in ways] for part in found]) * 100
-    at = np.arange(len(ways))
-    columns = [0, 2, 1, 3]  # generated images beside the same without them
-    for i, row in enumerate(values[:, columns]):
-        for pair in (slice(0, 2), slice(2, 4)):
-            label = "one choice of images" if i == pair.start == 0 else None
-            axes.plot(at[pair], row[pair], "o-", color="C0", lw=1, alpha=0.7, label=label)
-    means = values.mean(axis=0)[columns]
-    axes.hlines(means, at - 0.25, at + 0.25, color=plots.DARK, lw=2.5, label="mean")
-    low = values.min() - 1.5
-    for start, gain in zip((0, 2), gains(found) * 100, strict=True):
-        error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.nan
-        said = f"{gain.mean():+.1f} ± {error:.1f} points (standard error)".replace("-", "−")
-        axes.text(start + 0.5, low + 0.3, said, ha="center", size=12)
-    axes.set_xticks(at, [ways[c] for c in columns])
-    axes.set_ylim(low, min(100, values.max() + 1))
-    axes.set_ylabel("test accuracy [%]")
-    title = f"{run.dataset}: a classifier with few labels, with and without generated images"
-    axes.set_title(title, size=13)
-    axes.legend(frameon=False, loc="upper left")
-    plots.save(figure, path)
+def draw(run, found, made):
+    """Write the accuracy of each way over all choices of images, beside generated images."""
+    first, *others = found[0]
+    names = [plots.say("{n} images", n=first.split()[0]), *others]
+    ways = {n: [100 * part[way] for part in found] for n, way in zip(names, found[0], strict=True)}
+    one, shifts, *_ = (np.mean(values) for values in ways.values())
+    colors = {way: plots.GENERATED if "generated" in way else plots.REAL for way in ways}
+    dots = plots.Dots(ways, colors, form="{:.1f} %", xlabel="test accuracy [%]", shape=0.6)
+    gain = gains(found)[0].mean() * 100
+    fields = {"gain": abs(gain), "shifts": abs(shifts - one)}
+    title = "Generated images gain" if gain > 0 else "Generated images cost"
+    title += " {gain:.1f} points; shifts " + ("gain" if shifts > one else "cost")
+    title += " {shifts:.1f}"
+    images = plots.Images(made[:16], 4, heading="generated images")
+    _run.slide(run, "data_augmentation", dots, images, title=title, **fields)
 
 
 @_run.recipe(__doc__, ("publish",), **DEFAULTS)
@@ -160,7 +140,7 @@ def main(run):
     _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
     measured, seeds = Measured(run, images, {"seeds"}), range(run.seed, run.seed + run.seeds)
     found = [measured.part(f"seed {s}", measure, run, images, test, s) for s in seeds]
-    draw(found, run, run.output / "data_augmentation.png")
+    draw(run, found, np.load(run.output / "run" / "made.npy"))
     results = {
         f"{way}, seed {s}": part[way] for s, part in zip(seeds, found, strict=True) for way in part
     }

@@ -9,6 +9,7 @@ what is left of them and what the model makes of that; how error and corruption 
 beyond the amount of training; the loss curves, and the model.
 """
 
+import math
 from pathlib import Path
 
 import keras
@@ -19,7 +20,6 @@ from kgen import plots
 from kgen.layers import corruptions
 from recipes import _run
 from recipes._flags import from_zero
-from recipes.autoencoder import one_of_each
 
 DEFAULTS = {
     "output": Path("outputs/denoising_autoencoder"),
@@ -37,38 +37,43 @@ DEFAULTS = {
     "network": "convolutional",
     "learning_rate": 2e-3,
 }
+AMOUNTS = {"masking": 0.5, "gaussian": 0.5, "salt_and_pepper": 0.25}
 SHARES = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9]
 
 
-def errors(model, images, corruption):
-    """Squared error per pixel before and after denoising, for each of `SHARES`; and the images."""
-    found = []
+def destroyed(images, kind, amount):
+    """Images under a corruption, float32 in [-1, 1]."""
+    made = corruptions.CORRUPTIONS[kind](amount, seed=0)(images)
+    return keras.ops.convert_to_numpy(made).clip(-1, 1)
+
+
+def draw(run, model, history, test):
+    """Write the figures of the lecture."""
+    images = (test.of_each_class().images() if test.num_classes else test.images())[:10]
+    rows, names = [images], ["clean"]
+    for kind, amount in AMOUNTS.items():
+        corrupted = destroyed(images, kind, run.amount if kind == run.corruption else amount)
+        rows += [corrupted, model.reconstruct(corrupted)]
+        names += [kind.replace("_", " "), "denoised"]
+    title = "Trained on one way to destroy an image, it mends others, too, if less well"
+    panel = _run.with_errors(rows, names)
+    _run.slide(run, "denoised", panel, title=title, model=model)
+    some, found = test.images(500), []
     for share in SHARES:
-        corrupted = keras.ops.convert_to_numpy(corruption(share, seed=0)(images)).clip(-1, 1)
-        both = corrupted, model.reconstruct(corrupted)
-        found.append([np.square(x - images).mean() for x in both])
-    return np.array(found).T
-
-
-def draw(model, history, test, run):
-    """Write the figures of the lecture; returns the errors."""
-    images, names = one_of_each(test)
-    corrupted = model.corrupt(images, seed=run.seed)
-    rows = np.stack([images, corrupted, model.reconstruct(corrupted)])
-    title = f"Test images, {run.corruption.replace('_', ' ')} noise of {run.amount:g}, denoised"
-    labels, path = ["clean", "corrupted", "denoised"], run.output / "denoised.png"
-    plots.strips(rows, labels, names, title=title, path=path)
-    found = errors(model, test.images(500), corruptions.CORRUPTIONS[run.corruption])
-    plots.bands(
+        corrupted = destroyed(some, run.corruption, share)
+        found.append(
+            [np.square(x - some).mean() for x in (corrupted, model.reconstruct(corrupted))]
+        )
+    panel = plots.Bands(
         SHARES,
-        found[:, None],
+        np.array(found).T[:, None],
         ["corrupted", "denoised"],
-        xlabel=f"amount of corruption ({run.amount:g} in training)",
-        ylabel="squared error per pixel",
-        title="What comes back",
-        path=run.output / "errors.png",
+        xlabel=plots.say("amount of corruption ({amount:g} in training)", amount=run.amount),
+        ylabel="squared error of a pixel",
     )
-    plots.losses(history, title="Training and validation", path=run.output / "losses.png")
+    title = "Where little is destroyed, denoising destroys more than it mends"
+    _run.slide(run, "errors", panel, title=title, model=model)
+    _run.draw_losses(run, history, math.prod(model.image_shape))
 
 
 @_run.recipe(__doc__, **DEFAULTS)
@@ -80,7 +85,7 @@ def main(run):
     arguments = {name: vars(run)[name] for name in names} | {"corruption": corruption}
     name = "denoising_autoencoder"
     model, history = _run.train(run, kgen.Autoencoder, arguments, images, test, name)
-    draw(model, history, test, run)
+    draw(run, model, history, test)
     clean = test.images()
     corrupted = model.corrupt(clean, seed=run.seed)
     results = {"test loss": model.evaluate(test, verbose=0)["loss"]}

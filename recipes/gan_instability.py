@@ -160,7 +160,7 @@ def draw(gradients, rates, real, path):
     )
     for panel, x, found, of, log, ylabel in panels:
         curves = [measured[of] for measured in found.values()]
-        plots.bands(x, curves, list(found), ylabel=ylabel, log=log, axes=panel)
+        plots.Bands(x, curves, list(found), ylabel=ylabel, log=log).into(panel)
     by_accuracy(axes[1, 0], gradients)
     for panel in axes[:, 1]:
         panel.lines[-1].set(ls="--")  # R1 may hide the critic

@@ -135,11 +135,11 @@ def draw_line(axes, real, shot):
     """Draw one moment on the line: densities and D(x), and below z -> x."""
     fake, probability, latents, moved = shot
     axes.plot(LINE, real, ":", color=plots.DARK, lw=3, label="real points $p$")
-    axes.plot(LINE, fake, color=plots.RED, lw=2.5, label="generated points $q$")
+    axes.plot(LINE, fake, color=plots.GENERATED, lw=2.5, label="generated points $q$")
     axes.plot(LINE, probability, "--", color="C0", lw=2.5, label="discriminator $D(x)$")
     best = best_discriminator(real, fake)
     axes.plot(LINE, best, color="C0", lw=1, alpha=0.6, label="best $D$, $p / (p + q)$")
-    axes.plot([latents, moved], [-0.55, -0.15], color=plots.RED, lw=1, alpha=0.6)
+    axes.plot([latents, moved], [-0.55, -0.15], color=plots.GENERATED, lw=1, alpha=0.6)
     for y, name in ((-0.15, "x"), (-0.55, "z")):
         axes.axhline(y, color=plots.DARK, lw=1)
         axes.text(LINE[-1], y, f" ${name}$", va="center", size=13)
@@ -157,7 +157,7 @@ def draw_plane(axes, real, shot):
     heat = probability.reshape(len(TICKS), len(TICKS))
     style = {"cmap": "Blues", "alpha": 0.8}
     colors = axes.contourf(TICKS, TICKS, heat, np.linspace(0, 1, 21), **style)
-    for points, color in ((real, plots.DARK), (fake, plots.RED)):
+    for points, color in ((real, plots.DARK), (fake, plots.GENERATED)):
         axes.plot(*points[:600].T, "o", color=color, ms=3, mew=0, alpha=0.7)
     ends = TICKS[0], TICKS[-1]
     axes.set(xlim=ends, ylim=ends, aspect="equal", xticks=[], yticks=[])
@@ -194,7 +194,7 @@ def _explain(figure, axes, colors, named, columns):
     """Add the legend of what has names below, and beside the axes a bar of colours if any."""
     handles, labels = named.get_legend_handles_labels()
     if not handles:
-        points = {"real points": plots.DARK, "generated points": plots.RED}
+        points = {"real points": plots.DARK, "generated points": plots.GENERATED}
         style = {"ls": "", "marker": "o"}
         handles = [Line2D([], [], color=color, **style) for color in points.values()]
         labels = list(points)

@@ -3,10 +3,10 @@ r"""The Gaussian model, where the lecture begins: mean image, main axes, and sam
     python -m recipes.gaussian
     python -m recipes.gaussian --dataset fashion_mnist --image-size 28
 
-Fits one Gaussian to images, and a mixture of them within the same principal axes. Writes the mean
-with the main axes, the spectrum, and samples of both beside real images. How simple they are is a
-number: with faces, digits and Fashion-MNIST, the share of the samples in which a judge sees what it
-sees in real images.
+Fits one Gaussian to images, and a mixture of them within the same principal axes. Writes what it
+knows (covariance, mean and main axes), the spectrum, and samples of both beside real images. How
+simple they are is a number: with faces, digits and Fashion-MNIST, the share of the samples in which
+a judge sees what it sees in real images.
 """
 
 from pathlib import Path
@@ -41,34 +41,56 @@ def fit(run, images, test):
     return models
 
 
-def draw(models, test, folder, seed):
+def along(gaussian, far, count):
+    """Images at so many standard deviations along the first axes: `(count, len(far), H, W, C)`."""
+    z = np.asarray(far)[None, :, None] * np.eye(count, gaussian.components)[:, None]
+    images = gaussian.decode(z.reshape(-1, gaussian.components).astype("float32"))
+    return images.reshape(count, len(far), *gaussian.image_shape)
+
+
+def covariance(gaussian, side=8):
+    """Of the grey values of thumbnails, `(side * side, side * side)`."""
+    mean, moved = along(gaussian, [0, 1], gaussian.components).mean(axis=-1).swapaxes(0, 1)
+    moved, step = moved - mean, gaussian.image_shape[0] // side
+    small = moved[:, : step * side, : step * side].reshape(-1, side, step, side, step)
+    rows = small.mean(axis=(2, 4)).reshape(-1, side * side)
+    return rows.T @ rows
+
+
+def draw(run, models, accepted, test):
     """Write the figures of the lecture."""
     gaussian = models["Gaussian"]
-    far = np.linspace(-2.5, 2.5, 7)
-    z = far[None, :, None] * np.eye(6, gaussian.components)[:, None]
-    lines = gaussian.decode(z.reshape(-1, gaussian.components))
-    lines = lines.reshape(6, 7, *gaussian.image_shape)
-    shares = gaussian.eigenvalues / (
-        gaussian.eigenvalues.sum()
-        + gaussian.noise * (np.prod(gaussian.image_shape) - gaussian.components)
-    )
-    labels = [f"axis {i + 1},\n{share:.0%} of variance" for i, share in enumerate(shares[:6])]
-    steps = [f"{t:+.1f} σ" if t else "mean" for t in far]
-    title = "The mean image, and along the main axes"
-    plots.strips(lines, labels, steps, title=title, path=folder / "axes.png")
-    rows = {"real": test.images(20)}
-    rows |= {name: model.generate(20, seed=seed) for name, model in models.items()}
-    names = [label for name in rows for label in (name, "")]
-    halves = np.stack([half for images in rows.values() for half in (images[:10], images[10:])])
-    title = "Real images, and samples of models that know mean and covariance"
-    plots.strips(halves, names, title=title, path=folder / "samples.png")
-    figure, axes = plots.chart(7.5, 4.5)
-    numbers = np.arange(1, gaussian.components + 1)
-    axes.loglog(numbers, gaussian.eigenvalues, color="C0", lw=2, label="variance along the axis")
-    axes.axhline(gaussian.noise, color="C3", ls="--", label="mean variance along all others")
-    axes.set(xlabel="principal axis", ylabel="variance", title="Spectrum of the covariance")
-    axes.legend(frameon=False)
-    plots.save(figure, folder / "spectrum.png")
+    total = gaussian.eigenvalues.sum()
+    total += gaussian.noise * (np.prod(gaussian.image_shape) - gaussian.components)
+    shares = gaussian.eigenvalues[:3] / total
+    names = [plots.say("axis {i}: {s:.0%}", i=i + 1, s=s) for i, s in enumerate(shares)]
+    far = [-2.5, 0, 2.5]
+    steps = [f"{t:+g} σ" if t else plots.say("mean") for t in far]
+    panels = [
+        plots.Heat(covariance(gaussian), heading="covariance of 8x8 thumbnails"),
+        plots.Images(along(gaussian, far, 3), names=names, steps=steps),
+        plots.Images(gaussian.generate(16, seed=run.seed), 4, heading="samples"),
+    ]
+    title = "Mean and covariance are all that a Gaussian knows of images"
+    if accepted:
+        title += ": a judge accepts {Gaussian:.0%} of its samples"
+    _run.slide(run, "gaussian", *panels, title=title, model=gaussian, **accepted)
+    rows = {"real": test.images(10)}
+    rows |= {name: model.generate(10, seed=run.seed) for name, model in models.items()}
+    said = ["real", "Gaussian", plots.say("mixture of {n}", n=run.clusters)]
+    names = [
+        plots.Said(plots.say(text) + (f": {accepted[name]:.0%}" if name in accepted else ""))
+        for text, name in zip(said, rows, strict=True)
+    ]
+    title = "Several Gaussians draw better images than one, and none draws sharp ones"
+    rows = plots.Images(np.stack([*rows.values()]), names=names)
+    _run.slide(run, "samples", rows, title=title, model=gaussian)
+    curve = {"variance along the axis": gaussian.eigenvalues}
+    level = {"mean variance along all others": gaussian.noise}
+    spectrum = plots.Curves(curve, levels=level, xlabel="principal axis", log=True)
+    title = "{n} axes hold {share:.0%} of the variance"
+    share = gaussian.eigenvalues.sum() / total
+    _run.slide(run, "spectrum", spectrum, title=title, n=gaussian.components, share=share)
 
 
 @_run.recipe(__doc__, WITHOUT, **DEFAULTS)
@@ -76,18 +98,18 @@ def main(run):
     """Fit, draw, measure; returns the Gaussian."""
     images, test = _run.load(run)
     run.data, run.jit = repr(images)[1:-1], "off"
-    models = fit(run, images, test)
-    draw(models, test, run.output, run.seed)
-    results, judge = {}, kgen.metrics.judge_for(run.dataset)
+    models, judge = fit(run, images, test), kgen.metrics.judge_for(run.dataset)
+    accepted, results = {}, {}
     for name, model in models.items():
         results[f"test log p(x) [nats], {name}"] = model.evaluate(test)["log_likelihood"]
     if judge:
         real = kgen.metrics.judge(judge), images.images(5000), test.images(1000)
         accepts = kgen.latent.AcceptedBy(*real)
-        results["accepted by the judge, real test images"] = accepts.ceiling
+        accepted["real"] = accepts.ceiling
         for name, model in models.items():
-            samples = model.generate(1000, seed=run.seed)
-            results[f"accepted by the judge, {name}"] = accepts(samples).share
+            accepted[name] = accepts(model.generate(1000, seed=run.seed)).share
+        results |= {f"accepted by the judge, {name}": share for name, share in accepted.items()}
+    draw(run, models, accepted, test)
     what = f"Gaussian in {models['Gaussian'].components} principal axes."
     _run.report(run, models["Gaussian"], what, results)
     return models["Gaussian"]

@@ -12,6 +12,7 @@ eyes. Writes reconstructions, interpolations (linear and spherical), an attribut
 tells how often the attribute appears, and how often anything else changes.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -46,35 +47,40 @@ def directions(model, data, attribute):
     return z, latent.attribute_vector(z[chosen], has[chosen]), has, lacks
 
 
-def draw(model, test, vector, attribute, history, folder):
+def draw(run, model, test, vector, history):
     """Write the figures of the lecture."""
-    z, _, has, lacks = directions(model, test, attribute)
+    z, _, has, lacks = directions(model, test, run.attribute)
     images, without, having = test.images(), np.flatnonzero(lacks), np.flatnonzero(has)
 
     def decoded(latents):
         flat = model.decode(latents.reshape(-1, model.latent_dim))
         return flat.reshape(*latents.shape[:-1], *model.image_shape)
 
-    title, path = "Test images, encoded and decoded", folder / "reconstructions.png"
-    plots.reconstructions(images[:10], decoded(z[:10]), title=title, path=path)
-    a, b = z[without[:3]], z[having[:3]]
-    lines = {"linear": latent.linear(a, b, 9), "spherical": latent.spherical(a, b, 9)}
-    rows = decoded(np.stack(list(lines.values()), axis=1).reshape(6, 9, -1))
-    title, path = "From one face to another through latent space", folder / "interpolation.png"
-    plots.strips(rows, [*lines] * 3, title=title, path=path)
     amounts = np.linspace(0, 1.5, 7)
-    rows = decoded(z[without[:6], None] + amounts[:, None] * vector)
-    title = f"An attribute added: z + t v, v from {test.class_names[0]!r} to {attribute!r}"
-    steps, path = [f"t = {t:g}" for t in amounts], folder / "attribute.png"
-    plots.strips(rows, steps=steps, title=title, path=path)
-    z1, z2, z3 = z[having[:6]], z[without[6:12]], z[without[12:18]]
-    terms = {"z1": z1, "z2": z2, "z3": z3, "z1 + z2": latent.add(z1, z2)}
-    terms["z1 − z2 + z3"] = latent.analogy(z1, z2, z3)
-    terms["z3 + attribute"] = z3 + vector
-    rows = decoded(np.stack(list(terms.values()), axis=1))
-    title, path = "Arithmetic with three faces, and with means", folder / "arithmetic.png"
-    plots.strips(rows, steps=list(terms), title=title, path=path)
-    plots.losses(history, title="Training and validation", path=folder / "losses.png")
+    rows = plots.Images(
+        decoded(z[without[:4], None] + amounts[:, None] * vector),
+        steps=[f"t = {t:g}" for t in amounts],
+    )
+    what = {"what": plots.say(run.dataset.split("/")[-1])}
+    title = "Adding {what}: z + t v, where v leads from the mean without to the mean with"
+    _run.slide(run, "attribute", rows, title=title, model=model, **what)
+    a, b, t = z[without[:2]], z[having[:2]], np.linspace(0, 1, 9)
+    ways = {"linear": latent.linear(a, b, 9), "spherical": latent.spherical(a, b, 9)}
+    rows = decoded(np.stack([*ways.values()], axis=1).reshape(4, 9, -1))
+    rows = plots.Images(rows, names=[*ways] * 2, steps=[f"t = {t:g}" for t in t])
+    title = "From one image to another: (1 - t) z + t z', and along an arc"
+    _run.slide(run, "interpolation", rows, title=title, model=model)
+    z1, z2, z3 = z[having[:4]], z[without[6:10]], z[without[12:16]]
+    terms = {"$z_1$": z1, "$z_2$": z2, "$z_3$": z3, "$z_1 + z_2$": latent.add(z1, z2)}
+    terms["$z_1 - z_2 + z_3$"] = latent.analogy(z1, z2, z3)
+    terms["$z_3 + v$"] = z3 + vector
+    rows = plots.Images(decoded(np.stack([*terms.values()], axis=1)), steps=list(terms))
+    title = "Differences of single images carry much else; the difference of means, v, does not"
+    _run.slide(run, "arithmetic", rows, title=title, model=model)
+    rows = _run.with_errors([images[:8], decoded(z[:8])], ["original", "reconstruction"])
+    title = "{n} numbers keep an image nearly whole; below, the squared error of a pixel"
+    _run.slide(run, "reconstructions", rows, title=title, model=model, n=model.latent_dim)
+    _run.draw_losses(run, history, math.prod(model.image_shape))
 
 
 def measure(model, test, vector, factor, attribute):
@@ -114,7 +120,7 @@ def main(run):
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "network")}
     model, history = _run.train(run, kgen.Autoencoder, arguments, images, test, "latent_space")
     _, vector, _, _ = directions(model, images, run.attribute)
-    draw(model, test, vector, run.attribute, history, run.output)
+    draw(run, model, test, vector, history)
     results = {"test loss": model.evaluate(test, verbose=0)["loss"]}
     if run.dataset.startswith("faces/"):
         factor = run.dataset.split("/")[1]

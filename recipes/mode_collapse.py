@@ -117,7 +117,7 @@ def measure(run, shape, name, seed):
 def draw_points(axes, points, shape, real, title):
     """Draw samples over real points, with what they cover as title."""
     axes.plot(*real.T, ".", color="0.55", ms=2.5, alpha=0.5, mew=0)
-    axes.plot(*points.T, ".", color=plots.RED, ms=3.5, alpha=0.6, mew=0)
+    axes.plot(*points.T, ".", color=plots.GENERATED, ms=3.5, alpha=0.6, mew=0)
     axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set(visible=True, color="0.7")
     found = kgen.metrics.mode_coverage(points, shape)
@@ -125,7 +125,7 @@ def draw_points(axes, points, shape, real, title):
     axes.set_title(f"{title}\n{said}" if title else said, size=11)
     if (outside := (np.abs(points) > 1.25).any(axis=1).mean()) > 0.01:
         box = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 2}
-        axes.text(0, -1.1, f"{outside:.0%} outside", ha="center", color=plots.RED, bbox=box)
+        axes.text(0, -1.1, f"{outside:.0%} outside", ha="center", color=plots.GENERATED, bbox=box)
 
 
 def draw_end(clouds, path):
@@ -137,7 +137,7 @@ def draw_end(clouds, path):
         for panel, (name, samples) in zip(row, by_cure.items(), strict=True):
             draw_points(panel, samples[0, -1], shape, real, name)
     figure.suptitle("Mode collapse and its cures: at the end of training", size=16)
-    dots = {"real points": "0.55", "samples": plots.RED}
+    dots = {"real points": "0.55", "samples": plots.GENERATED}
     marks = [Line2D([], [], color=c, ls="", marker="o", label=name) for name, c in dots.items()]
     figure.legend(handles=marks, loc="outside lower center", ncols=2, frameon=False)
     plots.save(figure, path)
@@ -176,8 +176,8 @@ def draw_curves(clouds, path):
         x = EVERY_UPDATES * np.arange(1, epochs + 1)
         found = [[[counted(p, shape) for p in way] for way in ways] for ways in by_cure.values()]
         modes, good = np.moveaxis(np.array(found, "float64"), -1, 0)
-        plots.bands(x, modes, CURES, SHAPES[shape].modes, "", "modes", False, axes=row[0])
-        plots.bands(x, 100 * good, CURES, None, "", "good samples [%]", False, axes=row[1])
+        plots.Bands(x, modes, CURES, SHAPES[shape].modes, False, ylabel="modes").into(row[0])
+        plots.Bands(x, 100 * good, CURES, None, False, ylabel="good samples [%]").into(row[1])
         row[0].set_title(f"{shape}: modes covered", size=14)
         row[1].set_title(f"{shape}: samples within 3 sigma of a centre", size=14)
         row[1].get_legend().remove()

@@ -4,12 +4,14 @@ r"""The variational autoencoder of the lecture: train it, and look at its latent
     python -m recipes.vae --dataset fashion_mnist --epochs 30 --batch-size 128 --latent-dim 10 \
         --reconstruction bernoulli --kl-weight 1 --learning-rate 1e-3
 
-Writes reconstructions, samples from the prior, the latent scatter of the test set, the 2-D
-manifold, interpolations, the loss curves, and the model, which loads again in one line:
+Writes where test images lie beside what the latent space decodes to, reconstructions, samples from
+the prior, interpolations, the loss curves, and the model, which loads again in one line:
 `keras.saving.load_model("outputs/vae/vae.keras").generate(16)`.
 """
 
 from pathlib import Path
+
+import numpy as np
 
 import kgen
 from kgen import plots
@@ -27,23 +29,27 @@ DEFAULTS = {
 }
 
 
-def draw(vae, history, test, folder, seed):
+def draw(run, vae, history, test):
     """Write the figures of the lecture."""
     images = test.images()
-    pairs = images[:10], vae.reconstruct(images[:10])
-    title = "Test images, encoded and decoded"
-    plots.reconstructions(*pairs, title=title, path=folder / "reconstructions.png")
-    title = "Samples: z from N(0, I), decoded"
-    plots.grid(vae.generate(64, seed=seed), title=title, path=folder / "samples.png")
-    title, path = "Test set, encoded", folder / "latent.png"
-    plots.latent_scatter(vae.encode(images), test.labels, test.class_names, title=title, path=path)
-    title = "What the latent space decodes to"
+    where = plots.Scatter(vae.encode(images), test.labels, test.class_names, "test images, encoded")
+    panels = [where]
     if vae.latent_dim == 2:
-        plots.manifold(vae.decode, title=title, path=folder / "manifold.png")
-    title = "From one test image to another, along a line in latent space"
-    lines = vae.interpolate(images[:6], images[6:12], steps=9)
-    plots.strips(lines, title=title, path=folder / "interpolation.png")
-    plots.losses(history, title="Training and validation", path=folder / "losses.png")
+        panels.append(plots.Manifold(vae.decode, heading="what each place decodes to"))
+    title = "Each class has a region, and what lies between decodes to something, too"
+    _run.slide(run, "latent", *panels, title=title, model=vae)
+    rows = [images[:10], vae.reconstruct(images[:10])]
+    rows = _run.with_errors(rows, ["original", "reconstruction"])
+    title = "What {n} numbers keep of a test image; below, the squared error of a pixel"
+    _run.slide(run, "reconstructions", rows, title=title, model=vae, n=vae.latent_dim)
+    samples = plots.Images(vae.generate(60, seed=run.seed), 12)
+    title = "Images that nobody drew: z from N(0, I), decoded"
+    _run.slide(run, "samples", samples, title=title, model=vae)
+    lines, steps = vae.interpolate(images[:5], images[5:10], steps=9), np.linspace(0, 1, 9)
+    ways = plots.Images(lines, steps=[f"t = {t:g}" for t in steps])
+    title = "From one test image to another: (1 - t) z + t z', decoded"
+    _run.slide(run, "interpolation", ways, title=title, model=vae)
+    _run.draw_losses(run, history)
 
 
 @_run.recipe(__doc__, **DEFAULTS)
@@ -53,7 +59,7 @@ def main(run):
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "kl_weight")}
     samples = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 30))
     vae, history = _run.train(run, kgen.VAE, arguments, images, test, "vae", [samples])
-    draw(vae, history, test, run.output, run.seed)
+    draw(run, vae, history, test)
     results = {f"test {name}": value for name, value in vae.evaluate(test, verbose=0).items()}
     results["test ELBO [nats]"] = float(vae.elbo(test.images()).mean())
     few = test.images(500)

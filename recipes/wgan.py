@@ -171,7 +171,7 @@ def draw_transport(axes, critic, real, fake):
     best, learned = np.interp(edges, *potential(real, fake)), critic.scores(edges[:, None])
     best, learned = best - best.mean(), learned - learned.mean()
     below.plot(edges, best, ":", color=plots.DARK, lw=5, label="best function of slope 1")
-    below.plot(edges, learned, color=plots.RED, lw=2.5, label="critic, gradient penalty 100")
+    below.plot(edges, learned, color=plots.GENERATED, lw=2.5, label="critic, gradient penalty 100")
     below.set_title("Critic $f$: $W = E\\,f$(real) $-$ $E\\,f$(generated)")
     below.set_ylabel("$f(x)$ without its mean")
     above.legend(loc="upper left")

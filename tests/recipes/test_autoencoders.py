@@ -66,7 +66,7 @@ def test_denoising_helps(trained):
 def test_gaussian(tmp_path):
     flags = ["--dataset", "faces", "--image-size", "16", "--limit", "400", "--components", "20"]
     model = gaussian.main([*flags, "--clusters", "3", "--output", str(tmp_path)])
-    seen(tmp_path, ["axes", "samples", "spectrum"])
+    seen(tmp_path, ["gaussian", "samples", "spectrum"])
     results = json.loads((tmp_path / "results.json").read_text())
     mixture = keras.saving.load_model(tmp_path / "gaussianmixture.keras")
     assert mixture.clusters == 3 and model.components == mixture.components == 20

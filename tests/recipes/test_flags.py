@@ -20,6 +20,8 @@ NAMES = sorted(path.stem for path in pathlib.Path(recipes.__file__).parent.glob(
 MODULES = {name: importlib.import_module(f"recipes.{name}") for name in NAMES}
 OFFERED = {name: module.main.flags for name, module in MODULES.items()}
 BAD = {
+    "--format": ["gif"],
+    "--language": ["de"],
     "--image-size": ("-3", "0", "large"),
     "--channels": ("2", "0", "grey"),
     "--background": ("whitish", "256", ""),

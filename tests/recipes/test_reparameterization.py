@@ -140,7 +140,7 @@ def test_figures_and_table(tmp_path, capsys):
 
 
 def test_the_seed_decides(tmp_path, capsys, monkeypatch):
-    for drawn in ("save", "bands", "computation_graph"):
+    for drawn in ("slide", "computation_graph"):
         monkeypatch.setattr(plots, drawn, lambda *args, **options: None)
     monkeypatch.setattr(recipe, "DIMS", recipe.DIMS[:3])
     tables = []

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shlex
 import shutil
 
 import keras
@@ -11,11 +12,12 @@ import pytest
 from PIL import Image
 
 import kgen
+from kgen import plots
 from kgen.engine import backend
 from recipes import _run
 from recipes.vae import main
 
-FIGURES = ["interpolation", "latent", "losses", "manifold", "reconstructions", "samples"]
+FIGURES = ["interpolation", "latent", "losses", "reconstructions", "samples"]
 SHORT = ["--limit", "200", "--epochs", "3", "--image-size", "8", "--precision", "float32"]
 SHORT += ["--jit", "off"]
 
@@ -48,6 +50,9 @@ def test_from_data_to_figures_and_a_model_that_loads(whole):
         pixels = np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
         assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
     assert Image.open(folder / "samples" / "samples.gif").n_frames == 3
+    said = Image.open(folder / "latent.png").info  # what makes it again, wherever it is written
+    assert said["Comment"] == f"python -m recipes.vae {shlex.join(SHORT)}"
+    assert "matplotlib" in said["Software"]
     loaded = keras.saving.load_model(folder / "vae.keras")
     np.testing.assert_allclose(loaded.generate(4, seed=1), model.generate(4, seed=1), atol=1e-6)
     results = json.loads((folder / "results.json").read_text())
@@ -162,3 +167,17 @@ def test_the_fastest_settings_are_found_once(tmp_path, monkeypatch, capsys):
     (tmp_path / "run" / "vae" / "checkpoint.npz").touch()
     again = main.flags([*argv, "--resume"])
     assert (again.precision, again.jit) == found
+
+
+def test_figures_in_another_format_and_language(tmp_path):
+    run = main.flags(["--output", str(tmp_path), "--format", "svg", "--language", "fr"])
+    panel = plots.Images(np.zeros((2, 8, 8, 1), "uint8"), names=["original"])
+    model = kgen.VAE((8, 8), network="shallow", latent_dim=2)
+    with plots.language(run.language):
+        title = "What {n} numbers keep of a test image; below, the squared error of a pixel"
+        figure = _run.slide(run, "kept", panel, title=title, model=model, n=2)
+    assert (tmp_path / "kept.svg").read_text().startswith("<?xml")
+    assert figure.get_suptitle().startswith("Ce que 2 nombres gardent")
+    (said,) = (text.get_text() for text in figure.texts if "VAE" in text.get_text())
+    size = _run.in_short(sum(int(np.prod(w.shape)) for w in model.trainable_weights))
+    assert said == f"VAE, digits, 8x8, {size} paramètres"
