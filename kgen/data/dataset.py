@@ -196,6 +196,21 @@ class ImageDataset(keras.utils.PyDataset):
         labels = None if self._labels is None else chosen(self._labels, indices)
         return self._with(lambda images: chosen(images, indices), labels)
 
+    def class_index(self, name):
+        """The class of this name or, if none has it, of this number.
+
+        Raises:
+            ValueError: if the images have no classes, or there is none; the message lists them.
+        """
+        if self.num_classes is None:
+            raise ValueError(f"{self.name} has no classes.")
+        names = [str(each) for each in self.class_names or range(self.num_classes)]
+        if str(name) in names:
+            return names.index(str(name))
+        if str(name).isdecimal() and int(name) < len(names):
+            return int(name)
+        raise ValueError(f"{self.name} has no class {str(name)!r}; it has {names}.")
+
     def of_each_class(self, k=1):
         """The same dataset with the first `k` examples of each class, class by class.
 

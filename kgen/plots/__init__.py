@@ -42,7 +42,7 @@ from kgen.plots.images import (
     reconstructions,
     strips,
 )
-from kgen.plots.scatter import Scatter, latent_scatter, named
+from kgen.plots.scatter import Clouds, Divergence, Scatter, latent_scatter, named
 from kgen.plots.slide import Chart, Drawing, Panel, slide
 from kgen.plots.style import (
     BLOCKED,
@@ -91,7 +91,9 @@ __all__ = [
     "WRONG",
     "Bands",
     "Chart",
+    "Clouds",
     "Curves",
+    "Divergence",
     "Dots",
     "Drawing",
     "Heat",

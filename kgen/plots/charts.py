@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from kgen.plots.scatter import named
 from kgen.plots.slide import Chart
 from kgen.plots.style import (
     DARK,
     DPI,
     GENERATED,
+    GRADIENT,
     JUDGE,
     LABEL,
     MUTED,
@@ -177,6 +179,8 @@ class Plane(Chart):
         density: None, or `(T, T)`, rows upwards: lines of equal density.
         colors: dictionary from names to colours; "real points" and "generated points" have theirs.
         size: of the points.
+        markers: dictionary from names to matplotlib's markers, such as `"$0$"`; others are dots.
+        marks: dictionary from texts to points `(2,)`: stars, each with its text above.
         heading, options: as of `Chart`.
     """
 
@@ -188,12 +192,15 @@ class Plane(Chart):
         density=None,
         colors=(),
         size=5,
+        markers=(),
+        marks=(),
         heading=None,
         **options,
     ):
         super().__init__(heading, **{"shape": 1.0} | options)
         self.clouds, self.ticks, self.probability = dict(clouds), ticks, probability
         self.density, self.dots = density, size
+        self.markers, self.marks = dict(markers), dict(marks)
         self.colors = {"real points": REAL, "generated points": GENERATED} | dict(colors)
 
     def plot(self, axes):
@@ -204,8 +211,12 @@ class Plane(Chart):
             axes.contour(self.ticks, self.ticks, self.density, colors=MUTED, linewidths=1)
         for name, points in self.clouds.items():
             color = self.colors.get(name, DARK)
-            axes.plot(*np.asarray(points).T, "o", color=color, ms=self.dots, mew=0, alpha=0.7)
-            axes.plot([], [], "o", color=color, ms=9, label=say(name))
+            style = {"marker": self.markers.get(name, "o"), "color": color, "ls": "", "mew": 0}
+            axes.plot(*np.asarray(points).T, ms=self.dots, alpha=0.7, **style)
+            axes.plot([], [], ms=9, label=say(name), **style)
+        for text, (x, y) in self.marks.items():
+            axes.plot(x, y, "*", color=GRADIENT, ms=22, zorder=7)
+            named(axes, x, y, text, xytext=(0, 22), textcoords="offset points")
         if self.ticks is not None:
             axes.set(xlim=(self.ticks[0], self.ticks[-1]), ylim=(self.ticks[0], self.ticks[-1]))
         axes.set(aspect="equal", xticks=[], yticks=[])

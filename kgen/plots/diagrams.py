@@ -26,10 +26,11 @@ from kgen.plots.style import (
     as_texts,
     finish,
     headline,
+    in_lines,
     lay_out,
     styled,
 )
-from kgen.plots.texts import say
+from kgen.plots.texts import Said, say
 
 KINDS = {  # of nodes: fill, edge
     "real": (REAL, REAL),
@@ -38,6 +39,17 @@ KINDS = {  # of nodes: fill, edge
     "network": (COMPUTED, DARK),
     "judge": (FAINT, JUDGE),
     "loss": (WHITE, DARK),
+}
+
+
+_Z, _X, _MADE = ("latent", "z"), ("real", "x"), ("generated", "x'")
+_ENCODER, _DECODER = ("network", "encoder"), ("network", "decoder")
+SCHEMES = {  # of families by their names in `FAMILIES`: kinds and texts from left to right
+    "gaussian": (_Z, ("network", "$\\mu + U z$"), _MADE),
+    "mixture": (("latent", "k, z"), ("network", "$\\mu_k + U_k z$"), _MADE),
+    "autoencoder": (_X, _ENCODER, _Z, _DECODER, _MADE),
+    "vae": (_X, _ENCODER, ("latent", "z ~ q(z|x)"), _DECODER, _MADE),
+    "gan": (_Z, ("network", "generator"), _MADE, ("judge", "discriminator"), ("loss", "real?")),
 }
 
 
@@ -71,6 +83,23 @@ class Scheme(Chart):
             if len(ends) != 2 or not set(ends) <= set(nodes):
                 raise ValueError(f'An edge is "start -> end" of {list(nodes)}; got {edge!r}.')
 
+    @classmethod
+    def of_families(cls, families, heading=None, **options):
+        """The schemes of families, one below the other.
+
+        Args:
+            families: dictionary from what is written before each to its name in `SCHEMES`.
+            heading, options: as of `Chart`.
+        """
+        nodes, edges = {}, []
+        for row, (text, family) in enumerate(families.items()):
+            nodes[text] = "loss", 0, row, Said(in_lines(say(text), 250, LABEL))
+            parts = [f"{text} {column}" for column in range(len(SCHEMES[family]))]
+            for column, (part, (kind, said)) in enumerate(zip(parts, SCHEMES[family], strict=True)):
+                nodes[part] = kind, column + 1, row, said
+            edges += [f"{start} -> {end}" for start, end in itertools.pairwise(parts)]
+        return cls(nodes, edges, heading, **options)
+
     def plot(self, axes):
         """Draw nodes, then arrows from edge to edge."""
         from matplotlib.patches import FancyBboxPatch
@@ -85,7 +114,8 @@ class Scheme(Chart):
             text = say(text)
             x = (column + 0.5) * box.width / columns
             y = box.height - (row + 0.5) * box.height / rows
-            width, height = width_of(text) + 16, height_of(LABEL) * (1 + text.count("\n")) + 10
+            height = height_of(LABEL) * (1 + text.count("\n")) + 10
+            width = max(width_of(text) + 16, height)
             fill, edge = KINDS[kind]
             round_by = height / 2 if kind == "latent" else 8
             look = {"boxstyle": f"round,pad=0,rounding_size={round_by}"}

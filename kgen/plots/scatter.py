@@ -6,8 +6,20 @@ import numpy as np
 
 from kgen.arrays import to_numpy
 from kgen.linear_algebra import stoppable
+from kgen.plots.images import shown
 from kgen.plots.slide import Chart, slide
-from kgen.plots.style import CLASSES, DARK, LABEL, REAL, WHITE
+from kgen.plots.style import (
+    CLASSES,
+    DARK,
+    LABEL,
+    MUTED,
+    REAL,
+    SERIES,
+    TICK,
+    WHITE,
+    WRONG,
+    as_texts,
+)
 from kgen.plots.texts import say
 
 
@@ -24,13 +36,27 @@ class Scatter(Chart):
         class_names: names of the classes 0, 1, ... for integer labels.
         heading: a text over it.
         equal: whether a unit is as long on both axes.
+        decode: None, or for two dimensions a function from float32 latents `(N, 2)` to as many
+            images: what each place decodes to stands under the points, pale, and a dashed circle
+            is N(0, I) at 2 sigma.
+        line: None, or `(S, 2)` latents that a line joins, over the points.
 
     Raises:
         ValueError: if the latents are not as above, none, or not finite, if there is not one label
             per point, or if a class has no name.
     """
 
-    def __init__(self, latents, labels=None, class_names=None, heading=None, equal=True, **options):
+    def __init__(
+        self,
+        latents,
+        labels=None,
+        class_names=None,
+        heading=None,
+        equal=True,
+        decode=None,
+        line=None,
+        **options,
+    ):
         points = to_numpy(latents)
         if points.ndim != 2 or points.shape[1] < 2:
             raise ValueError(f"latents must have shape (N, D), D of 2 or more; got {points.shape}.")
@@ -44,13 +70,19 @@ class Scatter(Chart):
             classes, self.labels = np.unique(self.labels, return_inverse=True)
             self.names = _names(classes, class_names)
         super().__init__(heading, **{"xlabel": xlabel, "ylabel": ylabel, "shape": 1.0} | options)
-        self.equal = equal
+        self.equal, self.decoded, self.line = equal, None, line
+        if decode is not None:
+            if points.shape[1] != 2:
+                raise ValueError(f"decode serves two dimensions; got {points.shape[1]}.")
+            self.decoded = _under(decode, self.points)
 
     def plot(self, axes):
         """Draw the points in a fixed random order, so that no class hides the others."""
         points = self.points
         order = np.random.default_rng(0).permutation(len(points))
         style = {"s": float(np.clip(36000 / len(points), 12, 90)), "alpha": 0.7, "linewidths": 0}
+        if self.decoded is not None:  # may be seen between them
+            style |= {"s": 30, "alpha": 1, "linewidths": 0.7, "edgecolors": WHITE}
         if self.labels is None:
             axes.scatter(*points[order].T, color=REAL, **style)
         elif self.names is None:
@@ -63,8 +95,98 @@ class Scatter(Chart):
             apart = 0.06 * max(np.ptp(points, axis=0).max(), 1e-9)
             for name, place, color in zip(self.names, spread(at, apart), colors, strict=True):
                 named(axes, *place, name, color)
-        if self.equal:
+        if self.line is not None:
+            axes.plot(*np.asarray(self.line).T, "-o", color=DARK, lw=4, ms=12, zorder=7)
+        if self.decoded is not None:
+            picture, extent = self.decoded
+            axes.imshow(picture, extent=extent, aspect="equal", zorder=0)
+            axes.grid(False)
+            _prior(axes)
+        elif self.equal:
             axes.set_aspect("equal", adjustable="datalim")
+
+
+class Clouds(Chart):
+    """What a VAE makes of images: for each an ellipse, q(z|x) at 2 sigma, with its name.
+
+    A dashed circle is N(0, I) at 2 sigma.
+
+    Args:
+        means: `(N, 2)` floats, as `posterior` returns them.
+        log_variances: `(N, 2)` floats.
+        names: N texts.
+        heading, options: as of `Chart`.
+
+    Raises:
+        ValueError: if means and log variances are not as above, or names are not N.
+    """
+
+    def __init__(self, means, log_variances, names, heading=None, **options):
+        labels = {"xlabel": "$z_1$", "ylabel": "$z_2$", "shape": 1.0}
+        super().__init__(heading, **labels | options)
+        self.means = to_numpy(means)
+        self.sizes = 4 * np.exp(to_numpy(log_variances) / 2)
+        shapes = self.means.shape, self.sizes.shape
+        if self.means.ndim != 2 or self.means.shape[1] != 2 or shapes[0] != shapes[1]:
+            raise ValueError(f"means and log variances must both be (N, 2); got {shapes}.")
+        self.names = as_texts(names, len(self.means), "names", "cloud")
+
+    def plot(self, axes):
+        """Draw the ellipses and their names."""
+        from matplotlib.patches import Ellipse
+
+        for i, (mean, size, name) in enumerate(
+            zip(self.means, self.sizes, self.names, strict=True)
+        ):
+            color = CLASSES[i % len(CLASSES)]
+            axes.add_patch(Ellipse(mean, *size, color=color, alpha=0.4))
+            named(axes, *mean, name, color)
+        _prior(axes)
+        axes.autoscale_view()
+        axes.set_aspect("equal", adjustable="datalim")
+
+
+class Divergence(Chart):
+    """The KL divergence from N(0, 1) over mu and sigma, and where the codes of models lie in it.
+
+    Codes beyond the axes, of 8 in mu and of 0.0002 to 3 in sigma, are not seen. A cross marks where
+    the divergence would be least if log sigma were written for log sigma squared.
+
+    Args:
+        codes: dictionary from names to `(means, log_variances)`, floats of one shape, as
+            `posterior` returns them.
+        heading, options: as of `Chart`.
+    """
+
+    def __init__(self, codes, heading=None, **options):
+        labels = {"xlabel": r"$\mu$", "ylabel": r"$\sigma$", "shape": 0.5}
+        super().__init__(heading, **labels | options)
+        self.codes = {
+            name: (np.ravel(to_numpy(mean)), np.exp(np.ravel(to_numpy(log_variance)) / 2))
+            for name, (mean, log_variance) in codes.items()
+        }
+
+    def plot(self, axes):
+        """Draw lines of equal divergence, then the codes with their names."""
+        mu, sigma = np.linspace(-8, 8, 201), np.geomspace(2e-4, 3, 200)
+        kl = (mu**2 + (sigma**2 - 1 - np.log(sigma**2))[:, None]) / 2
+        style = {"colors": MUTED, "linewidths": 1.5}
+        lines = axes.contour(mu, sigma, kl, [0.1, 1, 2, 4, 8, 16], **style)
+        axes.clabel(lines, fontsize=TICK, fmt="%g")
+        for (name, (at, wide)), color in zip(self.codes.items(), SERIES * 9, strict=False):
+            axes.plot(at, wide, "o", color=color, ms=6, mew=0, alpha=0.5)
+            named(axes, 2.5, np.median(wide), name, color, ha="left")
+        axes.plot(0, 0.5**0.5, "x", color=WRONG, ms=12, mew=3)
+        named(axes, 0.6, 0.5, r"if $\log \sigma$ for $\log \sigma^2$", WRONG, ha="left")
+        axes.set(xlim=(-8, 8), ylim=(2e-4, 3), yscale="log")
+        axes.grid(False)
+
+
+def _prior(axes):
+    """Draw N(0, I) at 2 sigma."""
+    from matplotlib.patches import Circle
+
+    axes.add_patch(Circle((0, 0), 2, fill=False, ec=DARK, ls="--", lw=2.5, zorder=5))
 
 
 def spread(places, apart):
@@ -84,15 +206,26 @@ def spread(places, apart):
     return places
 
 
+def named(axes, x, y, text, color=DARK, **options):
+    """Write a name in a plot, with a rim that keeps it apart from what lies under it."""
+    from matplotlib.patheffects import withStroke
+
+
 def named(axes, x, y, text, color=WHITE, **options):
     """Write a name into a plot, on a label of this colour that keeps it apart from the rest."""
     from matplotlib.colors import to_rgb
 
     light = np.dot(to_rgb(color), (0.299, 0.587, 0.114)) > 0.6
     style = {"size": LABEL, "ha": "center", "va": "center", "weight": "bold", "zorder": 6}
+<<<<<<< HEAD
     label = {"boxstyle": "round,pad=0.25", "fc": color, "ec": WHITE, "lw": 1.5}
     style |= {"color": DARK if light else WHITE, "bbox": label}
     return axes.text(x, y, say(text), **style | options)
+=======
+    text = axes.annotate(say(text), (x, y), color=color, **style | options)
+    text.set_path_effects([withStroke(linewidth=4, foreground="white")])
+    return text
+>>>>>>> d203902 (Plots: codes over what they decode to, clouds, the divergence)
 
 
 def latent_scatter(latents, labels=None, class_names=None, *, title=None, path=None):
@@ -115,6 +248,22 @@ def latent_scatter(latents, labels=None, class_names=None, *, title=None, path=N
         OSError: if `path` cannot be written.
     """
     return slide(Scatter(latents, labels, class_names), title=title, path=path)
+
+
+def _under(decode, points, n=12, pale=0.45):
+    """What a square around the points decodes to, n by n images with ink on paper; its ends."""
+    low, high = np.quantile(points, [0.005, 0.995], axis=0)
+    low, high = np.minimum(low, -2), np.maximum(high, 2)  # N(0, I), too
+    middle, half = (low + high) / 2, 0.53 * max(high - low)
+    ticks = half * ((2 * np.arange(n) + 1) / n - 1)
+    z1, z2 = np.meshgrid(middle[0] + ticks, middle[1] + ticks[::-1])
+    pixels, _ = shown(decode(np.stack([z1.ravel(), z2.ravel()], axis=1).astype("float32")))
+    pixels = pixels[..., :3].reshape(n, n, *pixels.shape[1:3], 3).swapaxes(1, 2)
+    pixels = pixels.reshape(n * pixels.shape[1], -1, 3)
+    dark = 255 - pixels if (pixels[..., :1] == pixels).all() else pixels  # grey: ink on paper
+    picture = (255 - pale * (255.0 - dark)).astype("uint8")
+    (x, y), extent = middle, np.array([-half, half])
+    return picture, (*(x + extent), *(y + extent))
 
 
 def _two_axes(points):

@@ -284,6 +284,18 @@ def test_arrays_are_checked_once(tmp_path, monkeypatch):
         dataset.from_arrays(images, image_shape=(8, 9, 1))
 
 
+def test_a_class_is_found_by_name_or_number():
+    images = np.zeros((4, 2, 2, 1), "uint8")
+    data = ImageDataset(images, [0, 1, 2, 1], class_names=["none", "2", "square"])
+    assert [data.class_index(name) for name in ("square", "2", 2, "0")] == [2, 1, 1, 0]
+    assert ImageDataset(images, [0, 1, 2, 1]).class_index("2") == 2
+    for unknown in ("ten", "3", "-1"):
+        with pytest.raises(ValueError, match=r"no class '.*'; it has \['none', '2', 'square'\]"):
+            data.class_index(unknown)
+    with pytest.raises(ValueError, match="has no classes"):
+        ImageDataset(images).class_index("0")
+
+
 def test_examples_are_chosen_and_the_first_of_each_class():
     images = np.arange(12, dtype="uint8").repeat(4).reshape(12, 2, 2)
     labels = np.array([1, 0, 2, 1, 1, 0, 2, 0, 2, 2, 1, 0])

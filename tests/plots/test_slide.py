@@ -19,15 +19,28 @@ PANELS = {
     "framed": lambda: plots.Images(PIXELS[:4], 2, frames=[plots.WRONG, None, None, plots.RIGHT]),
     "manifold": lambda: plots.Manifold(lambda z: np.resize(PIXELS, (len(z), 28, 28, 1)), 10),
     "scatter": lambda: plots.Scatter(POINTS, np.arange(200) % 3, heading="Encoded"),
+    "decoded": lambda: plots.Scatter(
+        POINTS, decode=lambda z: np.resize(PIXELS, (len(z), 28, 28, 1)), line=[[0, 0], [1, 1]]
+    ),
+    "clouds": lambda: plots.Clouds(POINTS[:3], POINTS[3:6] - 3, "abc", "Codes"),
+    "divergence": lambda: plots.Divergence(
+        {"none": (POINTS, POINTS - 8), "all": (0 * POINTS,) * 2}
+    ),
     "curves": lambda: plots.Curves({"loss": [3, 2, 1]}, levels={"at best": 1}, xlabel="epoch"),
     "bands": lambda: plots.Bands([1, 2, 3], np.ones((2, 3, 3)), "ab", 2, ylabel="error"),
     "dots": lambda: plots.Dots({"one": [1, 2], "another": [3]}, levels={"best": 4}, xlabel="x"),
     "roc": lambda: plots.Roc({"score": POINTS[:, 0]}, POINTS[:, 1] > 0, xlabel="x", ylabel="y"),
     "plane": lambda: plots.Plane({"real points": POINTS}, TICKS, FIELD, legend="below"),
+    "marked": lambda: plots.Plane(
+        {"0": POINTS}, TICKS, FIELD, markers={"0": "$0$"}, marks={"new": (1, 1)}, legend=None
+    ),
     "heat": lambda: plots.Heat(np.eye(3), "abc", ["one", "two", "three"], "{:.0f}"),
     "scheme": lambda: plots.Scheme(
         {"z": ("latent", 0, 0), "G": ("network", 1, 0, "generator"), "x": ("generated", 2, 0)},
         {"z -> G": "", "G -> x": "images"},
+    ),
+    "families": lambda: plots.Scheme.of_families(
+        {"Gaussian": "gaussian", "VAE": "vae", "GAN": "gan"}, shape=0.5
     ),
     "listing": lambda: plots.Listing(["for k steps:", "    sample z"], [1], "Algorithm 1"),
     "drawing": lambda: plots.Drawing(lambda axes: axes.plot([1, 2], [3, 4]), "My own"),
@@ -86,6 +99,9 @@ def test_more_images_beside_a_chart_take_the_width_they_need():
         (lambda: plots.slide(), "needs a panel"),
         (lambda: plots.Images(PIXELS, 10, names=["a"]), "names must be one for each row: 2; got 1"),
         (lambda: plots.Images(PIXELS, 10, notes=["a"]), "notes must be one for each image: 20"),
+        (lambda: plots.Clouds(POINTS, POINTS[:3], "abc"), r"must both be \(N, 2\)"),
+        (lambda: plots.Clouds(POINTS[:3], POINTS[:3], "ab"), "names must be one for each cloud: 3"),
+        (lambda: plots.Scatter(np.eye(3), decode=len), "decode serves two dimensions; got 3"),
         (lambda: plots.Images(PIXELS, frames=[None]), "frames must be one for each image: 20"),
     ],
 )
@@ -118,3 +134,25 @@ def test_a_probability_is_white_at_one_half_and_means_the_same_everywhere():
     assert [to_hex(colors(p)) for p in (0.0, 1.0)] == [plots.GENERATED.lower(), plots.REAL.lower()]
     assert np.allclose(colors(0.5)[:3], 1, atol=0.01)
     assert len({*plots.FAMILIES.values()}) == len(plots.FAMILIES)
+
+
+def test_what_lies_under_the_points_is_what_their_places_decode_to():
+    def decode(z):  # the grey of the first latent
+        return np.clip(np.broadcast_to(z[:, :1, None, None] / 10, (len(z), 4, 4, 1)), -1, 1)
+
+    points = np.array([[-6.0, 0], [6, 0], [0, 6]])
+    (axes,) = plots.slide(plots.Scatter(points, decode=decode)).axes
+    (image,) = axes.get_images()
+    left, right, bottom, top = image.get_extent()
+    assert left < -6 and right > 6 and top - bottom == pytest.approx(right - left)
+    row = image.get_array()[0, ::4, 0].astype(int)
+    assert (np.diff(row) < 0).all()  # grey images are ink on paper: more is darker
+    assert all(axes.get_xlim()[i] == pytest.approx((left, right)[i]) for i in (0, 1))
+
+
+def test_the_divergence_is_least_where_a_code_is_the_prior():
+    (axes,) = plots.slide(plots.Divergence({"codes": (np.zeros((5, 2)), np.zeros((5, 2)))})).axes
+    codes, cross = axes.get_lines()
+    assert set(codes.get_xdata()) == {0} and set(codes.get_ydata()) == {1}
+    assert np.ravel(cross.get_ydata()) == pytest.approx(0.5**0.5)  # of s^2 - 1 - log s
+    assert axes.get_yscale() == "log"
