@@ -2,9 +2,13 @@
 
 import json
 
+import numpy as np
+
+from kgen import plots
 from kgen.files import written_beside
 
 FREE = {"output", "overwrite", "resume", "publish", "debug", "memory", "data_dir"}
+FREE |= {"format", "language"}
 
 
 class Measured:
@@ -39,3 +43,40 @@ class Measured:
                 temporary.write_text(json.dumps(self.kept, indent=1))
             print(f"{name}: {self.kept['parts'][name]}")
         return self.kept["parts"][name]
+
+    def each(self, form, settings, seeds, measure, *args):
+        """What `measure(*args, setting, seed)` returns: for each setting a list over the seeds."""
+        found = {setting: [] for setting in settings}
+        for seed in seeds:
+            for setting, parts in found.items():
+                name = f"{form.format(setting)}, seed {seed}"
+                parts.append(self.part(name, measure, *args, setting, seed))
+        return found
+
+
+def means(found, form):
+    """The means over seeds of what `Measured.each` found, by name and setting."""
+    names = next(iter(found.values()))[0]
+    return {
+        f"{name}, {form.format(setting)}": float(np.mean([part[name] for part in parts]))
+        for name in names
+        for setting, parts in found.items()
+    }
+
+
+def dots(found, form, measures, levels=(), turned=False, **options):
+    """A panel for each measure of what `Measured.each` found: a row for each setting.
+
+    What a part holds under "NAME, SERIES" is a series; `turned`, settings are series, and these
+    rows. `measures` is a dictionary from names to how numbers are written; `levels` are `Dots`'s.
+    """
+    for i, (name, number) in enumerate(measures.items()):
+        keys = [key for key in next(iter(found.values()))[0] if key.startswith(name)]
+        values = {}
+        for setting, parts in found.items():
+            for key in keys:
+                row, column = form.format(setting), key.removeprefix(name).strip(", ") or None
+                row, column = (column, row) if turned else (row, column)
+                values.setdefault(row, {})[column] = [part[key] for part in parts]
+        level, legend = dict(levels).get(name, ()), None if i else "below"
+        yield plots.Dots(values, (), level, number, xlabel=name, legend=legend, **options)

@@ -231,6 +231,24 @@ def with_errors(rows, names, against=0, **options):
     return plots.Images(rows, names=names, notes=notes, **options)
 
 
+def with_verdicts(rows, names, judged, **options):
+    """A panel of rows of images; those that `judged` (`AcceptedBy`) refuses are framed, and say so.
+
+    `names` may be a dictionary from names to shares of more images, which stand beside.
+    """
+    refused = ~judged.accepts(np.concatenate(rows))
+    if hasattr(names, "items"):
+        names = [plots.Said(f"{plots.say(name)}: {share:.0%}") for name, share in names.items()]
+    return marked(rows, refused, "refused", names=names, **options)
+
+
+def marked(rows, which, word, **options):
+    """A panel of rows of images, of which some are framed and a word stands below them."""
+    frames = [plots.WRONG if each else None for each in which]
+    notes = [word if each else "" for each in which]
+    return plots.Images(np.stack(rows), notes=notes, frames=frames, **options)
+
+
 def load(run, others="test", labeled=False, **training):
     """Training images of the run's dataset, and those of another split; then the run begins.
 
@@ -255,6 +273,21 @@ def load(run, others="test", labeled=False, **training):
         )
     begin(run, sets[0])
     return sets
+
+
+def load_judged(run):
+    """What `load` returns, and a judge with thresholds that most test images pass.
+
+    Raises:
+        ValueError: if there is no judge for the dataset.
+    """
+    name = kgen.metrics.judge_for(run.dataset)
+    if name is None:
+        sets = list(kgen.metrics.judges.SETS)
+        raise ValueError(f"--dataset must be one of {sets}; got {run.dataset!r}.")
+    judge, (images, test) = kgen.metrics.judge(name), load(run)
+    real = images.images(), test.images()
+    return images, test, kgen.latent.AcceptedBy(judge, *real, seed=run.seed)
 
 
 def settle(run, model, arguments, data):
@@ -317,6 +350,15 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     history = made.fit(images, validation_data=test, **settings)
     made.save(run.output / f"{name}.keras")
     return made, history
+
+
+def fit(run, model, images, seed, **arguments):
+    """Fit one of many autoencoders, without checkpoints; returns it."""
+    settings = {"reconstruction": run.reconstruction, "network": run.network, "seed": seed}
+    made = model(images.image_shape, **settings, **arguments, dtype=run.precision)
+    made.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=XLA[run.jit])
+    made.fit(images.with_options(seed=seed), epochs=run.epochs, verbose=0)
+    return made
 
 
 def report(run, model, what, results, samples=None):

@@ -3,12 +3,11 @@ r"""The limit of autoencoders as generative models: what lies between the images
     python -m recipes.autoencoder_limits
     python -m recipes.autoencoder_limits --dataset fashion_mnist --epochs 5 --seeds 2
 
-Trains an autoencoder and a VAE of the same networks and reconstruction loss, with 2 and with 16
-latents, from several seeds. Draws latents from N(0, I), and for the autoencoder also from a
-Gaussian and a mixture that were fitted to its latents afterwards (Ghosh et al., 2020). Writes
-samples beside real images, and of all seeds: completeness, the share of samples that a judge
-accepts; coverage, the share of test images that an accepted sample comes near to; and continuity.
-`--resume` trains what is missing, also for more `--seeds`.
+Trains an autoencoder (AE) and a VAE of the same networks and loss. Draws latents from N(0, I), and
+for the AE also from a Gaussian and a mixture that were fitted to its latents (Ghosh et al., 2020).
+Writes samples, a walk across a hole, what a bottleneck costs, and over all seeds: completeness, the
+share of samples that a judge accepts; coverage, the share of test images that an accepted one comes
+near to; continuity. `--resume` trains what is missing, also for more `--seeds`.
 """
 
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import kgen
 from kgen import distributions, latent, plots
 from recipes import _run
-from recipes._measured import Measured
+from recipes._measured import Measured, dots, means
 
 DEFAULTS = {
     "output": Path("outputs/autoencoder_limits"),
@@ -33,130 +32,124 @@ DEFAULTS = {
     "kl_weight": 3.0,  # of 1, 3, 5 and 10 the best over both widths
     "learning_rate": 2e-3,
 }
-WIDTHS = (2, 16)
-PRIORS = ("AE, N(0, I)", "AE, fitted Gaussian", "AE, fitted mixture", "VAE, N(0, I)")
-MEASURES = {
-    "completeness": "samples that the judge accepts",
-    "coverage": "test images that a sample comes near to",
-    "continuity": "largest step / mean step on a line; 1: even",
-    "reconstruction error": "squared error of a test image",
-}
-
-
-def load(run):
-    """Training and test images, and a judge with thresholds that most test images pass."""
-    name = kgen.metrics.judge_for(run.dataset)
-    if name is None:
-        sets = list(kgen.metrics.judges.SETS)
-        raise ValueError(f"--dataset must be one of {sets}; got {run.dataset!r}.")
-    judge, (images, test) = kgen.metrics.judge(name), _run.load(run)
-    real = images.images(), test.images()
-    return images, test, latent.AcceptedBy(judge, *real, seed=run.seed)
-
-
-def fit(run, model, images, seed, **arguments):
-    """Train a model; returns it."""
-    settings = {"reconstruction": run.reconstruction, "network": run.network, "seed": seed}
-    made = model(images.image_shape, **settings, **arguments, dtype=run.precision)
-    made.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=_run.XLA[run.jit])
-    made.fit(images.with_options(seed=seed), epochs=run.epochs, verbose=0)
-    return made
+MODELS = {"AE": (kgen.Autoencoder, ()), "VAE": (kgen.VAE, ("kl_weight",))}
+FITTED = {"N(0, I)": "StandardNormal", "fitted Gaussian": "Gaussian"}
+FITTED |= {"fitted mixture": "GaussianMixture"}
+PRIORS = [*(f"AE, {name}" for name in FITTED), "VAE, N(0, I)"]
+LATENTS, BOTTLENECKS = "{} latents", (1, 2, 4, 8, 16, 32, 64)
+MEASURES = {"completeness": "{:.2f}", "coverage": "{:.2f}"}
+ERROR = "squared error of a pixel"
 
 
 def samples(autoencoder, vae, images, n, seed):
-    """`n` images by each of the priors, a dictionary."""
-    z = autoencoder.encode(images)
-    priors = (
-        distributions.StandardNormal.fit(z),
-        distributions.Gaussian.fit(z),
-        distributions.GaussianMixture.fit(z),
-    )
+    """`n` images by each of the priors, a list."""
+    z = autoencoder.encode(images.images())
+    priors = [getattr(distributions, kind).fit(z) for kind in FITTED.values()]
     drawn = [autoencoder.decode(prior.sample(n, seed)) for prior in priors]
-    drawn.append(vae.generate(n, seed=seed))
-    return dict(zip(PRIORS, drawn, strict=True))
+    return [*drawn, vae.generate(n, seed=seed)]
 
 
 def measure(run, images, test, judged, width, seed):
     """Train both models and measure; those of the first seed are saved."""
-    models = {
-        "AE": fit(run, kgen.Autoencoder, images, seed, latent_dim=width),
-        "VAE": fit(run, kgen.VAE, images, seed, latent_dim=width, kl_weight=run.kl_weight),
-    }
-    real, results = test.images(), {name: {} for name in MEASURES}
-    drawn = samples(*models.values(), images.images(), run.samples, seed)
-    for prior, images_ in drawn.items():
-        results["completeness"][prior] = judged(images_).share
-        results["coverage"][prior] = judged.coverage(images_, real)
-    for name, model in models.items():
-        results["continuity"][name] = latent.continuity(model, real, seed=seed).max_step
-        error = np.square(model.reconstruct(real) - real).sum(axis=(1, 2, 3)).mean()
-        results["reconstruction error"][name] = float(error)
+    models, found, real = {}, {}, test.images()
+    for name, (model, flags) in MODELS.items():
+        options = {flag: vars(run)[flag] for flag in flags}
+        models[name] = _run.fit(run, model, images, seed, latent_dim=width, **options)
         if seed == run.seed:
-            model.save(run.output / f"{name.lower()}_{width}.keras")
-    return results
+            models[name].save(run.output / f"{name.lower()}_{width}.keras")
+        found[f"continuity, {name}"] = latent.continuity(models[name], real, seed=seed).max_step
+        error = np.square(models[name].reconstruct(real) - real).sum(axis=(1, 2, 3)).mean()
+        found[f"reconstruction error, {name}"] = float(error)
+    drawn = samples(*models.values(), images, run.samples, seed)
+    for prior, some in zip(PRIORS, drawn, strict=True):
+        found[f"completeness, {prior}"] = judged(some).share
+        found[f"coverage, {prior}"] = judged.coverage(some, real)
+    return found
 
 
-def draw_samples(models, images, test, seed, path):
-    """Write samples of every prior, and real images."""
-    rows = samples(*models, images.images(), 12, seed) | {"test images": test.images(12)}
-    title = f"Samples of an autoencoder (AE) and of a VAE, {models[1].latent_dim} latents"
-    plots.strips(np.stack(list(rows.values())), list(rows), title=title, path=path)
+def bottleneck(run, images, test):
+    """By number of latents, the squared error of a pixel, and how one image comes back."""
+    real, found = test.images(), {"autoencoder": [], "principal axes": []}
+    for width in BOTTLENECKS:
+        axes = kgen.Gaussian(images.image_shape, width)
+        axes.fit(images, verbose=0)
+        models = _run.fit(run, kgen.Autoencoder, images, run.seed, latent_dim=width), axes
+        for kept, model in zip(found.values(), models, strict=True):
+            again = model.reconstruct(real)
+            kept.append((float(np.square(again - real).mean()), again[2].round(3).tolist()))
+    return found
 
 
-def draw_measures(found, real, path):
-    """Write the means over seeds as dots, with lines from the least to the largest."""
-    figure, axes = plots.chart(14, 4.8, columns=3)
-    for panel, (name, xlabel) in zip(axes, MEASURES.items(), strict=False):
-        for i, (width, parts) in enumerate(found.items()):
-            values = np.array([list(part[name].values()) for part in parts])
-            mean, y = values.mean(axis=0), np.arange(values.shape[1]) + 0.3 * (i - 0.5)
-            spread = mean - values.min(axis=0), values.max(axis=0) - mean
-            style = {"fmt": "o", "color": f"C{i}", "ms": 9, "lw": 3, "label": f"{width} latents"}
-            panel.errorbar(mean, y, xerr=spread, **style)
-        for j, (label, value) in enumerate(real[name].items()):
-            panel.axvline(value, color=(plots.DARK, plots.GENERATED)[j], ls="--", lw=2, label=label)
-        names = list(parts[0][name])
-        panel.set_yticks(range(len(names)), names if panel is not axes[1] else [], size=12)
-        panel.set_ylim(len(names) - 0.5, -0.5)
-        if name != "continuity":
-            panel.set_xlim(-0.04, 1.04)
-        panel.set_title(name, size=14)
-        panel.set_xlabel(xlabel, size=12)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=12)
-    title = f"Samples of an autoencoder (AE) and of a VAE: mean and range of {len(parts)} seeds"
-    figure.suptitle(title, size=15)
-    plots.save(figure, path)
+def draw(run, found, kept, models, images, test, judged, levels):
+    """Write samples of all priors, a walk across a hole, what a bottleneck costs, and measures."""
+    shares = means(found, LATENTS)
+    for width, both in models.items():
+        names = {p: shares[f"completeness, {p}, {LATENTS.format(width)}"] for p in PRIORS}
+        fields = {"n": width, "ae": names[PRIORS[0]], "vae": names[PRIORS[-1]]}
+        names |= {"test images": judged.ceiling}
+        rows = [*samples(*both.values(), images, 10, run.seed), test.images(10)]
+        panel = _run.with_verdicts(rows, names, judged)
+        title = "{n} latents from N(0, I): of the AE's images {ae:.0%} pass, of the VAE's {vae:.0%}"
+        _run.slide(run, f"samples_{width}", panel, title=title, model=both["VAE"], **fields)
+    draw_walk(run, models[2], shares, test, judged)
+    errors = {name: [error for error, _ in rows] for name, rows in kept.items()}
+    options = {"colors": [plots.FAMILIES["autoencoder"], plots.FAMILIES["gaussian"]], "shape": 0.3}
+    values, labels = np.array([*errors.values()])[:, None], {"xlabel": "latents", "ylabel": ERROR}
+    curves = plots.Bands(BOTTLENECKS, values, list(errors), **labels, **options)
+    rows = np.float32([[image for _, image in rows] for rows in kept.values()])
+    rows = plots.Images(rows, names=list(kept), steps=[str(n) for n in BOTTLENECKS])
+    many = sum(error > errors["autoencoder"][1] for error in errors["principal axes"])
+    title = "{few} latents of an autoencoder keep more than {many} principal axes"
+    fields = {"few": BOTTLENECKS[1], "many": BOTTLENECKS[max(0, many - 1)]}
+    _run.slide(run, "bottleneck", curves, rows, columns=1, title=title, **fields)
+    panels = dots(found, LATENTS, MEASURES, levels, turned=True)
+    title = "A density fitted to its codes makes an autoencoder (AE) generative"
+    _run.slide(run, "measures", *panels, title=title)
+
+
+def draw_walk(run, models, shares, test, judged, steps=9):
+    """Write a line between test images with the most images that the judge refuses."""
+    n = min(100, test.num_examples // 2)
+    ends = np.split(test.images()[: 2 * n], 2)
+    ways = [model.interpolate(*ends, steps=steps) for model in models.values()]
+    passed = [judged.accepts(way.reshape(-1, *way.shape[2:])).reshape(n, -1) for way in ways]
+    at = (passed[0][:, [0, -1]].sum(axis=1) * steps - passed[0].sum(axis=1)).argmax()
+    panels, names = [], {name: p.mean() for name, p in zip(models, passed, strict=True)}
+    for name, model in models.items():
+        options = {"line": model.encode(np.stack([end[at] for end in ends])), "heading": name}
+        z = model.encode(test.images())
+        panels.append(plots.Scatter(z, test.labels, test.class_names, equal=False, **options))
+    heading = plots.say("share accepted: of {n} such lines", n=n)
+    rows = _run.with_verdicts([way[at] for way in ways], names, judged, heading=heading)
+    steps = {name.lower(): shares[f"continuity, {name}, 2 latents"] for name in models}
+    title = "An autoencoder jumps across holes" if steps["ae"] > steps["vae"] else "No jumps here"
+    title += ": largest step {ae:.1f} times the mean (VAE: {vae:.1f})"
+    _run.slide(run, "walk", *panels, rows, columns=2, title=title, model=model, **steps)
 
 
 @_run.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, measure, draw; returns the widest VAE of the first seed."""
-    images, test, judged = load(run)
-    arguments = {"image_shape": images.image_shape, "network": run.network}
-    _run.settle(run, kgen.VAE, arguments, images)
-    measured, found = Measured(run, images, {"seeds"}), {width: [] for width in WIDTHS}
-    for seed in range(run.seed, run.seed + run.seeds):
-        for width, parts in found.items():
-            name, args = f"{width} latents, seed {seed}", (run, images, test, judged, width, seed)
-            parts.append(measured.part(name, measure, *args))
-    for width in WIDTHS:
-        files = [run.output / f"{name}_{width}.keras" for name in ("ae", "vae")]
-        models = [keras.saving.load_model(file) for file in files]
-        draw_samples(models, images, test, run.seed, run.output / f"samples_{width}.png")
-    most = judged.coverage(images.images(run.samples), test.images())
-    real = {"completeness": {"real images": judged.ceiling, "noise": judged.floor}}
-    real |= {"coverage": {"real images": most, "noise": 0.0}, "continuity": {"even": 1.0}}
-    draw_measures(found, real, run.output / "measures.png")
-    results = {f"{m}, {of}": v for m in ("completeness", "coverage") for of, v in real[m].items()}
-    for name, width in ((name, width) for name in MEASURES for width in WIDTHS):
-        for of in found[width][0][name]:
-            mean = np.mean([part[name][of] for part in found[width]])
-            results[f"{name}, {of}, {width} latents"] = float(mean)
-    what = f"Variational autoencoder: {width} latents, {run.reconstruction} reconstruction, "
+    images, test, judged = _run.load_judged(run)
+    _run.settle(run, kgen.VAE, {"image_shape": images.image_shape, "network": run.network}, images)
+    measured, seeds = Measured(run, images, {"seeds"}), range(run.seed, run.seed + run.seeds)
+    found = measured.each(LATENTS, (2, 16), seeds, measure, run, images, test, judged)
+    kept = measured.part("bottlenecks", bottleneck, run, images, test)
+    load = keras.saving.load_model
+    models = {w: {n: load(run.output / f"{n.lower()}_{w}.keras") for n in MODELS} for w in found}
+    real = {"completeness": judged.ceiling}
+    real["coverage"] = judged.coverage(images.images(run.samples), test.images())
+    levels = {name: {"real images": level} for name, level in real.items()}
+    draw(run, found, kept, models, images, test, judged, levels)
+    results = {f"{name}, real images": level for name, level in real.items()}
+    results |= {"completeness, noise": judged.floor} | means(found, LATENTS)
+    for name, rows in kept.items():
+        errors = zip(BOTTLENECKS, rows, strict=True)
+        results |= {f"squared error, {name}, {width}": error for width, (error, _) in errors}
+    what = f"Variational autoencoder: 16 latents, {run.reconstruction} reconstruction, "
     what += f"{run.network} networks, KL weight {run.kl_weight:g}, {run.epochs} epochs."
-    _run.report(run, models[1], what, results)
-    return models[1]
+    _run.report(run, models[16]["VAE"], what, results)
+    return models[16]["VAE"]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from PIL import Image
 from pixel_judge import PixelJudge
 
 import kgen
-from recipes import autoencoder_limits
+from recipes import _run, autoencoder_limits
 
 SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "8", "--samples", "40"]
 SHORT += ["--precision", "float32", "--jit", "off"]
@@ -21,7 +21,7 @@ def _judge(monkeypatch):
 
 def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatch, capsys):
     command, trained, made = [*SHORT, "--output", str(tmp_path)], [], {}
-    fit = autoencoder_limits.fit
+    fit = _run.fit
 
     def once(run, model, images, seed, **arguments):  # other seeds get the first one's models
         kind = model, arguments["latent_dim"]
@@ -30,10 +30,11 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
             made[kind] = fit(run, model, images, seed, **arguments)
         return made[kind]
 
-    monkeypatch.setattr(autoencoder_limits, "fit", once)
+    monkeypatch.setattr(_run, "fit", once)
+    monkeypatch.setattr(autoencoder_limits, "BOTTLENECKS", (1, 2))
     vae = autoencoder_limits.main([*command, "--seeds", "1"])
     assert vae.latent_dim == 16
-    for name in ("samples_2", "samples_16", "measures"):
+    for name in ("samples_2", "samples_16", "walk", "bottleneck", "measures"):
         pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
         assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
     results = json.loads((tmp_path / "results.json").read_text())
@@ -48,11 +49,13 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
             assert results[f"continuity, {name}, {width} latents"] >= 1
             assert results[f"reconstruction error, {name}, {width} latents"] > 0
     assert results["completeness, real images"] > results["completeness, noise"]
-    assert trained == [(0, 2), (0, 2), (0, 16), (0, 16)]
+    assert trained == [(0, 2), (0, 2), (0, 16), (0, 16), (0, 1), (0, 2)]
+    for name in ("autoencoder", "principal axes"):
+        assert results[f"squared error, {name}, 2"] > 0
+    assert results["squared error, principal axes, 2"] < results["squared error, principal axes, 1"]
 
     trained.clear()
-    for drawn in ("samples", "measures"):
-        monkeypatch.setattr(autoencoder_limits, f"draw_{drawn}", lambda *args: None)
+    monkeypatch.setattr(autoencoder_limits, "draw", lambda *args: None)
     autoencoder_limits.main([*command, "--seeds", "1", "--resume"])
     again = json.loads((tmp_path / "results.json").read_text())
     assert not trained and {**again, "seconds": 0} == {**results, "seconds": 0}
