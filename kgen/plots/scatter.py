@@ -206,26 +206,15 @@ def spread(places, apart):
     return places
 
 
-def named(axes, x, y, text, color=DARK, **options):
-    """Write a name in a plot, with a rim that keeps it apart from what lies under it."""
-    from matplotlib.patheffects import withStroke
-
-
 def named(axes, x, y, text, color=WHITE, **options):
     """Write a name into a plot, on a label of this colour that keeps it apart from the rest."""
     from matplotlib.colors import to_rgb
 
     light = np.dot(to_rgb(color), (0.299, 0.587, 0.114)) > 0.6
     style = {"size": LABEL, "ha": "center", "va": "center", "weight": "bold", "zorder": 6}
-<<<<<<< HEAD
     label = {"boxstyle": "round,pad=0.25", "fc": color, "ec": WHITE, "lw": 1.5}
     style |= {"color": DARK if light else WHITE, "bbox": label}
-    return axes.text(x, y, say(text), **style | options)
-=======
-    text = axes.annotate(say(text), (x, y), color=color, **style | options)
-    text.set_path_effects([withStroke(linewidth=4, foreground="white")])
-    return text
->>>>>>> d203902 (Plots: codes over what they decode to, clouds, the divergence)
+    return axes.annotate(say(text), (x, y), **style | options)
 
 
 def latent_scatter(latents, labels=None, class_names=None, *, title=None, path=None):

@@ -13,7 +13,7 @@ SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "14", "--samples", "
 SHORT += ["--network", "shallow", "--components", "8", "--precision", "float32", "--jit", "off"]
 
 
-def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatch, capsys):
+def test_from_data_to_figures_and_one_table_then_resumed(tmp_path, monkeypatch, capsys):
     command, measure = [*SHORT, "--output", str(tmp_path)], overview.measure
 
     def cut(run, name, images, test):
@@ -46,8 +46,9 @@ def test_from_data_to_one_figure_and_one_table_then_resumed(tmp_path, monkeypatc
         found = overview.main([*command, "--resume"])
     assert len(made) == 3
     assert measured == ["autoencoder", "VAE", "GAN"] and list(found) == list(overview.FAMILIES)
-    pixels = np.asarray(Image.open(tmp_path / "overview.png").convert("RGB"))
-    assert min(pixels.shape[:2]) > 400 and pixels.std() > 5
+    for name in ("overview", "schemes", "measures"):
+        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        assert min(pixels.shape[:2]) > 400 and pixels.std() > 5, name
     lines = (tmp_path / "overview.md").read_text().splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == list(found)
     results = json.loads((tmp_path / "results.json").read_text())
