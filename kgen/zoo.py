@@ -526,9 +526,7 @@ def _draw(model, samples, seed, path):
         plots.preview(rows, path=path)
         return
     (samples,) = rows.values()
-    figure, axes = plots.chart(5, 5)
-    axes.scatter(samples[:, 0], samples[:, -1], s=12)
-    plots.save(figure, path)
+    plots.slide(plots.Plane({"generated points": samples[:, [0, -1]]}, legend=None), path=path)
 
 
 def _put_in_place(stem, target):

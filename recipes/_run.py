@@ -202,7 +202,8 @@ def slide(run, name, *panels, title, model=None, columns=None, **fields):
 
 def caption(run, model):
     """What stands below a figure: the model, its data and its size."""
-    size = in_short(sum(math.prod(w.shape) for w in model.trainable_weights))
+    weights = model.trainable_weights or model.weights  # a Gaussian's are found, not trained
+    size = in_short(sum(math.prod(w.shape) for w in weights))
     shape = "x".join(map(str, model.image_shape[:2]))
     fields = {"model": type(model).__name__, "data": f"{run.dataset}, {shape}", "n": size}
     return plots.say("{model}, {data}, {n} parameters", **fields)
@@ -226,7 +227,7 @@ def with_errors(rows, names, against=0, **options):
     rows = np.stack(rows)
     errors = np.square(rows - rows[against]).mean(axis=(2, 3, 4))
     notes = [
-        f"{error:.2f}" if i != against else "" for i, row in enumerate(errors) for error in row
+        f"{error:.2g}" if i != against else "" for i, row in enumerate(errors) for error in row
     ]
     return plots.Images(rows, names=names, notes=notes, **options)
 

@@ -78,7 +78,7 @@ def main(run):
     results = {"test loss": model.evaluate(test, verbose=0)["loss"]}
     results["test error per pixel, of 2"] = float(error)
     what = f"Autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, {run.network} "
-    samples = model.reconstruct(test.images(64))
+    samples = model.preview(10, run.seed, test.images(10))
     _run.report(run, model, what + f"networks, {run.epochs} epochs.", results, samples)
     return model
 

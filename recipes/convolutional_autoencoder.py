@@ -65,7 +65,7 @@ def main(run):
         results |= {f"test loss, {network}": error, f"weights, {network}": weights(models[network])}
     draw(run, models, histories, test)
     what = f"Convolutional autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, "
-    samples = model.reconstruct(test.images(64))
+    samples = model.preview(10, run.seed, test.images(10))
     _run.report(run, model, what + f"{run.epochs} epochs.", results, samples)
     return model
 

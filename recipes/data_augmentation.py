@@ -36,14 +36,6 @@ DEFAULTS = {
 }
 
 
-def few(images, labels, count, seed):
-    """The first images of each class, in an order drawn by the seed; and their labels."""
-    random = np.random.default_rng(seed)
-    each = max(1, count // len(np.unique(labels)))
-    at = [random.permutation(np.flatnonzero(labels == c))[:each] for c in np.unique(labels)]
-    return images[np.concatenate(at)], labels[np.concatenate(at)]
-
-
 def train_gan(run, x, y, num_classes, seed):
     """A conditional GAN of the few images."""
     settings = type(run)(**{**vars(run), "seed": seed})
@@ -87,7 +79,8 @@ def batches(run, sets, shift, seed):
 
 def measure(run, images, test, seed):
     """Test accuracy of each way to train, with one choice of labelled images."""
-    x, y = few(images.images(), np.asarray(images.labels), run.labels, seed)
+    few = images.of_each_class(max(1, run.labels // images.num_classes), seed)
+    x, y = few.images(), np.asarray(few.labels)
     gan = train_gan(run, x, y, images.num_classes, seed)
     asked = np.arange(run.generated) % images.num_classes
     made = gan.generate(len(asked), asked, seed=seed), asked

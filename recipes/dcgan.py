@@ -6,12 +6,10 @@ r"""The DCGAN of Radford et al. (2016): samples, walks through latent space, and
     python -m recipes.dcgan --dataset celeb_a --image-size 64 --filters 64 --epochs 25
     python -m recipes.dcgan --dataset lsun/bedroom --image-size 64 --filters 64 --epochs 2
 
-Writes samples, also while it learns, losses and scores, samples beside the nearest training images,
-interpolations along arcs, and the model. Of the drawn faces, by default, also the arithmetic of the
-paper's figure 7: the mean latent of three samples of men with beard and glasses, minus that of
-three with a beard alone, plus that of three with neither, is it a face with glasses and no beard? A
-judge finds the samples and tells how often, and what else changes; also of single faces that are
-moved by the difference of the means of all samples.
+Writes samples, also while it learns, and the nearest training images, interpolations along arcs,
+losses, and the model. Of the drawn faces, by default, also the arithmetic of the paper's figure 7,
+each term the mean latent of three samples that a judge finds: how often is a man with glasses minus
+a man plus a woman a woman with glasses?
 
 The networks are smaller than the paper's (128 filters, 5x5 kernels), latents come from N(0, I), and
 a moving average of the generator is what samples.
@@ -19,6 +17,7 @@ a moving average of the generator is what samples.
 
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import kgen
@@ -41,10 +40,9 @@ DEFAULTS = {
     "samples": 2000,
 }
 REAL_IMAGES = 20_000  # training images that samples are compared with, at most
-KINDS = {"both": ("full", True), "beard": ("full", False), "neither": ("none", False)}
-AVERAGED = 3  # samples of each kind
+KINDS = {"man with glasses": ("man", True), "man": ("man", False), "woman": ("woman", False)}
+AVERAGED, TRIALS = 3, 200  # samples of each kind in a sum; sums
 ENOUGH = 30  # samples of each kind, found
-TRIALS = 200
 
 
 def load(run):
@@ -59,68 +57,64 @@ def of_faces(run):
     return run.dataset.split("/")[0] == "faces"
 
 
-def draw_interpolation(model, path, seed, rows=6):
-    """Write images along arcs between latents from N(0, I)."""
-    a, b = np.split(model.latents(2 * rows, model.latent_dim, seed), 2)
-    arcs = latent.spherical(a, b, 10)
-    strips = model.decode(arcs.reshape(-1, model.latent_dim)).reshape(rows, 10, *model.image_shape)
-    plots.strips(strips, title="From one sample to another, along an arc", path=path)
+def is_kind(judge, images, presentation, glasses):
+    """How sure the judge is of each image: a woman or man, with or without glasses, no beard."""
+    p = judge.probabilities(images)
+    who = p["presentation"][:, judge.class_names["presentation"].index(presentation)]
+    bare = p["glasses"][:, 0]
+    return who * p["beard"][:, 0] * (1 - bare if glasses else bare)
 
 
-def find_kinds(model, judge, seed, n=8000, sure=0.8):
-    """Latents of men that the judge is sure to be of each of `KINDS`: a dictionary of `(N, D)`."""
+def find_kinds(model, judge, seed, n=8000, sure=0.6):
+    """Latents of which the judge is sure that they are of each of `KINDS`: `(N, D)` by name."""
     z = model.latents(n, model.latent_dim, seed)
-    p = judge.probabilities(model.decode(z))
-    man = p["presentation"][:, 1]
-    found = {}
-    for name, (beard, glasses) in KINDS.items():
-        bearded = p["beard"][:, judge.class_names["beard"].index(beard)]
-        wears = 1 - p["glasses"][:, 0] if glasses else p["glasses"][:, 0]
-        found[name] = z[np.min([man, bearded, wears], axis=0) > sure]
-    return found
+    images = model.decode(z)
+    return {name: z[is_kind(judge, images, *kind) > sure] for name, kind in KINDS.items()}
 
 
-def draw_terms(kinds, count, seed, trials=TRIALS):
-    """Samples of each kind for each trial: `(kinds, trials, count, D)`."""
-    random = np.random.default_rng(seed)
-    chosen = [[random.permutation(len(z))[:count] for _ in range(trials)] for z in kinds.values()]
-    return np.stack([z[at] for z, at in zip(kinds.values(), chosen, strict=True)])
+def sums(kinds, seed):
+    """Means of some latents of each kind, and the first minus the second plus the third."""
+    random, terms = np.random.default_rng(seed), []
+    for z in kinds.values():
+        at = np.stack([random.permutation(len(z))[:AVERAGED] for _ in range(TRIALS)])
+        terms.append(z[at].mean(axis=1))
+    return np.stack([*terms, latent.analogy(*terms)])  # (4, trials, D)
 
 
-def measure_arithmetic(model, judge, kinds, seed):
-    """What becomes of faces with neither, says the judge: of means of three, and of single ones."""
-    both, beard, neither = draw_terms(kinds, AVERAGED, seed).mean(axis=2)
-    cases = {f"means of {AVERAGED}": (both, beard, neither)}
-    both, beard = (kinds[name].mean(axis=0) for name in ("both", "beard"))
-    cases["one face, means of all"] = both, beard, kinds["neither"][:TRIALS]
-    results = {}
-    for case, terms in cases.items():
-        before, after = (judge.labels(model.decode(z)) for z in (terms[2], latent.analogy(*terms)))
-        for name, has in {"glasses": "with glasses", "beard": "with a beard"}.items():
-            results[f"faces {has}, before, {case}"] = float((before[name] > 0).mean())
-            results[f"faces {has}, {case}"] = float((after[name] > 0).mean())
-        for name in [n for n in after if n not in ("glasses", "beard")]:
-            results[f"{name} stays, {case}"] = float((after[name] == before[name]).mean())
-    return results
+def arithmetic(run, model, judge, kinds):
+    """Write an example of a sum that is as it should be; returns how often it is."""
+    z, asked = sums(kinds, run.seed), [*KINDS.values(), ("woman", True)]
+    sure = [is_kind(judge, model.decode(x), *kind) for x, kind in zip(z, asked, strict=True)]
+    order = np.argsort(np.min(sure, axis=0))
+    wears = [judge.labels(model.decode(x))["glasses"] > 0 for x in z[2:]]
+    right, shown = float(np.mean(sure[3] > 0.5)), np.min(sure, axis=0)[order] > 0.5
+    at = order[shown][sum(shown) // 2] if any(shown) else order[-1]  # as good as half of those
+    results = {"glasses before": wears[0].mean(), "glasses of the sums": wears[1].mean()}
+    names = ["man with glasses", "− man", "+ woman", "= woman with glasses"]
+    notes = [plots.say("judge: {p:.0%}", p=p[at]) for p in sure]
+    row = plots.Images(model.decode(z[:, at]), 4, steps=names, notes=notes, gap=40)
+    title = "Glasses add as vectors do: {wear:.0%} of {n} sums wear them, {right:.0%} as women"
+    fields = {"wear": wears[1].mean(), "right": right, "n": TRIALS}
+    _run.slide(run, "arithmetic", row, title=title, model=model, **fields)
+    results["women with glasses among the sums"] = right
+    return {name: float(value) for name, value in results.items()}
 
 
-def draw_arithmetic(model, kinds, path, seed, examples=2):
-    """Write examples side by side: sample by sample, their means, and one face by all means."""
-    terms = draw_terms(kinds, AVERAGED, seed, examples)  # (3, examples, AVERAGED, D)
-    by_all = terms[:, :, :1].copy()
-    by_all[0], by_all[1] = (kinds[name].mean(axis=0) for name in ("both", "beard"))
-    terms = np.concatenate([terms, terms.mean(axis=2, keepdims=True), by_all], axis=2)
-    shape = terms.shape[1:]
-    result = latent.analogy(*terms.reshape(3, -1, model.latent_dim)).reshape(1, *shape)
-    columns = np.concatenate([terms, result])  # (4, examples, AVERAGED + 2, D)
-    images = model.decode(columns.reshape(-1, model.latent_dim))
-    images = images.reshape(*columns.shape[:3], *model.image_shape).transpose(1, 2, 0, 3, 4, 5)
-    gap = np.ones_like(images[:, :, :1])
-    rows = np.concatenate([part for image in images for part in (image, gap[0])][:-1], axis=1)
-    steps = [text for _ in images for text in ("both", "− beard", "+ neither", "=", "")][:-1]
-    title = "Men: beard and glasses − beard + neither, by samples, their means, the means of all"
-    names = ["sample"] * AVERAGED + ["mean", "one, by all"]
-    plots.strips(rows, names, steps, title=title, path=path)
+def draw(run, model, near):
+    """Write the figures of every set of images."""
+    title = "Images that nobody drew: z from N(0, I), through the generator"
+    samples = plots.Images(model.generate(60, seed=run.seed), 12)
+    _run.slide(run, "samples", samples, title=title, model=model)
+    rows = np.concatenate([[near.generated[:10], near.neighbors[:10]], near.closest(10)])
+    rows = plots.Images(rows, names=["sample", "nearest", "most alike", "nearest"])
+    title = "Below each sample the training image that is nearest: {share:.0%} are copies"
+    _run.slide(run, "neighbors", rows, title=title, model=model, share=near.copies)
+    a, b = np.split(model.latents(10, model.latent_dim, run.seed), 2)
+    walks = model.decode(latent.spherical(a, b, 9).reshape(-1, model.latent_dim))
+    walks = walks.reshape(5, 9, *model.image_shape)
+    walks = plots.Images(walks, steps=[f"t = {t:g}" for t in np.linspace(0, 1, 9)])
+    title = "From one sample to another along an arc: what lies between is an image, too"
+    _run.slide(run, "interpolation", walks, title=title, model=model)
 
 
 @_run.recipe(__doc__, **DEFAULTS)
@@ -128,22 +122,20 @@ def main(run):
     """Train, draw, measure; returns the model."""
     images, test = load(run)
     arguments = {"variant": "dcgan", "latent_dim": run.latent_dim, "filters": run.filters}
-    every, optimizer = max(1, run.epochs // 20), gan.OPTIMIZERS["adam"]
-    callbacks = [kgen.callbacks.SampleGrid(run.output / "samples", every=every)]
-    callbacks.append(gan.Moments(run.epochs, seed=run.seed))
-    optimizers = {player: optimizer(run.learning_rate) for player in kgen.GAN.players}
-    settings = (run, kgen.GAN, arguments, images, test, "dcgan", callbacks, optimizers)
+    grid = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 20))
+    adam = {p: keras.optimizers.Adam(run.learning_rate, 0.5) for p in kgen.GAN.players}
+    settings = (run, kgen.GAN, arguments, images, test, "dcgan", [grid], adam)
     model, history = _run.train(*settings)
     images = images.take(min(REAL_IMAGES, images.num_examples))
-    near = gan.draw(model, history, callbacks[-1], images, test, run.output, run.seed)
-    draw_interpolation(model, run.output / "interpolation.png", run.seed)
+    near = kgen.metrics.memorization(model.generate(500, seed=run.seed), images, test)
+    draw(run, model, near)
+    _run.draw_losses(run, history)
     results = gan.measure(model, images, test, near, run)
     if of_faces(run):
         judge = kgen.metrics.judge("faces")
         kinds = find_kinds(model, judge, run.seed)
         if min(map(len, kinds.values())) >= ENOUGH:
-            results |= measure_arithmetic(model, judge, kinds, run.seed)
-            draw_arithmetic(model, kinds, run.output / "arithmetic.png", run.seed)
+            results |= arithmetic(run, model, judge, kinds)
         else:
             print(f"Too few samples for arithmetic: { ({n: len(z) for n, z in kinds.items()}) }")
     what = f"DCGAN: {run.latent_dim} latents, {run.filters} filters, {run.epochs} epochs."

@@ -94,7 +94,7 @@ def main(run):
     results["squared error per pixel, denoised"] = float(np.square(denoised - clean).mean())
     what = f"Denoising autoencoder: {run.corruption} noise of {run.amount:g}, {run.latent_dim} "
     what += f"latents, {run.reconstruction} loss, {run.network} networks, {run.epochs} epochs."
-    _run.report(run, model, what, results, denoised[:64])
+    _run.report(run, model, what, results, model.preview(10, run.seed, test.images(10)))
     return model
 
 

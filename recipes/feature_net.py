@@ -5,8 +5,8 @@
     python -m recipes.feature_net --dataset faces
 
 Writes the classifier (`fashion.keras`, `digits.keras` or `faces.keras`) and figures of what it
-tells of test images: the confusion of the classes and the hardest images; for faces, a bar for each
-factor; and, as `.npz`, what tells other images from those that it was trained on. `--install
+tells of test images: the confusion of the classes beside the hardest images; for faces, a row for
+each factor; and, as `.npz`, what tells other images from those that it was trained on. `--install
 kgen/metrics/weights` also puts both where `kgen.metrics.judge` finds them. `--judge FILE` trains
 nothing, and finds the rest for that classifier.
 
@@ -33,6 +33,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+import kgen
 from kgen import plots
 from kgen.data import faces
 from kgen.data.dataset import resize
@@ -101,7 +102,8 @@ def fit(run, model, data, **settings):
     optimizer = keras.optimizers.AdamW(rate, weight_decay=run.weight_decay, **averaged)
     optimizer.build(model.trainable_variables)  # in a step, it would be traced once more
     model.compile(optimizer, jit_compile=_run.XLA[run.jit], **settings)
-    model.fit(data, epochs=run.epochs, shuffle=False, verbose=2)  # data has its own order
+    bar = [kgen.callbacks.ProgressBar(run.dataset)]
+    model.fit(data, epochs=run.epochs, shuffle=False, verbose=0, callbacks=bar)  # in its own order
 
 
 # Classes.
@@ -129,25 +131,19 @@ def draw_classes(run, judge, test):
     answers, names = probabilities.argmax(-1), judge.class_names
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (truth, answers), 1)
-    figure, axes = plots.chart(7.5, 6.5)
-    axes.imshow(np.sqrt(counts), cmap="Reds")
-    axes.grid(False)
-    for i, j in np.argwhere(counts):
-        color = "white" if counts[i, j] > counts.max() / 2 else plots.DARK
-        axes.text(j, i, counts[i, j], ha="center", va="center", size=8, color=color)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("answer")
-    axes.set_ylabel("truth")
     accuracy = float((answers == truth).mean())
-    axes.set_title(f"{len(truth)} test images, {100 * accuracy:.2f} % right")
-    plots.save(figure, run.output / f"{judge.name}_confusion.png")
-    hardest = probabilities[np.arange(len(truth)), truth].argsort()[:36]
+    options = {"form": "{:.0f}", "xlabel": "answer", "ylabel": "truth"}
+    counts = plots.Heat(counts, names, names, **options)
+    hardest = probabilities[np.arange(len(truth)), truth].argsort()[:20]
     pairs = [(names[truth[i]], names[answers[i]]) for i in hardest]
-    labels = [a if a == b else f"{a}, not {b}" for a, b in pairs]
-    title = "The test images with the least probable truth"
-    path = run.output / f"{judge.name}_hardest.png"
-    plots.grid(pixels[hardest], labels=labels, title=title, path=path)
+    notes = [
+        plots.say("{truth}" if a == b else "{truth}, not {answer}", truth=a, answer=b)
+        for a, b in pairs
+    ]
+    images = plots.Images(pixels[hardest], 5, notes=notes, heading="whose truth is least probable")
+    title = "The judge is right about {share:.1%} of {n} test images"
+    fields = {"share": accuracy, "n": len(truth)}
+    _run.slide(run, f"{judge.name}_confusion", counts, images, title=title, **fields)
     return {"test accuracy": accuracy}
 
 
@@ -220,17 +216,15 @@ def draw_factors(run, judge, tests):
             else:
                 error = ((values[name] - truth) ** 2).mean()
                 results[name, size] = float(1 - error / truth.var())
-    figure, axes = plots.chart(8, 7)
-    names, sizes = list(faces.FACTORS), sorted(tests)
-    for i, size in enumerate(sizes):
-        places = np.arange(len(names)) + (i - 1) * 0.27
-        axes.barh(places, [results[n, size] for n in names], 0.25, label=f"{size} pixels")
-    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-    axes.invert_yaxis()
-    axes.set_xlim(np.clip(min(results.values()) - 0.02, 0, 0.8), 1)
-    axes.set_xlabel("accuracy; from smile on, $R^2$")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="drawn at")
-    plots.save(figure, run.output / f"{judge.name}_factors.png")
+    sizes = {size: plots.say("{n} pixels", n=size) for size in sorted(tests)}
+    rows = {name: {s: [results[name, n]] for n, s in sizes.items()} for name in faces.FACTORS}
+    panels = []
+    for kind, xlabel in ((str, "accuracy"), (float, "$R^2$")):
+        chosen = {name: rows[name] for name, x in faces.FACTORS.items() if isinstance(x[0], kind)}
+        chosen = {name.replace("_", " "): row for name, row in chosen.items()}
+        panels.append(plots.Dots(chosen, form=None, xlabel=xlabel, shape=1.0, legend="below"))
+    title = "What the judge reads of faces that are drawn at three sizes"
+    _run.slide(run, f"{judge.name}_factors", *panels, title=title)
     return {f"{name}, {size} pixels": value for (name, size), value in results.items()}
 
 

@@ -65,15 +65,15 @@ def draw(run, models, accepted, test):
     shares = gaussian.eigenvalues[:3] / total
     names = [plots.say("axis {i}: {s:.0%}", i=i + 1, s=s) for i, s in enumerate(shares)]
     far = [-2.5, 0, 2.5]
-    steps = [f"{t:+g} σ" if t else plots.say("mean") for t in far]
+    steps = ["−2.5 σ", "mean", "+2.5 σ"]
     panels = [
-        plots.Heat(covariance(gaussian), heading="covariance of 8x8 thumbnails"),
-        plots.Images(along(gaussian, far, 3), names=names, steps=steps),
+        plots.Heat(covariance(gaussian), heading="covariance of 8x8 thumbnails", share=0.7),
+        plots.Images(along(gaussian, far, 3), names=names, steps=steps, share=1.4),
         plots.Images(gaussian.generate(16, seed=run.seed), 4, heading="samples"),
     ]
-    title = "Mean and covariance are all that a Gaussian knows of images"
+    title = "A Gaussian knows mean and covariance of images, no more"
     if accepted:
-        title += ": a judge accepts {Gaussian:.0%} of its samples"
+        title = "A Gaussian knows mean and covariance; a judge accepts {Gaussian:.0%} of its images"
     _run.slide(run, "gaussian", *panels, title=title, model=gaussian, **accepted)
     rows = {"real": test.images(10)}
     rows |= {name: model.generate(10, seed=run.seed) for name, model in models.items()}
@@ -82,15 +82,16 @@ def draw(run, models, accepted, test):
         plots.Said(plots.say(text) + (f": {accepted[name]:.0%}" if name in accepted else ""))
         for text, name in zip(said, rows, strict=True)
     ]
-    title = "Several Gaussians draw better images than one, and none draws sharp ones"
+    title = "Neither one Gaussian nor a mixture of them draws sharp images"
+    if accepted:
+        title = "Neither one Gaussian nor a mixture draws sharp images; beside: accepted by a judge"
     rows = plots.Images(np.stack([*rows.values()]), names=names)
     _run.slide(run, "samples", rows, title=title, model=gaussian)
-    curve = {"variance along the axis": gaussian.eigenvalues}
-    level = {"mean variance along all others": gaussian.noise}
-    spectrum = plots.Curves(curve, levels=level, xlabel="principal axis", log=True)
+    held = gaussian.eigenvalues.cumsum() / total
+    axes = {"xlabel": "principal axes", "ylabel": "share of the variance", "legend": None}
+    curve = plots.Curves({"held": np.append(0, held)}, range(len(held) + 1), log=False, **axes)
     title = "{n} axes hold {share:.0%} of the variance"
-    share = gaussian.eigenvalues.sum() / total
-    _run.slide(run, "spectrum", spectrum, title=title, n=gaussian.components, share=share)
+    _run.slide(run, "spectrum", curve, title=title, n=len(held), share=held[-1])
 
 
 @_run.recipe(__doc__, WITHOUT, **DEFAULTS)

@@ -7,7 +7,7 @@ r"""Latent arithmetic and interpolation: z1 + z2, z1 - z2 + z3, and lines betwee
 Trains an autoencoder on drawn faces, whose truth is known: by default one without hidden layers,
 wide enough to keep every detail, so that adding a vector changes what it should and little else. A
 convolutional one with fewer latents has smoother faces between faces, and loses the colour of the
-eyes. Writes reconstructions, interpolations (linear and spherical), an attribute added step by step
+eyes. Writes interpolations (linear and spherical), an attribute added step by step
 (the mean latent of faces with it minus that of faces without), analogies, and the model. A judge
 tells how often the attribute appears, and how often anything else changes.
 """
@@ -47,39 +47,40 @@ def directions(model, data, attribute):
     return z, latent.attribute_vector(z[chosen], has[chosen]), has, lacks
 
 
-def draw(run, model, test, vector, history):
+def draw(run, model, test, vector, history, share):
     """Write the figures of the lecture."""
     z, _, has, lacks = directions(model, test, run.attribute)
-    images, without, having = test.images(), np.flatnonzero(lacks), np.flatnonzero(has)
+    without, having = np.flatnonzero(lacks), np.flatnonzero(has)
 
     def decoded(latents):
         flat = model.decode(latents.reshape(-1, model.latent_dim))
         return flat.reshape(*latents.shape[:-1], *model.image_shape)
 
-    amounts = np.linspace(0, 1.5, 7)
+    amounts = np.linspace(0, 3, 7)
     rows = plots.Images(
         decoded(z[without[:4], None] + amounts[:, None] * vector),
         steps=[f"t = {t:g}" for t in amounts],
     )
-    what = {"what": plots.say(run.dataset.split("/")[-1])}
     title = "Adding {what}: z + t v, where v leads from the mean without to the mean with"
+    if share is not None:
+        title = "Adding {what}, z + t v: at t = 1, a judge says yes to {share:.0%}"
+    what = {"what": plots.say(run.dataset.split("/")[-1]), "share": share}
     _run.slide(run, "attribute", rows, title=title, model=model, **what)
     a, b, t = z[without[:2]], z[having[:2]], np.linspace(0, 1, 9)
     ways = {"linear": latent.linear(a, b, 9), "spherical": latent.spherical(a, b, 9)}
     rows = decoded(np.stack([*ways.values()], axis=1).reshape(4, 9, -1))
     rows = plots.Images(rows, names=[*ways] * 2, steps=[f"t = {t:g}" for t in t])
     title = "From one image to another: (1 - t) z + t z', and along an arc"
+    if run.network == "shallow":
+        title = "From one image to another: what is linear fades one into the other"
     _run.slide(run, "interpolation", rows, title=title, model=model)
     z1, z2, z3 = z[having[:4]], z[without[6:10]], z[without[12:16]]
     terms = {"$z_1$": z1, "$z_2$": z2, "$z_3$": z3, "$z_1 + z_2$": latent.add(z1, z2)}
     terms["$z_1 - z_2 + z_3$"] = latent.analogy(z1, z2, z3)
-    terms["$z_3 + v$"] = z3 + vector
+    terms["$z_3 + 2 v$"] = z3 + 2 * vector
     rows = plots.Images(decoded(np.stack([*terms.values()], axis=1)), steps=list(terms))
     title = "Differences of single images carry much else; the difference of means, v, does not"
     _run.slide(run, "arithmetic", rows, title=title, model=model)
-    rows = _run.with_errors([images[:8], decoded(z[:8])], ["original", "reconstruction"])
-    title = "{n} numbers keep an image nearly whole; below, the squared error of a pixel"
-    _run.slide(run, "reconstructions", rows, title=title, model=model, n=model.latent_dim)
     _run.draw_losses(run, history, math.prod(model.image_shape))
 
 
@@ -120,13 +121,14 @@ def main(run):
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "network")}
     model, history = _run.train(run, kgen.Autoencoder, arguments, images, test, "latent_space")
     _, vector, _, _ = directions(model, images, run.attribute)
-    draw(run, model, test, vector, history)
-    results = {"test loss": model.evaluate(test, verbose=0)["loss"]}
+    results, share = {"test loss": model.evaluate(test, verbose=0)["loss"]}, None
     if run.dataset.startswith("faces/"):
         factor = run.dataset.split("/")[1]
         results |= measure(model, test, vector, factor, run.attribute)
+        share = results[f"gain any {factor}"]
+    draw(run, model, test, vector, history, share)
     what = f"Autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, {run.network} "
-    samples = model.reconstruct(test.images(64))
+    samples = model.preview(10, run.seed, test.images(10))
     _run.report(run, model, what + f"networks, {run.epochs} epochs.", results, samples)
     return model
 

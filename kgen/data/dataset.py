@@ -211,8 +211,12 @@ class ImageDataset(keras.utils.PyDataset):
             return int(name)
         raise ValueError(f"{self.name} has no class {str(name)!r}; it has {names}.")
 
-    def of_each_class(self, k=1):
-        """The same dataset with the first `k` examples of each class, class by class.
+    def of_each_class(self, k=1, seed=None):
+        """The same dataset with `k` examples of each class, class by class.
+
+        Args:
+            k: how many.
+            seed: of which they are; None: the first.
 
         Raises:
             ValueError: if the images have no classes, or one has fewer than `k`.
@@ -221,7 +225,11 @@ class ImageDataset(keras.utils.PyDataset):
         if self.num_classes is None:
             raise ValueError(f"{self.name} has no classes.")
         labels = np.asarray(self._labels[:] if isinstance(self._labels, Storage) else self._labels)
-        found = {c: np.flatnonzero(labels == c)[:k] for c in np.unique(labels)}
+        found = {c: np.flatnonzero(labels == c) for c in np.unique(labels)}
+        if seed is not None:
+            random = np.random.default_rng(seed)
+            found = {c: random.permutation(at) for c, at in found.items()}
+        found = {c: at[:k] for c, at in found.items()}
         if few := {int(c): len(at) for c, at in found.items() if len(at) < k}:
             raise ValueError(f"{self.name} has fewer than {k} of these classes: {few}.")
         return self.at(np.concatenate([*found.values()]))

@@ -127,6 +127,20 @@ class Autoencoder(EncodingModel):
         """
         return super().generate(n, labels, seed, batch_size)
 
+    def preview(self, n, seed=None, inputs=None):
+        """Rows of images, as in `GenerativeModel`: with inputs, these and what becomes of them.
+
+        Of a denoising autoencoder, what it is given stands between.
+        """
+        if inputs is None:
+            return super().preview(n, seed)
+        images = self.images_in(inputs[0] if isinstance(inputs, tuple | list) else inputs)[:n]
+        if self.corruption is None:
+            return {"original": images, "reconstruction": self.reconstruct(images)}
+        corrupted = self.corrupt(images, seed=0 if seed is None else seed)
+        denoised = self.reconstruct(corrupted)
+        return {"clean": images, "corrupted": corrupted, "denoised": denoised}
+
     def _encode(self, images):
         return ops.cast(self.encoder(images, training=False), "float32")
 

@@ -29,7 +29,7 @@ matplotlib is imported when the first figure is drawn, and pyplot when the first
 """
 
 from kgen.plots.animation import animation
-from kgen.plots.charts import Dots, Heat, Plane, Roc, chart, probability_field
+from kgen.plots.charts import Dots, Heat, Plane, Roc, Table, chart, probability_field
 from kgen.plots.curves import Bands, Curves, losses
 from kgen.plots.diagrams import Listing, Scheme, computation_graph
 from kgen.plots.images import (
@@ -106,6 +106,7 @@ __all__ = [
     "Said",
     "Scatter",
     "Scheme",
+    "Table",
     "animation",
     "chart",
     "computation_graph",

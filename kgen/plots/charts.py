@@ -15,7 +15,9 @@ from kgen.plots.style import (
     REAL,
     SERIES,
     WHITE,
+    WRONG,
     as_texts,
+    in_lines,
     new_figure,
     probability_map,
     styled,
@@ -167,6 +169,40 @@ class Heat(Chart):
         axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
         if self.bar:
             axes.figure.colorbar(picture, ax=axes, shrink=0.8)
+
+
+class Table(Chart):
+    """Texts in rows and columns, as beside rows of images, with which they are on one line.
+
+    Args:
+        cells: rows of texts, as many in each; the first row may be what the columns are.
+        marked: places `(row, column)`, from 0, that stand out.
+        heading, options: as of `Chart`.
+
+    Raises:
+        ValueError: if there are no cells, or rows of different lengths.
+    """
+
+    def __init__(self, cells, marked=(), heading=None, **options):
+        super().__init__(heading, **{"shape": 0.1} | options)  # as high as what stands beside
+        self.cells, self.marked = [list(row) for row in cells], set(marked)
+        if len({len(row) for row in self.cells}) != 1 or not self.cells[0]:
+            raise ValueError(f"cells must be rows of as many texts each; got {self.cells}.")
+
+    def plot(self, axes):
+        """Write the texts."""
+        rows, columns = len(self.cells), len(self.cells[0])
+        axes.set(xlim=(0, columns), ylim=(rows, 0))
+        axes.set_axis_off()
+        width = axes.get_window_extent().width / columns - 10
+        for i, row in enumerate(self.cells):
+            for j, text in enumerate(row):
+                look = {"color": DARK}
+                if (i, j) in self.marked:
+                    look = {"color": WRONG, "weight": "bold"}
+                    look["bbox"] = {"fc": WHITE, "ec": WRONG, "lw": 2, "boxstyle": "round"}
+                place = {"ha": "center", "va": "center", "size": LABEL}
+                axes.text(j + 0.5, i + 0.5, in_lines(say(text), width, LABEL), **place, **look)
 
 
 class Plane(Chart):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 
@@ -40,6 +41,8 @@ KINDS = {  # of nodes: fill, edge
     "judge": (FAINT, JUDGE),
     "loss": (WHITE, DARK),
 }
+MARKS = {'"': "real", "<": "generated", "(": "latent", "[": "network", "{": "judge"}
+NODE = re.compile(r'\([^()]*\)|\[[^]]*\]|<[^>]*>|\{[^}]*\}|"[^"]*"')
 
 
 _Z, _X, _MADE = ("latent", "z"), ("real", "x"), ("generated", "x'")
@@ -99,6 +102,32 @@ class Scheme(Chart):
                 nodes[part] = kind, column + 1, row, said
             edges += [f"{start} -> {end}" for start, end in itertools.pairwise(parts)]
         return cls(nodes, edges, heading, **options)
+
+    @classmethod
+    def of_rows(cls, *rows, **options):
+        """Chains one below the other, each read from left to right.
+
+            Scheme.of_rows("(z) [generator] <x'> {discriminator}", "(z) [decoder] <x'>")
+
+        Args:
+            rows: nodes: `(latent)`, `[network]`, `<generated>`, `{judge}`, `"real"`. What stands
+                below each other is in one column.
+            options: as of the class.
+
+        Raises:
+            ValueError: if a row is written otherwise.
+        """
+        nodes, edges = {}, []
+        for i, row in enumerate(rows):
+            found = NODE.findall(row)
+            if not found or NODE.sub("", row).strip():
+                raise ValueError(
+                    f'A row is of (latent), [network], <generated>, {{judge}}, "real"; got {row!r}.'
+                )
+            for j, node in enumerate(found):
+                nodes[f"{i}.{j}"] = MARKS[node[0]], j, i, node[1:-1]
+            edges += [f"{i}.{j} -> {i}.{j + 1}" for j in range(len(found) - 1)]
+        return cls(nodes, edges, **options)
 
     def plot(self, axes):
         """Draw nodes, then arrows from edge to edge."""

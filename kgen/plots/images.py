@@ -33,6 +33,7 @@ class Images(Panel):
         frames: None, or for each image the colour of a frame around it, or None.
         heading: a text over all.
         gap: pixels between two.
+        share: its part of the width of its row, at most.
 
     Raises:
         ValueError: if the images are not as above or there are none, or something beside them is
@@ -49,12 +50,14 @@ class Images(Panel):
         frames=None,
         heading=None,
         gap=None,
+        share=1.0,
     ):
         images = to_numpy(images)
         if images.ndim == 5:
             columns = images.shape[1]
             images = images.reshape(-1, *images.shape[2:])
         self.pixels, note = shown(images)
+        self.share = share
         n = len(self.pixels)
         square = math.ceil(math.sqrt(n))
         self.columns = min(square if columns is None else positive(columns, "columns"), n)

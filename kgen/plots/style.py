@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import io
 import math
+import re
 import textwrap
 from pathlib import Path
 
@@ -100,8 +101,17 @@ def headline(figure, title):
 def in_lines(text, width, points):
     """A text in lines of at most so many pixels, about."""
     columns = max(8, int(width / (0.57 * points * DPI / 72)))
-    lines = str(text).split("\n")
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, columns) or [""])
+    lines = [_wrapped(line, columns) for line in str(text).split("\n")]
+    return "\n".join(part for parts in lines for part in parts or [""])
+
+
+def _wrapped(line, columns):
+    """A line of text in parts of so many characters; formulas, $...$, stay whole."""
+    if "$" not in line:
+        return textwrap.wrap(line, columns)
+    whole = re.sub(r"\$[^$]*\$", lambda formula: formula[0].replace(" ", "\0"), line)
+    parts = textwrap.wrap(whole, columns, break_long_words=False)
+    return [part.replace("\0", " ") for part in parts]
 
 
 def as_texts(values, n, name, of):

@@ -308,6 +308,10 @@ def test_examples_are_chosen_and_the_first_of_each_class():
     assert list(two.labels) == [0, 0, 1, 1, 2, 2]
     np.testing.assert_array_equal(two.images(), data.images()[[1, 5, 0, 3, 2, 6]])
     assert list(data.of_each_class().labels) == [0, 1, 2]
+    drawn = [data.of_each_class(2, seed).images()[:, 0, 0, 0] for seed in (1, 1, 2)]
+    assert list(labels[np.searchsorted(data.images()[:, 0, 0, 0], drawn[0])]) == [0, 0, 1, 1, 2, 2]
+    assert (drawn[0] == drawn[1]).all() and (drawn[0] != drawn[2]).any()
+    assert all(len(np.unique(pixels)) == 6 for pixels in drawn)
     for indices in ([], [12], [-1], [0.5], [[1]]):
         with pytest.raises(ValueError, match="indices must be"):
             data.at(indices)

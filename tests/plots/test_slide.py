@@ -42,6 +42,8 @@ PANELS = {
     "families": lambda: plots.Scheme.of_families(
         {"Gaussian": "gaussian", "VAE": "vae", "GAN": "gan"}, shape=0.5
     ),
+    "scheme of rows": lambda: plots.Scheme.of_rows("(z) [G] <x> {D:\nreal?}", '"x" [E] (z)'),
+    "table": lambda: plots.Table([["a", "b"], ["1.5", "-"], ["2", "0"]], {(1, 0)}),
     "listing": lambda: plots.Listing(["for k steps:", "    sample z"], [1], "Algorithm 1"),
     "drawing": lambda: plots.Drawing(lambda axes: axes.plot([1, 2], [3, 4]), "My own"),
 }
@@ -103,6 +105,8 @@ def test_more_images_beside_a_chart_take_the_width_they_need():
         (lambda: plots.Clouds(POINTS[:3], POINTS[:3], "ab"), "names must be one for each cloud: 3"),
         (lambda: plots.Scatter(np.eye(3), decode=len), "decode serves two dimensions; got 3"),
         (lambda: plots.Images(PIXELS, frames=[None]), "frames must be one for each image: 20"),
+        (lambda: plots.Table([["a"], []]), "as many texts each"),
+        (lambda: plots.Scheme.of_rows("(z) -> [G]"), "A row is of"),
     ],
 )
 def test_bad_slides(make, message):
@@ -119,6 +123,17 @@ def test_dots_are_means_and_lines_reach_from_least_to_greatest():
     assert ranges == [(1, 6), (7, 7), (3, 3), (4, 8)]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["one", "two"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is above
+
+
+def test_rows_of_a_scheme_and_of_a_table_stand_beside_rows_of_images():
+    rows = plots.Scheme.of_rows("(z) [G] <x>", '"x" [E] (z)', share=0.5)
+    assert rows.nodes["1.0"][:3] == ("real", 0, 1) and rows.nodes["0.2"][0] == "generated"
+    assert list(rows.edges) == ["0.0 -> 0.1", "0.1 -> 0.2", "1.0 -> 1.1", "1.1 -> 1.2"]
+    images, table = plots.Images(PIXELS[:10], 5), plots.Table([["a"], ["b"]])
+    figure = plots.slide(rows, images, table)
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    assert max(box.y0 for box in boxes) - min(box.y0 for box in boxes) < 2
+    assert max(box.y1 for box in boxes) - min(box.y1 for box in boxes) < 2
 
 
 def test_the_area_of_a_roc_is_that_of_scikit_learn():

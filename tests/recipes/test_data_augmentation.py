@@ -21,9 +21,8 @@ def test_from_data_to_figures(tmp_path, monkeypatch):
     assert [list(part) for part in found] == [ways]
     results = json.loads((tmp_path / "results.json").read_text())
     assert all(0 <= results[f"{way}, seed 0"] <= 1 for way in ways)
-    for name in ("data_augmentation",):
-        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
-        assert min(pixels.shape[:2]) > 100 and pixels.std() > 5, name
+    pixels = np.asarray(Image.open(tmp_path / "data_augmentation.png").convert("RGB"))
+    assert min(pixels.shape[:2]) > 300 and pixels.std() > 5
 
 
 def test_gains_are_of_the_same_images():
@@ -31,16 +30,6 @@ def test_gains_are_of_the_same_images():
     rows = [[0.9, 0.95, 0.92, 0.94], [0.8, 0.85, 0.81, 0.89]]
     found = data_augmentation.gains([dict(zip(ways, row, strict=True)) for row in rows])
     np.testing.assert_allclose(found, [[0.02, 0.01], [-0.01, 0.04]])
-
-
-def test_few_are_drawn_evenly_and_by_the_seed():
-    labels = np.repeat(np.arange(10), 30)
-    images = np.arange(300).reshape(300, 1, 1, 1)
-    x, y = data_augmentation.few(images, labels, 50, seed=0)
-    assert (np.bincount(y) == 5).all() and len(np.unique(x)) == 50
-    assert (labels[x.ravel()] == y).all()
-    other, _ = data_augmentation.few(images, labels, 50, seed=1)
-    assert (x != other).any()
 
 
 def test_shifts_move_whole_images():

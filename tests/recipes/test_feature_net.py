@@ -24,8 +24,7 @@ def test_from_digits_to_figures_and_an_installed_judge(tmp_path, capsys):
     out, store = tmp_path / "out", tmp_path / "store"
     argv = ["--dataset", "digits", *SHORT, "--output", str(out), "--install", str(store)]
     judge = main(argv)
-    for name in ("confusion", "hardest"):
-        look(out / f"digits_{name}.png")
+    look(out / "digits_confusion.png")
     loaded = keras.saving.load_model(store / "digits.keras")
     assert not loaded.compiled and loaded.dtype_policy.name == "float32"
     images = kgen.data.load("digits", "test").fetch(np.arange(20))
@@ -42,7 +41,7 @@ def test_from_digits_to_figures_and_an_installed_judge(tmp_path, capsys):
     assert 0 <= results["test accuracy"] <= 1 and "test accuracy" in printed
 
 
-def test_from_faces_to_a_bar_for_each_factor(tmp_path, monkeypatch):
+def test_from_faces_to_a_row_for_each_factor(tmp_path, monkeypatch):
     # Its 57 weights, each with a decay and an average, take long to trace.
     eager = functools.partialmethod(keras.Model.compile, run_eagerly=True)
     monkeypatch.setattr(keras.Model, "compile", eager)

@@ -73,10 +73,21 @@ WITHOUT = {  # flags that mean nothing to a recipe
     "gan_intuition": ("image-size", "channels", "precision", "resume", "publish"),
     "gaussian": ("epochs", "batch-size", "precision", "jit", "resume"),
     "mode_collapse": ("dataset", "image-size", "channels", "publish"),
-    "reparameterization": ("dataset", "limit", "epochs", "batch-size", "jit", "resume", "publish"),
+    "metrics": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
+    **dict.fromkeys(
+        ("faces", "reparameterization"),
+        ("dataset", "limit", "epochs", "batch-size", "jit", "resume", "publish"),
+    ),
     "wgan": ("dataset", "image-size", "epochs", "precision", "limit", "publish"),
     **dict.fromkeys(
-        ("data_augmentation", "gan_instability", "kinds_of_gan", "overview"), ("publish",)
+        (
+            "data_augmentation",
+            "gan_instability",
+            "kinds_of_gan",
+            "overview",
+            "semi_supervised_gan",
+        ),
+        ("publish",),
     ),
 }
 
@@ -287,6 +298,7 @@ def test_a_resumed_run_of_parts_refuses_other_flags_and_other_images(tmp_path):
         ("vae", ["--limit", "19"], "19 images are too few"),
         ("data_augmentation", ["--dataset", "faces"], "faces has no classes"),
         ("kinds_of_gan", ["--dataset", "faces"], "faces has no classes"),
+        ("semi_supervised_gan", ["--dataset", "faces"], "faces has no classes"),
         ("latent_space", ["--attribute", "cat"], "--attribute must be a class.*'cat'"),
         ("latent_space", ["--limit", "20"], "test images of 'none' are too few; 18"),
         ("convolutional_autoencoder", ["--image-size", "3"], "at least 4x4"),
