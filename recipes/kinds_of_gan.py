@@ -141,8 +141,8 @@ def draw(run, found, test):
             rows.append(row)
         chains += ROWS[kind].values()
         names += [plots.say(name, n=next(iter(parts[0].values()))) for name in ROWS[kind]]
-    scheme = plots.Scheme.of_rows(*chains, share=0.5)
-    pictures = plots.Images(np.stack(rows), names=names, frames=frames)
+    scheme = plots.Scheme.of_rows(*chains, share=0.4)
+    pictures = plots.Images(np.stack(rows), names=names, frames=frames, gap=12)
     title = "What its networks are given decides what a GAN can do; framed: not the class asked for"
     _run.slide(run, "kinds_of_gan", scheme, pictures, title=title)
 

@@ -28,7 +28,7 @@ METRICS = {
     "fid": "Fréchet distance",
     "precision": "precision",
     "recall": "recall",
-    "memorization": "distance to training images (of test images: 1)",
+    "memorization": "distance to training",
 }
 
 
@@ -39,7 +39,7 @@ def generators(images, most):
     labels = np.asarray(images.labels)[others]
     one = others[labels == np.bincount(labels).argmax()][:most]
     learned, perfect, one = (images.at(i).images() for i in (learned, others[: len(one)], one))
-    by = images.image_shape[0] / 40  # a pixel, less or more
+    by = images.image_shape[0] / 30  # about a pixel
     blurred = gaussian_filter(perfect, (0, by, by, 0))
     made = {"perfect": perfect, "blurred": blurred, "one class": one}
     return learned, made | {"copies": learned[: len(one)]}

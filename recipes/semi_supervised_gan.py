@@ -73,7 +73,7 @@ def draw(run, found):
         "G": ("network", 1, 0),
         "x'": ("generated", 2, 0, "images"),
         "x": ("real", 2, 1, "images without labels"),
-        "y": ("real", 2, 2, "images, {n} with labels"),
+        "y": ("real", 2, 2, "{n} images with labels"),
         "D": ("judge", 3, 1, "D: which class,\nor generated?"),
     }
     nodes["y"] = *nodes["y"][:3], plots.say(nodes["y"][3], n=run.labels)

@@ -136,15 +136,17 @@ class Scheme(Chart):
         box = axes.get_window_extent()
         axes.set(xlim=(0, box.width), ylim=(0, box.height))
         axes.set_axis_off()
-        columns = 1 + max(column for _, column, *_ in self.nodes.values())
         rows = 1 + max(row for _, _, row, _ in self.nodes.values())
-        patches, places = {}, {}
+        sizes, patches, places = {}, {}, {}
+        for name, (*_, text) in self.nodes.items():
+            width = width_of(say(text)) + 16
+            height = height_of(LABEL) * (1 + say(text).count("\n")) + 10
+            sizes[name] = max(width, height), height
+        centers = self._columns({name: width for name, (width, _) in sizes.items()}, box.width)
         for name, (kind, column, row, text) in self.nodes.items():
-            text = say(text)
-            x = (column + 0.5) * box.width / columns
+            text, (width, height) = say(text), sizes[name]
+            x = np.interp(column, range(len(centers)), centers)
             y = box.height - (row + 0.5) * box.height / rows
-            height = height_of(LABEL) * (1 + text.count("\n")) + 10
-            width = max(width_of(text) + 16, height)
             fill, edge = KINDS[kind]
             round_by = height / 2 if kind == "latent" else 8
             look = {"boxstyle": f"round,pad=0,rounding_size={round_by}"}
@@ -161,6 +163,16 @@ class Scheme(Chart):
             if text:
                 x, y = np.mean([places[start], places[end]], axis=0)
                 axes.text(x, y + 8, say(text), ha="center", va="bottom", color=MUTED)
+
+    def _columns(self, widths, room):
+        """Where the middle of each whole column is, with the same space between all."""
+        count = 1 + math.ceil(max(column for _, column, *_ in self.nodes.values()))
+        widest = np.zeros(count)
+        for name, (_, column, *_) in self.nodes.items():
+            if column == int(column):
+                widest[int(column)] = max(widest[int(column)], widths[name])
+        space = (room - widest.sum()) / count
+        return widest.cumsum() - widest / 2 + space * (np.arange(count) + 0.5)
 
 
 class Listing(Chart):

@@ -10,7 +10,7 @@ from kgen.arrays import to_numpy
 from kgen.data.dataset import resize
 from kgen.data.ranges import refuse_channels_first, to_uint8
 from kgen.plots.slide import Panel, height_of, slide, width_of
-from kgen.plots.style import DPI, LABEL, TICK, as_texts, in_lines
+from kgen.plots.style import DPI, LABEL, SLIDE, TICK, as_texts, in_lines
 from kgen.plots.texts import say
 
 GAP = 8  # pixels between images
@@ -71,6 +71,7 @@ class Images(Panel):
             raise ValueError(f"frames must be one for each image: {n}; got {len(frames)}.")
         self.frames = frames
         self.gap = (GAP + FRAME * any(frames)) if gap is None else gap
+        self.gap_x = self.gap
         self.heading = " ".join(filter(None, [heading and say(heading), note and f"({note})"]))
 
     def rows(self):
@@ -83,7 +84,7 @@ class Images(Panel):
         (h, w), across = self.tile, self.columns
         down = math.ceil(len(self.pixels) / across)
         edge = FRAME * any(self.frames)
-        across_all = self.left + across * (w + self.gap) - self.gap + 2 * edge
+        across_all = self.left + across * (w + self.gap_x) - self.gap_x + 2 * edge
         heading = width_of(self.heading)
         return (
             max(across_all, min(heading, width)),
@@ -100,12 +101,12 @@ class Images(Panel):
         for _ in range(3):  # texts are wrapped to tiles, whose size hangs on the lines of texts
             tile = size[1] if size else 10**6
             steps, notes = (
-                [in_lines(t, tile + self.gap, TICK) if tile < 10**6 else t for t in texts]
+                [in_lines(t, tile + self.gap_x, TICK) if tile < 10**6 else t for t in texts]
                 for texts in (self.steps, self.notes)
             )
             lines = [max((t.count("\n") + 1 for t in texts), default=0) for texts in (steps, notes)]
             self.above, self.below = over + lines[0] * height_of(TICK), lines[1] * height_of(TICK)
-            across = (width - self.left - edge + self.gap) / self.columns - self.gap
+            across = (width - self.left - edge + self.gap_x) / self.columns - self.gap_x
             upright = (height - self.above - edge + self.gap) / down - self.gap - self.below
             room = (max(8, min(side, LARGEST)) for side in (across, upright))
             size = magnified_size((h, w), *room)
@@ -117,7 +118,7 @@ class Images(Panel):
         (h, w), (heading, steps, notes) = self.tile, self.lines
         tiles = magnified(self.pixels, self.tile)
         edge = FRAME * any(self.frames)
-        canvas = _tile(tiles, self.columns, self.gap, self.gap + self.below, edge, self.frames)
+        canvas = _tile(tiles, self.columns, self.gap_x, self.gap + self.below, edge, self.frames)
         axes = _place(figure, canvas, box[0] + self.left, box[1] + self.above)
         style = {"ha": "center", "clip_on": False}
         if heading:
@@ -128,11 +129,11 @@ class Images(Panel):
             y = edge + row * (h + self.below + self.gap) + h / 2
             axes.text(-15, y, text, size=LABEL, ha="right", va="center")
         for column, text in enumerate(steps):
-            x = edge + column * (w + self.gap) + w / 2
+            x = edge + column * (w + self.gap_x) + w / 2
             axes.text(x, -4, text, size=TICK, va="bottom", **style)
         for i, text in enumerate(notes):
             row, column = divmod(i, self.columns)
-            x = edge + column * (w + self.gap) + w / 2
+            x = edge + column * (w + self.gap_x) + w / 2
             y = edge + row * (h + self.below + self.gap) + h + edge + 2
             axes.text(x, y, text, size=TICK, va="top", **style)
 
@@ -229,7 +230,12 @@ def grid(images, columns=None, labels=None, *, title=None, path=None):
     """
     pixels, _ = shown(images)  # not five dimensions, which `Images` would take
     labels = as_texts(labels, len(pixels), "labels", "image") or None
-    return slide(Images(images, columns, notes=labels), title=title, path=path)
+    panel = Images(images, columns, notes=labels)
+    if labels:  # as far apart as their words need
+        panel.size(*SLIDE)
+        widest = max((width_of(word, TICK) for text in labels for word in text.split()), default=0)
+        panel.gap_x = max(panel.gap, widest - panel.tile[1] + GAP)
+    return slide(panel, title=title, path=path)
 
 
 def reconstructions(images, reconstructions, columns=None, *, title=None, path=None):

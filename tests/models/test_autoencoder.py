@@ -66,6 +66,21 @@ def test_corruption_comes_with_the_file(tmp_path):
     np.testing.assert_array_equal(loaded.corrupt(x, seed=1), model.corrupt(x, seed=1))
 
 
+def test_a_preview_has_what_the_reconstructions_are_of():
+    x = digits(6)
+    model = kgen.Autoencoder((8, 8))
+    rows = model.preview(4, seed=1, inputs=(x, np.arange(6)))
+    assert [*rows] == ["original", "reconstruction"]
+    np.testing.assert_array_equal(rows["original"], x[:4])
+    np.testing.assert_allclose(rows["reconstruction"], model.reconstruct(x[:4]), atol=1e-6)
+    assert [*model.preview(4, seed=1)] == ["generated"]
+    model = kgen.Autoencoder((8, 8), corruption="masking")
+    rows = model.preview(9, seed=1, inputs=x)
+    assert [*rows] == ["clean", "corrupted", "denoised"] and len(rows["clean"]) == 6
+    np.testing.assert_array_equal(rows["corrupted"], model.corrupt(x, seed=1))
+    np.testing.assert_allclose(rows["denoised"], model.reconstruct(rows["corrupted"]), atol=1e-6)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"Unknown corruption 'blur'.*salt_and_pepper"):
         kgen.Autoencoder((8, 8), corruption="blur")

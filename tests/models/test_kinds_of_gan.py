@@ -61,6 +61,9 @@ def test_labels_choose_the_images(kind):
     np.testing.assert_allclose(
         model.generate(2, np.array([[1], [0]]), seed=1), model.generate(2, [1, 0], seed=1)
     )
+    rows = model.preview(9, seed=1)
+    assert [*rows] == ["0", "1", "2"]
+    np.testing.assert_allclose(rows["2"], model.generate(3, 2, seed=1), atol=1e-6)
 
 
 @pytest.mark.parametrize(

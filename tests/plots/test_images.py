@@ -333,6 +333,11 @@ def test_bad_animation(tmp_path):
     assert not (tmp_path / "a.gif").exists()
 
 
+def test_labels_of_small_images_are_not_on_each_other():
+    images = np.zeros((64, 64, 64, 3), "uint8")
+    assert faults(plots.grid(images, labels=["square", "round"] * 32)) == []
+
+
 def test_previews_are_a_grid_or_rows_by_name(tmp_path):
     gray, color = np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8, 3))
     rows = {"input": gray, "output": color}

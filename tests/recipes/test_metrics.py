@@ -8,7 +8,7 @@ from recipes import metrics
 
 
 def test_every_fault_is_seen(tmp_path):
-    flags = ["--image-size", "14", "--samples", "60", "--output", str(tmp_path)]
+    flags = ["--samples", "60", "--output", str(tmp_path)]
     found = metrics.main(flags)
     perfect, blurred, one, copies = found.values()
     assert blurred["precision"] < perfect["precision"] / 2 and blurred["fid"] > 2 * perfect["fid"]
