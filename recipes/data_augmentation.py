@@ -20,6 +20,7 @@ from keras import layers
 
 import kgen
 from kgen import plots
+from kgen.data.augmentation import CHANCES, augment
 from recipes import _run
 from recipes._measured import Measured
 
@@ -57,16 +58,6 @@ def classifier(image_shape, num_classes):
     return model
 
 
-def shifted(images, random, most=2):
-    """Each image moved by up to `most` pixels along both axes."""
-    side = images.shape[1:3]
-    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), "edge")
-    moves = random.integers(0, 2 * most + 1, (len(images), 2))
-    return np.stack(
-        [p[r : r + side[0], c : c + side[1]] for p, (r, c) in zip(padded, moves, strict=True)]
-    )
-
-
 def batches(run, sets, shift, seed):
     """Batches for the classifier, as many from each set of images and labels."""
     random = np.random.default_rng(seed)
@@ -74,7 +65,7 @@ def batches(run, sets, shift, seed):
     while True:
         drawn = [(x[at], y[at]) for x, y in sets for at in [random.integers(len(x), size=share)]]
         x, y = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-        yield shifted(x, random) if shift else x, y
+        yield augment(x, random.random((len(x), CHANCES)), shift=2 * shift), y
 
 
 def measure(run, images, test, seed):
@@ -85,7 +76,7 @@ def measure(run, images, test, seed):
     asked = np.arange(run.generated) % images.num_classes
     made = gan.generate(len(asked), asked, seed=seed), asked
     if seed == run.seed:
-        np.save(run.output / "run" / "made.npy", made[0][:16])
+        np.save(run.output / "run" / "made.npy", made[0][:8])
     ways = {
         f"{len(x)} images": ([(x, y)], False),
         "+ shifts": ([(x, y)], True),
@@ -122,7 +113,7 @@ def draw(run, found, made):
     title = "Generated images gain" if gain > 0 else "Generated images cost"
     title += " {gain:.1f} points; shifts " + ("gain" if shifts > one else "cost")
     title += " {shifts:.1f}"
-    images = plots.Images(made[:16], 4, heading="generated images")
+    images = plots.Images(made[:8], 2, heading="generated images")
     _run.slide(run, "data_augmentation", dots, images, title=title, **fields)
 
 
