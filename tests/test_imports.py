@@ -23,7 +23,7 @@ ROOMS = {  # room -> the others that its files may import
     "conditions": {"data"},
     "linear_algebra": set(),
     "engine": {"data", "schedules", "conditions"},
-    "losses": {"engine", "layers"},
+    "losses": {"engine", "layers", "schedules"},
     "metrics": {"data", "engine", "linear_algebra"},
     "distributions": {"engine", "linear_algebra"},
     "latent": {"engine", "metrics"},

@@ -3,6 +3,7 @@
 import keras
 from keras import ops, tree
 
+from kgen import schedules
 from kgen.arguments import positive, weight_of
 from kgen.engine.backend import input_gradient
 
@@ -43,49 +44,58 @@ class Penalty:
         return cls(**config)
 
 
+_LAST = 2**31 - 1  # a step at which every schedule has ended
+
+
 class _OfTheGradient(Penalty):
     """A penalty of the discriminator's gradient with respect to images.
 
     Args:
-        weight: factor of the penalty.
+        weight: factor of the penalty: a number, or a schedule of the step (`kgen.schedules`); in
+            evaluation what it ends at.
         every: the penalty is computed at every `every`-th update only, with `every` times its
             weight: after the "lazy regularization" of Karras et al. (2020, section 3.1), who give
             it a step of its own and correct Adam for the further steps; here it is added to the
             loss of that update, and the optimizer is left as it is.
 
     Raises:
-        ValueError: unless the weight is a number of at least 0 and `every` a positive integer.
+        ValueError: unless the weight is a schedule or a number of at least 0, and `every` a
+            positive integer.
     """
 
     per_image = True
 
     def __init__(self, weight=10.0, every=1):
-        self.weight, self.every = weight_of(weight, "weight"), positive(every, "every")
+        scheduled = callable(weight) or isinstance(weight, dict)
+        self.weight = schedules.get(weight) if scheduled else weight_of(weight, "weight")
+        self.every = positive(every, "every")
 
-    def __call__(self, score, images):
+    def __call__(self, score, images, step=None):
         """The penalty at these images, a float32 scalar.
 
         Args:
             score: function from images `(N, ...)` to scores `(N, 1)`.
             images: where the gradient is taken, as `at` returned them; or a list of images and
                 what else the gradient is taken by, which `score` takes as a list, too.
+            step: number of the update, for a weight that is a schedule; None for its last value.
         """
         gradients = tree.flatten(input_gradient(score, images))
         squares = [ops.sum(ops.square(g), axis=tuple(range(1, len(g.shape)))) for g in gradients]
-        return self.weight * self.of(sum(squares))
+        weight = schedules.value(self.weight, _LAST if step is None else step)
+        return weight * self.of(sum(squares))
 
     def loss(self, score, real, fake, seed, step=None):
         """The penalty where it is due, `every` times; by a condition within the compiled step."""
         points = self.at(real, fake, seed)
         if self.every == 1 or step is None:
-            return self(score, points)
+            return self(score, points, step)
         due = ops.equal(ops.mod(ops.convert_to_tensor(step), self.every), 0)
-        now = lambda: self.every * self(score, points)  # noqa: E731
+        now = lambda: self.every * self(score, points, step)  # noqa: E731
         return ops.cond(due, now, lambda: ops.zeros((), "float32"))
 
     def get_config(self):
         """The arguments."""
-        return {"weight": self.weight, "every": self.every}
+        return {"weight": schedules.serialize(self.weight), "every": self.every}
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -95,7 +105,7 @@ class GradientPenalty(_OfTheGradient):
     Equation 3, with $\hat x = t x + (1 - t) G(z)$ and one t, uniform on [0, 1], for each image.
 
     Args:
-        weight: lambda.
+        weight: lambda, or a schedule of it.
         every: computed at every `every`-th update only, with `every` times its weight.
     """
 
@@ -123,7 +133,7 @@ class R1(_OfTheGradient):
     Mescheder et al. (2018), equation 9.
 
     Args:
-        weight: gamma.
+        weight: gamma, or a schedule of it.
         every: computed at every `every`-th update only, with `every` times its weight.
     """
 

@@ -7,11 +7,13 @@ from by_hand import number
 from keras import ops
 from scipy import stats
 
-from kgen import losses
+from kgen import losses, schedules
 from kgen.losses import R1, GradientPenalty, WeightClipping
 from kgen.losses.penalties import get_penalty
 
 RANDOM = np.random.default_rng(0)
+PENALTIES = [R1(0.3, 4), GradientPenalty(5, 2), WeightClipping(0.1)]
+PENALTIES.append(R1(schedules.LinearWarmup(2.0, 10)))
 
 
 def test_points_of_the_gradient_penalty_lie_between_by_one_uniform_number_for_each_image():
@@ -89,6 +91,18 @@ def test_clipped_weights():
     assert WeightClipping().bound == 0.01  # the paper's
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_weight_may_change_over_training(every):
+    """And in evaluation, where there is no step, it is what it ends at."""
+    score = lambda x: 2.0 * ops.sum(x[0], axis=1, keepdims=True)  # noqa: E731
+    penalty = R1(schedules.LinearWarmup(6.0, 4), every)
+    x = [ops.convert_to_tensor(RANDOM.normal(size=(5, 3)).astype("float32"))]
+    at = [number(penalty.loss(score, x, x, None, step)) for step in (0, 2, 8, None)]
+    unit = 0.5 * 3 * 2.0**2
+    expected = [0, 3 * every * unit, 6 * every * unit, 6 * unit]
+    assert at == pytest.approx(expected, rel=1e-5)
+
+
 def test_penalties_by_name():
     for name, penalty in losses.PENALTIES.items():
         assert isinstance(get_penalty(name), penalty)
@@ -100,7 +114,7 @@ def test_penalties_by_name():
         get_penalty("r2")
 
 
-@pytest.mark.parametrize("penalty", [R1(0.3, 4), GradientPenalty(5, 2), WeightClipping(0.1)])
+@pytest.mark.parametrize("penalty", PENALTIES)
 def test_penalties_in_files(penalty):
     config = keras.saving.serialize_keras_object(penalty)
     assert config["registered_name"] == f"kgen>{type(penalty).__name__}"
