@@ -58,6 +58,14 @@ def draw(shape, n, seed=0):
     return points.astype("float32"), labels
 
 
+def two_hills(n, seed=0):
+    """Points on a line, float32 `(n, 1)`: Gaussians at -1.7 and at 1.5, the left one with 40 %."""
+    random = np.random.default_rng(seed)
+    left = random.random(n) < 0.4
+    center, sigma = np.where(left, -1.7, 1.5), np.where(left, 0.35, 0.55)
+    return (center + sigma * random.standard_normal(n)).astype("float32")[:, None]
+
+
 def _gaussians(centers, n, random):
     labels = random.integers(len(centers), size=n)
     return centers[labels] + SIGMA * random.standard_normal((n, 2)), labels

@@ -29,13 +29,24 @@ matplotlib is imported when the first figure is drawn, and pyplot when the first
 """
 
 from kgen.plots.animation import animation
-from kgen.plots.charts import Dots, Heat, Plane, Roc, Table, chart, probability_field
-from kgen.plots.curves import Bands, Curves, losses
+from kgen.plots.charts import (
+    Densities,
+    Dots,
+    Heat,
+    Paths,
+    Plane,
+    Roc,
+    Table,
+    chart,
+    probability_field,
+)
+from kgen.plots.curves import Bands, Curves, adversarial, losses
 from kgen.plots.diagrams import Listing, Scheme, computation_graph
 from kgen.plots.images import (
     MAGENTA,
     Images,
     Manifold,
+    cloud_images,
     grid,
     manifold,
     preview,
@@ -93,6 +104,7 @@ __all__ = [
     "Chart",
     "Clouds",
     "Curves",
+    "Densities",
     "Divergence",
     "Dots",
     "Drawing",
@@ -101,14 +113,17 @@ __all__ = [
     "Listing",
     "Manifold",
     "Panel",
+    "Paths",
     "Plane",
     "Roc",
     "Said",
     "Scatter",
     "Scheme",
     "Table",
+    "adversarial",
     "animation",
     "chart",
+    "cloud_images",
     "computation_graph",
     "grid",
     "in_style",

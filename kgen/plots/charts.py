@@ -22,7 +22,7 @@ from kgen.plots.style import (
     probability_map,
     styled,
 )
-from kgen.plots.texts import say
+from kgen.plots.texts import Said, say
 
 
 @styled
@@ -256,6 +256,109 @@ class Plane(Chart):
         if self.ticks is not None:
             axes.set(xlim=(self.ticks[0], self.ticks[-1]), ylim=(self.ticks[0], self.ticks[-1]))
         axes.set(aspect="equal", xticks=[], yticks=[])
+        axes.grid(False)
+
+
+class Densities(Chart):
+    """Densities p of real and q of generated points on a line, and what a discriminator D says.
+
+    With the best discriminator of these densities, p / (p + q), dotted where there are points
+    (Goodfellow et al., 2014, proposition 1 and figure 1).
+
+    Args:
+        ticks: `(T,)` places on the line.
+        real: points `(N,)`.
+        generated: points `(M,)`.
+        probability: None, or `(T,)` in [0, 1], the discriminator's.
+        moves: None, or latents `(K,)` and the points `(K,)` that they become: lines below.
+        width: standard deviation of the Gaussian kernels that make densities of points.
+        heading, options: as of `Chart`.
+    """
+
+    def __init__(
+        self,
+        ticks,
+        real,
+        generated,
+        probability=None,
+        moves=None,
+        width=0.12,
+        heading=None,
+        **options,
+    ):
+        super().__init__(heading, **options)
+        self.ticks, self.probability, self.moves = np.asarray(ticks), probability, moves
+        self.real, self.generated = (self.density(x, width) for x in (real, generated))
+
+    def density(self, points, width):
+        """Kernel density of points at the ticks."""
+        counts, edges = np.histogram(points, np.linspace(*self._ends(points, width), 1001))
+        kernels = np.square((self.ticks[:, None] - (edges[1:] + edges[:-1]) / 2) / width)
+        return np.exp(-0.5 * kernels) @ counts / (len(points) * width * np.sqrt(2 * np.pi))
+
+    def _ends(self, points, width):
+        reach = 6 * width  # what lies further away is not seen
+        return self.ticks.min() - reach, self.ticks.max() + reach
+
+    def best(self):
+        """The best discriminator, NaN where points are rare."""
+        total = self.real + self.generated
+        return np.where(total > 0.1, self.real / np.maximum(total, 1e-9), np.nan)
+
+    def plot(self, axes):
+        """Draw the curves by name, and the lines from latents to points."""
+        curves = {"p": (self.real, "-", REAL), "q": (self.generated, "-", GENERATED)}
+        apart = self.real - self.generated
+        at = {"p": apart.argmax(), "q": apart.argmin(), "D": len(self.ticks) // 40}
+        if self.probability is not None:
+            curves["D"] = self.probability, "--", JUDGE
+            curves["best"] = self.best(), ":", JUDGE
+            at["best"] = np.nan_to_num(self.best()).argmax()
+        for name, (values, dash, color) in curves.items():
+            axes.plot(self.ticks, values, dash, color=color, lw=3)
+            place = self.ticks[at[name]], np.nan_to_num(values)[at[name]] + 0.09
+            named(axes, *place, Said(name) if name in "pqD" else name, color)
+        places, names = [0, 0.5, 1], ["0", "0.5", "1"]
+        if self.moves is not None:
+            axes.plot(self.moves, [-0.55, -0.15], color=GENERATED, lw=1.5, alpha=0.6)
+            axes.hlines([-0.15, -0.55], *self.ticks[[0, -1]], color=DARK, lw=1)
+            places, names = [-0.55, -0.15, *places], ["$z$", "$x$", "", *names[1:]]
+            axes.set_ylim(bottom=-0.65)
+        if self.probability is not None:
+            axes.set_ylim(top=max(1.2, 1.1 * self.real.max(), 1.1 * self.generated.max()))
+        axes.set(xlim=self.ticks[[0, -1]], xticks=[])
+        axes.set_yticks(places, names)
+        axes.grid(False)
+
+
+class Paths(Chart):
+    """Ways of points in a plane, over lines of equal value of a function; a dot where each is.
+
+    Args:
+        paths: dictionary from names to points `(N, 2)` in their order.
+        x: None, or `(X,)` places along the horizontal axis at which the function is given.
+        y: None, or `(Y,)`, along the vertical one.
+        values: None, or `(Y, X)`, the function.
+        colors: dictionary from names to colours; others are those of `SERIES`.
+        heading, options: as of `Chart`.
+    """
+
+    def __init__(self, paths, x=None, y=None, values=None, colors=(), heading=None, **options):
+        super().__init__(heading, **{"shape": 0.6, "legend": "right"} | options)
+        self.paths, self.x, self.y, self.values = dict(paths), x, y, values
+        self.colors = dict(zip(self.paths, SERIES * 20, strict=False)) | dict(colors)
+
+    def plot(self, axes):
+        """Draw the lines of equal value, then the ways."""
+        if self.values is not None:
+            style = {"colors": MUTED, "linewidths": 1, "alpha": 0.5}
+            axes.contour(self.x, self.y, self.values, 12, **style)
+            axes.set(xlim=(self.x[0], self.x[-1]), ylim=(self.y[0], self.y[-1]))
+        for name, points in self.paths.items():
+            points = np.asarray(points)
+            style = {"color": self.colors[name], "markevery": [-1], "ms": 14}
+            axes.plot(*points.T, "-o", label=say(name), **style)
+        axes.set_aspect("equal")
         axes.grid(False)
 
 

@@ -4,7 +4,16 @@ import numpy as np
 
 from kgen.arrays import to_numpy
 from kgen.plots.slide import Chart, slide
-from kgen.plots.style import DARK, MUTED, SERIES, as_texts, tick_positions
+from kgen.plots.style import (
+    DARK,
+    GENERATED,
+    JUDGE,
+    MUTED,
+    REAL,
+    SERIES,
+    as_texts,
+    tick_positions,
+)
 from kgen.plots.texts import Said, say
 
 
@@ -164,6 +173,39 @@ def losses(history, names=None, log=None, *, title=None, path=None):
     ylabel = "loss" if len(names) > 1 else names[0].replace("_", " ")
     panel = Curves(lines, colors=colors, dashes=dashes, log=log, xlabel="epoch", ylabel=ylabel)
     return slide(panel, title=title, path=path)
+
+
+def adversarial(history, equilibrium=None):
+    """What the two players of a GAN do by epoch, and, dashed, where they would be with D = 1/2.
+
+    Args:
+        history: what `fit` returned, or a mapping of names to one value per epoch.
+        equilibrium: None, or the discriminator's and the generator's loss where D is 1/2.
+
+    Returns:
+        Two panels of a `slide`: the losses, and the discriminator's mean scores of real and of
+        generated images.
+
+    Raises:
+        ValueError: if the history is not that of a GAN.
+    """
+    found, panels = _mapping(history), []
+    players = {"discriminator": ("discriminator_loss", JUDGE)}
+    players |= {"generator": ("generator_loss", GENERATED)}
+    sides = {"real images": ("real_score", REAL), "generated images": ("fake_score", GENERATED)}
+    if absent := [name for name, _ in [*players.values(), *sides.values()] if name not in found]:
+        raise ValueError(f"The history has no {absent}; it has {[*found]}.")
+    if equilibrium is None:
+        levels = {}
+    else:
+        levels = {f"{p}, D = 1/2": v for p, v in zip(players, equilibrium, strict=True)}
+    for shown, at, ylabel in ((players, levels, "loss"), (sides, {"D = 1/2": 0}, "score")):
+        colors = {name: color for name, (_, color) in shown.items()}
+        colors |= {f"{name}, D = 1/2": color for name, color in colors.items()}
+        curves = {name: found[key] for name, (key, _) in shown.items()}
+        style = {"xlabel": "epoch", "ylabel": ylabel, "log": False}
+        panels.append(Curves(curves, colors=colors, levels=at, **style))
+    return panels
 
 
 def _mapping(history):

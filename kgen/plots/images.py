@@ -10,7 +10,7 @@ from kgen.arrays import to_numpy
 from kgen.data.dataset import resize
 from kgen.data.ranges import refuse_channels_first, to_uint8
 from kgen.plots.slide import Panel, height_of, slide, width_of
-from kgen.plots.style import DPI, LABEL, SLIDE, TICK, as_texts, in_lines
+from kgen.plots.style import DPI, GENERATED, LABEL, REAL, SLIDE, TICK, as_texts, in_lines
 from kgen.plots.texts import say
 
 GAP = 8  # pixels between images
@@ -349,6 +349,30 @@ def manifold(decode, n=9, *, title=None, path=None):
         OSError: if `path` cannot be written.
     """
     return slide(Manifold(decode, n), title=title, path=path)
+
+
+def cloud_images(clouds, real=None, within=1.25, side=128):
+    """Points in a plane as images, for more clouds than there is room for axes.
+
+    Args:
+        clouds: generated points, `(N, 2)` each.
+        real: None, or real points `(M, 2)`, under the others.
+        within: an image shows the points of [-within, within] on both axes.
+        side: of the images, pixels; a point is one of them.
+
+    Returns:
+        Images, uint8 `(len(clouds), side, side, 3)`: generated points over real ones on white.
+    """
+    from matplotlib.colors import to_rgb
+
+    images = np.full((len(clouds), side, side, 3), 255, "uint8")
+    for image, cloud in zip(images, clouds, strict=True):
+        for points, color in ((real, REAL), (cloud, GENERATED)):
+            points = np.zeros((0, 2)) if points is None else np.nan_to_num(points, nan=np.inf)
+            points = points[(np.abs(points) <= within).all(axis=1)]
+            x, y = np.round((points / within + 1) / 2 * (side - 1)).astype(int).T
+            image[side - 1 - y, x] = np.round(255 * np.array(to_rgb(color)))
+    return images
 
 
 def shown(images, name="images"):

@@ -63,3 +63,13 @@ def test_unknown_shapes_are_listed():
         toy2d.draw("star", 10)
     with pytest.raises(ValueError, match="positive integer"):
         toy2d.draw("ring", 0)
+
+
+def test_two_hills_are_two_gaussians():
+    points = toy2d.two_hills(100_000, seed=1)
+    assert points.shape == (100_000, 1) and points.dtype == np.float32
+    left, right = points[points < -0.3], points[points >= -0.3]
+    assert len(left) / len(points) == pytest.approx(0.4, abs=0.01)
+    for hill, mean, sigma in ((left, -1.7, 0.35), (right, 1.5, 0.55)):
+        assert hill.mean() == pytest.approx(mean, abs=0.02)
+        assert hill.std() == pytest.approx(sigma, abs=0.02)

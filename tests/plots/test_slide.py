@@ -5,6 +5,7 @@ import pytest
 from figures import faults, smallest_text
 from matplotlib.colors import to_hex
 from PIL import Image
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from kgen import plots
@@ -33,6 +34,12 @@ PANELS = {
     "plane": lambda: plots.Plane({"real points": POINTS}, TICKS, FIELD, legend="below"),
     "marked": lambda: plots.Plane(
         {"0": POINTS}, TICKS, FIELD, markers={"0": "$0$"}, marks={"new": (1, 1)}, legend=None
+    ),
+    "densities": lambda: plots.Densities(
+        TICKS, POINTS[:, 0], POINTS[:, 1], FIELD[0], (TICKS, TICKS / 2), heading="At first"
+    ),
+    "paths": lambda: plots.Paths(
+        {"one": POINTS[:9], "another": POINTS[9:20]}, TICKS, TICKS, np.outer(TICKS, TICKS)
     ),
     "heat": lambda: plots.Heat(np.eye(3), "abc", ["one", "two", "three"], "{:.0f}"),
     "scheme": lambda: plots.Scheme(
@@ -142,6 +149,39 @@ def test_the_area_of_a_roc_is_that_of_scikit_learn():
     (axes,) = plots.slide(plots.Roc({"score": scores}, positive)).axes
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == [f"score: {roc_auc_score(positive, scores):.2f}", "chance: 0.50"]
+
+
+def test_players_of_a_gan_keep_their_colours_and_their_equilibrium():
+    history = {"discriminator_loss": [1.0, 1.2], "generator_loss": [0.9, 0.8]}
+    history |= {"real_score": [0.5, 0.2], "fake_score": [-0.5, -0.1], "val_real_score": [0.1, 0]}
+    figure = plots.slide(*plots.adversarial(history, (1.386, 0.693)), title="What to see")
+    assert faults(figure) == []
+    colors = [
+        {line.get_label(): to_hex(line.get_color()).upper() for line in axes.get_lines()}
+        for axes in figure.axes
+    ]
+    assert colors[0].items() >= {"discriminator": plots.JUDGE, "generator": plots.GENERATED}.items()
+    sides = {"real images": plots.REAL, "generated images": plots.GENERATED}
+    assert colors[1].items() >= sides.items()
+    levels = [[line.get_ydata()[0] for line in a.get_lines()[2:]] for a in figure.axes]
+    assert levels == [[1.386, 0.693], [0]]
+    with pytest.raises(ValueError, match=r"no \['real_score', 'fake_score'\]; it has"):
+        plots.adversarial({"discriminator_loss": [1], "generator_loss": [1]})
+
+
+def test_densities_are_those_of_scipy_and_the_best_discriminator_minimizes_the_cross_entropy():
+    ticks, points = np.linspace(-3.5, 3.5, 141), RANDOM.normal(size=(2, 300))
+    panel = plots.Densities(ticks, *points)
+    for x, found in zip(points, (panel.real, panel.generated), strict=True):
+        scipy = stats.gaussian_kde(x, bw_method=0.12 / x.std(ddof=1))
+        np.testing.assert_allclose(found, scipy(ticks), atol=2e-3)
+        assert np.trapezoid(found, ticks) == pytest.approx(1, abs=0.01)
+    p, q, best = panel.real, panel.generated, panel.best()
+    there = p + q > 0.1
+    choices = np.linspace(0.001, 0.999, 2000)[:, None]
+    loss = -p * np.log(choices) - q * np.log(1 - choices)
+    np.testing.assert_allclose(best[there], choices[loss.argmin(axis=0), 0][there], atol=1e-3)
+    assert np.isnan(best[~there]).all() and there.any() and not there.all()
 
 
 def test_a_probability_is_white_at_one_half_and_means_the_same_everywhere():
