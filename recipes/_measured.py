@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from kgen import plots
+from kgen.engine import state
 from kgen.files import written_beside
 
 FREE = {"output", "overwrite", "resume", "publish", "debug", "memory", "data_dir"}
@@ -80,3 +81,15 @@ def dots(found, form, measures, levels=(), turned=False, **options):
                 values.setdefault(row, {})[column] = [part[key] for part in parts]
         level, legend = dict(levels).get(name, ()), None if i else "below"
         yield plots.Dots(values, (), level, number, xlabel=name, legend=legend, **options)
+
+
+def begun(fresh, compiled, name, optimizer=None, jit="auto"):
+    """A model ready to train, compiled once for each name of a dictionary.
+
+    Later models of a name give the first one their state instead: weights, seeds, optimizers.
+    """
+    fresh.compile(optimizer, jit_compile=jit)
+    model = compiled.setdefault(name, fresh)
+    if model is not fresh:
+        state.restore(model, state.capture(fresh))
+    return model

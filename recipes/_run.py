@@ -200,6 +200,14 @@ def slide(run, name, *panels, title, model=None, columns=None, **fields):
     )
 
 
+def animate(run, name, slides, seconds=0.2):
+    """Write pairs of a title and a panel as samples/NAME-000.png, ..., and all as NAME.gif."""
+    paths = [run.output / "samples" / f"{name}-{i:03}.png" for i in range(len(slides))]
+    for (title, panel), path in zip(slides, paths, strict=True):
+        plots.slide(panel, title=title, path=path)
+    plots.animation(paths, run.output / f"{name}.gif", seconds, max_bytes=2**20)
+
+
 def caption(run, model):
     """What stands below a figure: the model, its data and its size."""
     weights = model.trainable_weights or model.weights  # a Gaussian's are found, not trained

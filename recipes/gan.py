@@ -5,10 +5,13 @@ r"""The GAN of the lecture, Algorithm 1 of Goodfellow et al. (2014), with fully 
     python -m recipes.gan --optimizer momentum --learning-rate 0.1
     python -m recipes.gan --dataset fashion_mnist --epochs 30 --batch-size 128
 
-Writes samples while it learns (an animation, and a strip), losses and scores beside what they would
-be at the equilibrium, samples beside the nearest training images, and the model.
+Writes Algorithm 1 beside the lines that run it; samples while it learns, with what the
+discriminator says of them and of real images; losses and scores beside what they would be at the
+equilibrium; samples, also beside the nearest training images; and the model.
 """
 
+import inspect
+import textwrap
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +20,13 @@ import numpy as np
 
 import kgen
 from kgen import plots
+from kgen.callbacks import SampleGrid, Snapshots
 from recipes import _run
+from recipes._flags import one_of
 
 OPTIMIZERS = {
     "adam": partial(keras.optimizers.Adam, beta_1=0.5),
-    "momentum": partial(keras.optimizers.SGD, momentum=0.5),  # as the authors' code begins
+    "momentum": partial(keras.optimizers.SGD, momentum=0.5),  # the authors' code begins so
 }
 DEFAULTS = {
     "output": Path("outputs/gan"),
@@ -30,11 +35,7 @@ DEFAULTS = {
     "batch_size": 128,  # in batches of 64, of three seeds one collapses
     "loss": "non_saturating",
     "discriminator_steps": 1,
-    "optimizer": {
-        "default": "adam",
-        "choices": list(OPTIMIZERS),
-        "help": "of both players; momentum: as the authors' code begins",
-    },
+    "optimizer": one_of(OPTIMIZERS, "of both players; momentum: as in 2014", default="adam"),
     "learning_rate": {"default": 1e-3, "help": "of both players"},
     "augment": "translation",  # 4,000 images are few
     "samples": 2000,
@@ -43,86 +44,62 @@ EQUILIBRIUM = {  # discriminator's and generator's loss where D(x) = 1/2 everywh
     "minimax": (np.log(4), -np.log(2)),
     "non_saturating": (np.log(4), np.log(2)),
 }
+ALGORITHM = [  # a line for each of `kgen.GAN.update`
+    "k times: take real images x,",
+    "    make images G(z) of latents z,",
+    "    D ascends log D(x) + log(1 - D(G(z)))",
+    "once: G descends its loss, for new z",
+    "(a moving average of G makes samples)",
+]
 
 
-class Moments(keras.callbacks.Callback):
-    """Keeps images of the same latents after some epochs, ever further apart, from a 20th on.
-
-    Args:
-        epochs: of the run.
-        n: number of images.
-        count: of moments, at most.
-        seed: of the latents.
-
-    Attributes:
-        found: dictionary from epoch, a string, to images `(n, *image_shape)`.
-    """
-
-    def __init__(self, epochs, n=12, count=5, seed=0):
-        super().__init__()
-        self.n, self.seed, self.found = n, seed, {}
-        moments = np.geomspace(max(1, epochs / 20), epochs, count)
-        self.moments = np.unique(np.round(moments).astype(int)).tolist()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Draw, if it is time."""
-        if epoch + 1 in self.moments:
-            self.found[str(epoch + 1)] = self.model.generate(self.n, seed=self.seed)
+def look(gan, real, seed):
+    """Images of the same latents, and what the discriminator says of them and of real ones."""
+    fake = gan.generate(len(real), seed=seed)
+    probable = kgen.losses.ADVERSARIAL_LOSSES[gan.adversarial_loss].probability
+    judge = gan.discriminate if probable else gan.scores
+    return fake[:6], judge(fake), judge(real)
 
 
-def draw_training(history, loss, path):
-    """Write losses and scores by epoch, and, dashed, where D cannot tell real from generated."""
-    figure, axes = plots.chart(14, 4.6, columns=2, xlabels=["epoch"] * 2)
-    curves, x = history.history, np.array(history.epoch) + 1
-    names = ("discriminator_loss", "generator_loss"), ("real_score", "fake_score")
-    labels = ("discriminator", "generator"), ("real images", "generated images")
-    levels = EQUILIBRIUM.get(loss, ()), (0.0,)
-    for panel, row, said, dashed in zip(axes, names, labels, levels, strict=True):
-        for i, (name, label) in enumerate(zip(row, said, strict=True)):
-            panel.plot(x, curves[name], color=f"C{i}", lw=2, label=label)
-            if "val_" + name in curves:
-                style = {"color": f"C{i}", "lw": 1, "ls": ":", "label": f"{label}, test"}
-                panel.plot(x, curves["val_" + name], **style)
-        for i, level in enumerate(dashed):
-            color = f"C{i}" if len(dashed) > 1 else plots.DARK
-            text = "at the equilibrium" if i == 0 else None
-            panel.axhline(level, color=color, ls="--", lw=1.5, label=text)
-        panel.legend(frameon=False)
-    axes[0].set_title(f"losses ({loss.replace('_', '-')})", size=14)
-    axes[1].set_title("scores: mean of the discriminator's raw outputs", size=14)
-    plots.save(figure, path)
-
-
-def draw(gan, history, moments, images, test, folder, seed):
-    """Write the figures; returns how near samples come to training images (`Memorization`)."""
-    title, path = "Samples: z from N(0, I)", folder / "samples.png"
-    plots.grid(gan.generate(64, seed=seed), title=title, path=path)
-    real = images.fetch(np.arange(min(moments.n, images.num_examples)))
-    real = np.resize(kgen.data.to_model_range(real), (moments.n, *gan.image_shape))
-    rows, labels = [*moments.found.values(), real], [f"epoch {n}" for n in moments.found]
-    title, path = "The same latents while the networks learn", folder / "training.png"
-    plots.strips(np.stack(rows), [*labels, "real images"], title=title, path=path)
-    draw_training(history, gan.adversarial_loss, folder / "losses.png")
-    near = kgen.metrics.memorization(gan.generate(500, seed=seed), images, test)
-    rows = np.stack([near.generated[:12], near.neighbors[:12]]), near.closest(12)
-    title = "Samples and the nearest training images (pixels); below the twelve nearest of 500"
-    labels, path = ["sample", "training image"] * 2, folder / "neighbors.png"
-    plots.strips(np.concatenate(rows), labels, title=title, path=path)
-    return near
+def draw(run, gan, history, kept, real, near):
+    """Write the figures of the lecture."""
+    code = textwrap.dedent(inspect.getsource(kgen.GAN.update)).splitlines()[2:7]
+    lines = [plots.say(line) for line in ALGORITHM]
+    panels = plots.Listing(lines, {2, 3}, share=0.7), plots.Listing(code, {2, 3})
+    title = "Algorithm 1 of Goodfellow et al. (2014), and the lines of kgen that run it"
+    _run.slide(run, "algorithm", *panels, title=title)
+    names, seen = [plots.say("epoch {n}", n=n) for n in kept], [*kept.values()]
+    fake, real = np.stack([images for images, *_ in seen]), np.stack([real[:6]] * len(seen))
+    of_fake, of_real = ([f"{d:.2f}" for s in seen for d in s[i][:6]] for i in (1, 2))
+    panels = [
+        plots.Images(fake, names=names, notes=of_fake, heading="generated images, and D(x)"),
+        plots.Images(real, notes=of_real, heading="real images, and D(x)"),
+    ]
+    means = {"first": seen[0][1].mean(), "fake": seen[-1][1].mean(), "real": seen[-1][2].mean()}
+    title = "D gives generated images {first:.2f} at first and {fake:.2f} in the end, real ones "
+    _run.slide(run, "training", *panels, title=title + "{real:.2f}", model=gan, **means)
+    panels = plots.adversarial(history, EQUILIBRIUM.get(run.loss))
+    title = "No loss tells how good the images are: one player's gain is the other's loss"
+    _run.slide(run, "losses", *panels, title=title, model=gan)
+    title = "Images that nobody drew: z from N(0, I), through the generator"
+    samples = plots.Images(gan.generate(60, seed=run.seed), 12)
+    _run.slide(run, "samples", samples, title=title, model=gan)
+    rows = np.concatenate([[near.generated[:12], near.neighbors[:12]], near.closest(12)])
+    rows = plots.Images(rows, names=["sample", "nearest", "most alike", "nearest"])
+    title = "Below each sample the training image that is nearest: {share:.1%} are copies"
+    _run.slide(run, "neighbors", rows, title=title, model=gan, share=near.copies)
 
 
 def measure(gan, images, test, near, run):
     """How good and varied samples are, on the features of a judge where there is one."""
-    judge = kgen.metrics.judge_for(run.dataset) or "pixels"
+    judge, names = kgen.metrics.judge_for(run.dataset) or "pixels", ["fid", "precision", "recall"]
     drawn = gan.generate(run.samples, seed=run.seed)
-    names = ["fid", "precision", "recall"]
     found = kgen.metrics.evaluate(images, drawn, judge, names, test, run.seed)
     judge = found.features  # pixels, and at what size
     results = {f"{found.label(name)}, {judge}": value for name, value in found.values.items()}
     results[f"floor of fid, {judge}"] = found.results["fid"].floor
     results["distance to training images / that of test images"] = near.ratio
-    results["copies of training images"] = near.copies
-    return results
+    return results | {"copies of training images": near.copies}
 
 
 @_run.recipe(__doc__, **DEFAULTS)
@@ -131,14 +108,15 @@ def main(run):
     images, test = _run.load(run)
     arguments = {"variant": "gan", "loss": run.loss, "augment": run.augment or None}
     arguments["discriminator_steps"] = run.discriminator_steps
-    moments = Moments(run.epochs, seed=run.seed)
-    grid = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 30))
-    make = partial(OPTIMIZERS[run.optimizer], run.learning_rate)
-    optimizers = {player: make() for player in kgen.GAN.players}
-    callbacks = [grid, moments]
-    settings = (run, kgen.GAN, arguments, images, test, "gan", callbacks, optimizers)
-    gan, history = _run.train(*settings)
-    near = draw(gan, history, moments, images, test, run.output, run.seed)
+    real, make = images.images(200), partial(OPTIMIZERS[run.optimizer], run.learning_rate)
+    seen = Snapshots(lambda gan: look(gan, real, run.seed), Snapshots.moments(run.epochs))
+    callbacks = [SampleGrid(run.output / "samples", every=max(1, run.epochs // 30)), seen]
+    both = {player: make() for player in kgen.GAN.players}
+    gan, history = _run.train(
+        run, kgen.GAN, arguments, images, test, "gan", callbacks, optimizers=both
+    )
+    near = kgen.metrics.memorization(gan.generate(500, seed=run.seed), images, test)
+    draw(run, gan, history, seen.kept, real, near)
     results = measure(gan, images, test, near, run)
     what = f"Generative adversarial network (Algorithm 1): {run.loss} loss, k = "
     what += f"{run.discriminator_steps}, fully connected networks, {run.epochs} epochs."

@@ -1,8 +1,10 @@
 """Algorithm 1 from data to figures and a model that loads."""
 
 import contextlib
+import inspect
 import io
 import json
+import textwrap
 from types import SimpleNamespace
 
 import keras
@@ -15,7 +17,7 @@ from recipes import _run, gan
 
 SHORT = ["--limit", "200", "--epochs", "3", "--image-size", "8", "--samples", "100"]
 SHORT += ["--precision", "float32", "--jit", "off"]
-FIGURES = ["samples", "training", "losses", "neighbors"]
+FIGURES = ["algorithm", "samples", "training", "losses", "neighbors"]
 
 
 def weights(model):
@@ -94,7 +96,6 @@ class Cut(Exception):
 
 def test_an_interrupted_run_is_resumed_with_the_images_of_before(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(gan, "measure", lambda *args: {})
-    monkeypatch.setattr(gan, "draw_training", lambda *args: None)
 
     def cut(self, epoch, logs=None):
         if epoch == 2:
@@ -120,9 +121,22 @@ def test_the_equilibrium_is_that_of_the_losses():
         assert [float(value) for value in found] == pytest.approx(expected, rel=1e-6)
 
 
-def test_moments_spread_over_the_run():
-    assert gan.Moments(200).moments == [10, 21, 45, 95, 200]
-    assert gan.Moments(3).moments == [1, 2, 3] and gan.Moments(1).moments == [1]
+def test_each_line_of_the_algorithm_stands_beside_the_one_that_runs_it():
+    code = textwrap.dedent(inspect.getsource(kgen.GAN.update)).splitlines()[2:-1]
+    assert len(code) == len(gan.ALGORITHM)
+    for line, run in zip(gan.ALGORITHM, code, strict=True):
+        assert line.startswith(" " * 4) == run.startswith(" " * 8)
+
+
+def test_what_the_discriminator_says_is_a_probability_or_a_score():
+    real = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    for loss, probable in (("minimax", True), ("hinge", False)):
+        model = kgen.GAN((2,), loss=loss, seed=0)
+        images, of_fake, of_real = gan.look(model, real, 0)
+        np.testing.assert_array_equal(images, model.generate(8, seed=0)[:6])
+        judge = model.discriminate if probable else model.scores
+        np.testing.assert_array_equal(of_real, judge(real))
+        assert of_fake.shape == (8,)
 
 
 def test_large_images_without_a_judge_are_measured_as_thumbnails():
