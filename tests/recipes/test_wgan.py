@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,18 +44,6 @@ def test_jensen_shannon_divergence_ends_at_log_2():
     assert (np.diff(near) > 0).all() and near[-1] - near[-2] < 0.005
 
 
-@pytest.mark.parametrize("sizes", [(40, 40), (50, 31)])
-def test_potential_has_slope_1_and_reaches_the_distance(sizes):
-    random = np.random.default_rng(0)
-    real = np.concatenate([random.normal(-2, 0.3, sizes[0]), random.normal(2, 0.3, sizes[0])])
-    fake = random.normal(0.2, 0.5, sizes[1])
-    x, f = wgan.potential(real, fake)
-    steps = np.abs(np.diff(f))
-    assert (steps <= np.diff(x) + 1e-12).all() and (steps > 0).mean() > 0.9
-    gap = np.interp(real, x, f).mean() - np.interp(fake, x, f).mean()
-    assert gap == pytest.approx(stats.wasserstein_distance(real, fake), rel=1e-9)
-
-
 def test_scale_is_that_of_least_squares():
     exact, estimate = np.random.default_rng(0).random((2, 6))
     expected = np.linalg.lstsq(exact[:, None], estimate, rcond=None)[0][0]
@@ -66,7 +55,7 @@ def test_a_critic_learns_alone_and_first_without_its_penalty():
     critic = wgan.make(wgan.PENALTIES["gradient penalty 1000"], 2.0, 3.0, seed=0)
     latents = np.float32([[-1], [0], [2]])
     np.testing.assert_allclose(critic.decode(latents), 2 * latents + 3)
-    critic.compile()
+    critic.compile({"discriminator": keras.optimizers.Adam(1e-3, 0.5, 0.9)})
     options = {"batch_size": 64, "epochs": 2, "verbose": 0}
     logs = critic.fit(real, steps_per_epoch=wgan.WITHOUT_PENALTY, **options).history
     gap = np.array(logs["fake_score"]) - logs["real_score"]
@@ -103,8 +92,9 @@ def test_figure_estimates_and_resumption(tmp_path, monkeypatch, capsys):
     assert estimate[-1] > 1.1 * exact[-1]
     exact, estimate = found[wgan.CLIPPED]
     np.testing.assert_allclose(estimate / exact, wgan.scale(exact, estimate), rtol=0.2)
-    pixels = np.asarray(Image.open(tmp_path / "wgan.png").convert("RGB"))
-    assert min(pixels.shape[:2]) > 1000 and pixels.std() > 5
+    for name in ("wgan", "critics"):
+        pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+        assert pixels.shape[1] == 1920 and pixels.std() > 5
     results = json.loads((tmp_path / "results.json").read_text())
     printed = capsys.readouterr().out
     for name, value in results.items():
