@@ -76,10 +76,9 @@ def median(parts):
 
 
 def pictured(clouds, shape):
-    """Clouds of samples as images, and what is written below each."""
-    found = [kgen.metrics.mode_coverage(points, shape) for points in clouds]
-    text, n = "{m} of {n} modes, {g:.0%} good", SHAPES[shape][0]
-    notes = [plots.say(text, m=each.covered, n=n, g=each.good) for each in found]
+    """Clouds of samples as images, and below each how many modes it covers."""
+    found = [kgen.metrics.mode_coverage(points, shape).covered for points in clouds]
+    notes = [plots.say("{m} of {n}", m=m, n=SHAPES[shape][0]) for m in found]
     return plots.cloud_images(clouds, kgen.data.toy2d.draw(shape, 1000)[0]), notes
 
 
@@ -95,8 +94,8 @@ def draw(run, shape, parts):
         images, notes = pictured(ways[:, i], shape)
         return plots.Images(images, len(ways), steps=names, notes=notes)
 
-    lost = [np.mean([p["modes"] < SHAPES[shape][0] for p in of]) for of in parts.values()]
-    title = "{first} loses modes in {a:.0%} of {n} runs, {last} in {b:.0%}; shown is the median run"
+    lost = [sum(p["modes"] < SHAPES[shape][0] for p in of) for of in parts.values()]
+    title = "Modes are lost in {a} of {n} runs with {first}, in {b} with {last}; the median runs"
     fields = {"first": plots.say(names[0]), "last": plots.say(names[-1]), "n": len(of)}
     _run.slide(run, shape, panel(-1), title=title, a=lost[0], b=lost[-1], **fields)
     _run.animate(run, shape, [(say(i), panel(i)) for i in range(ways.shape[1])], 0.4)
@@ -105,7 +104,7 @@ def draw(run, shape, parts):
     images, notes = pictured([ways[k, i] for k in some for i in at], shape)
     options = {"names": [names[k] for k in some], "steps": [say(i) for i in at], "notes": notes}
     ends = [kgen.metrics.mode_coverage(way[-1], shape).covered for way in (ways[0], ways[-1])]
-    title = "Of {all} modes {first} ends with {a}, {last} with {b}"
+    title = "Modes by updates: of {all}, {first} ends with {a}, {last} with {b}"
     fields |= {"all": SHAPES[shape][0], "a": ends[0], "b": ends[1]}
     panel = plots.Images(images, len(at), **options)
     _run.slide(run, f"{shape}_training", panel, title=title, **fields)

@@ -351,14 +351,15 @@ def manifold(decode, n=9, *, title=None, path=None):
     return slide(Manifold(decode, n), title=title, path=path)
 
 
-def cloud_images(clouds, real=None, within=1.25, side=128):
+def cloud_images(clouds, real=None, within=1.25, side=128, dot=2):
     """Points in a plane as images, for more clouds than there is room for axes.
 
     Args:
         clouds: generated points, `(N, 2)` each.
         real: None, or real points `(M, 2)`, under the others.
         within: an image shows the points of [-within, within] on both axes.
-        side: of the images, pixels; a point is one of them.
+        side: of the images, pixels.
+        dot: side of a point, pixels.
 
     Returns:
         Images, uint8 `(len(clouds), side, side, 3)`: generated points over real ones on white.
@@ -370,8 +371,9 @@ def cloud_images(clouds, real=None, within=1.25, side=128):
         for points, color in ((real, REAL), (cloud, GENERATED)):
             points = np.zeros((0, 2)) if points is None else np.nan_to_num(points, nan=np.inf)
             points = points[(np.abs(points) <= within).all(axis=1)]
-            x, y = np.round((points / within + 1) / 2 * (side - 1)).astype(int).T
-            image[side - 1 - y, x] = np.round(255 * np.array(to_rgb(color)))
+            x, y = np.round((points / within + 1) / 2 * (side - dot)).astype(int).T
+            for i, j in np.ndindex(dot, dot):
+                image[side - 1 - y - i, x + j] = np.round(255 * np.array(to_rgb(color)))
     return images
 
 

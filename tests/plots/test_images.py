@@ -351,8 +351,11 @@ def test_previews_are_a_grid_or_rows_by_name(tmp_path):
 
 def test_points_are_pixels_where_they_lie():
     real, cloud = np.float32([[0, 0], [1, 1], [9, 0]]), np.float32([[1, 1], [-1, 0], [np.nan, 0]])
-    (image,) = plots.cloud_images([cloud], real, within=1, side=11)
+    options = {"within": 1, "side": 11, "dot": 1}
+    (image,) = plots.cloud_images([cloud], real, **options)
     rgb = {name: tuple(bytes.fromhex(getattr(plots, name)[1:])) for name in ("REAL", "GENERATED")}
     seen = {(x, y): tuple(image[10 - y, x]) for y, x in np.argwhere((image[::-1] < 255).any(-1))}
     assert seen == {(5, 5): rgb["REAL"], (10, 10): rgb["GENERATED"], (0, 5): rgb["GENERATED"]}
     assert (plots.cloud_images([cloud[2:]]) == 255).all()
+    large = plots.cloud_images([cloud], within=1, side=12)[0] < 255
+    assert large.any(axis=-1).sum() == 8 and large[:2, -2:].any(axis=-1).all()

@@ -58,12 +58,10 @@ def test_means_of_all_seeds_and_the_median_run():
 
 
 def test_points_are_counted():
-    """Real points cover all modes; within 3 sigma lie 1 - exp(-9 / 2) of each Gaussian."""
     for shape, (count, _) in mode_collapse.SHAPES.items():
         points, labels = kgen.data.toy2d.draw(shape, 20_000, seed=1)
         images, notes = mode_collapse.pictured([points, points[labels < 3]], shape)
-        good = f"{1 - np.exp(-4.5):.0%} good"
-        assert notes == [f"{count} of {count} modes, {good}", f"3 of {count} modes, {good}"]
+        assert notes == [f"{count} of {count}", f"3 of {count}"]
         assert images.shape[0] == 2 and (images[0] != images[1]).any()
 
 
