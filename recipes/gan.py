@@ -5,9 +5,9 @@ r"""The GAN of the lecture, Algorithm 1 of Goodfellow et al. (2014), with fully 
     python -m recipes.gan --optimizer momentum --learning-rate 0.1
     python -m recipes.gan --dataset fashion_mnist --epochs 30 --batch-size 128
 
-Writes Algorithm 1 beside the lines that run it; samples while it learns, with what the
-discriminator says of them and of real images; losses and scores beside what they would be at the
-equilibrium; samples, also beside the nearest training images; and the model.
+Writes Algorithm 1 beside the lines that run it; samples and real images with what the discriminator
+says of them while it learns; losses and scores beside their equilibrium; samples, also beside the
+nearest training images; and the model.
 """
 
 import inspect
@@ -56,18 +56,17 @@ ALGORITHM = [  # a line for each of `kgen.GAN.update`
 def look(gan, real, seed):
     """Images of the same latents, and what the discriminator says of them and of real ones."""
     fake = gan.generate(len(real), seed=seed)
-    probable = kgen.losses.ADVERSARIAL_LOSSES[gan.adversarial_loss].probability
-    judge = gan.discriminate if probable else gan.scores
+    loss = kgen.losses.ADVERSARIAL_LOSSES[gan.adversarial_loss]
+    judge = gan.discriminate if loss.probability else gan.scores
     return fake[:6], judge(fake), judge(real)
 
 
 def draw(run, gan, history, kept, real, near):
     """Write the figures of the lecture."""
     code = textwrap.dedent(inspect.getsource(kgen.GAN.update)).splitlines()[2:7]
-    lines = [plots.say(line) for line in ALGORITHM]
-    panels = plots.Listing(lines, {2, 3}, share=0.7), plots.Listing(code, {2, 3})
+    said = plots.Listing(map(plots.say, ALGORITHM), {2, 3}, share=0.7)
     title = "Algorithm 1 of Goodfellow et al. (2014), and the lines of kgen that run it"
-    _run.slide(run, "algorithm", *panels, title=title)
+    _run.slide(run, "algorithm", said, plots.Listing(code, {2, 3}), title=title)
     names, seen = [plots.say("epoch {n}", n=n) for n in kept], [*kept.values()]
     fake, real = np.stack([images for images, *_ in seen]), np.stack([real[:6]] * len(seen))
     of_fake, of_real = ([f"{d:.2f}" for s in seen for d in s[i][:6]] for i in (1, 2))
@@ -78,8 +77,8 @@ def draw(run, gan, history, kept, real, near):
     means = {"first": seen[0][1].mean(), "fake": seen[-1][1].mean(), "real": seen[-1][2].mean()}
     title = "D gives generated images {first:.2f} at first and {fake:.2f} in the end, real ones "
     _run.slide(run, "training", *panels, title=title + "{real:.2f}", model=gan, **means)
-    panels = plots.adversarial(history, EQUILIBRIUM.get(run.loss))
     title = "No loss tells how good the images are: one player's gain is the other's loss"
+    panels = plots.adversarial(history, EQUILIBRIUM.get(run.loss))
     _run.slide(run, "losses", *panels, title=title, model=gan)
     title = "Images that nobody drew: z from N(0, I), through the generator"
     samples = plots.Images(gan.generate(60, seed=run.seed), 12)
@@ -93,8 +92,8 @@ def draw(run, gan, history, kept, real, near):
 def measure(gan, images, test, near, run):
     """How good and varied samples are, on the features of a judge where there is one."""
     judge, names = kgen.metrics.judge_for(run.dataset) or "pixels", ["fid", "precision", "recall"]
-    drawn = gan.generate(run.samples, seed=run.seed)
-    found = kgen.metrics.evaluate(images, drawn, judge, names, test, run.seed)
+    made = gan.generate(run.samples, seed=run.seed)
+    found = kgen.metrics.evaluate(images, made, judge, names, test, run.seed)
     judge = found.features  # pixels, and at what size
     results = {f"{found.label(name)}, {judge}": value for name, value in found.values.items()}
     results[f"floor of fid, {judge}"] = found.results["fid"].floor
@@ -108,19 +107,20 @@ def main(run):
     images, test = _run.load(run)
     arguments = {"variant": "gan", "loss": run.loss, "augment": run.augment or None}
     arguments["discriminator_steps"] = run.discriminator_steps
-    real, make = images.images(200), partial(OPTIMIZERS[run.optimizer], run.learning_rate)
+    real, make = images.images(200), OPTIMIZERS[run.optimizer]
     seen = Snapshots(lambda gan: look(gan, real, run.seed), Snapshots.moments(run.epochs))
     callbacks = [SampleGrid(run.output / "samples", every=max(1, run.epochs // 30)), seen]
-    both = {player: make() for player in kgen.GAN.players}
-    gan, history = _run.train(
-        run, kgen.GAN, arguments, images, test, "gan", callbacks, optimizers=both
-    )
+    both = {player: make(run.learning_rate) for player in kgen.GAN.players}
+    gan, history = _run.train(run, kgen.GAN, arguments, images, test, "gan", callbacks, both)
     near = kgen.metrics.memorization(gan.generate(500, seed=run.seed), images, test)
     draw(run, gan, history, seen.kept, real, near)
-    results = measure(gan, images, test, near, run)
-    what = f"Generative adversarial network (Algorithm 1): {run.loss} loss, k = "
-    what += f"{run.discriminator_steps}, fully connected networks, {run.epochs} epochs."
-    _run.report(run, gan, what, results)
+    what = f"{run.loss} loss, k = {run.discriminator_steps}, fully connected, {run.epochs} epochs."
+    _run.report(
+        run,
+        gan,
+        f"Generative adversarial network (Algorithm 1): {what}",
+        measure(gan, images, test, near, run),
+    )
     return gan
 
 

@@ -6,9 +6,8 @@ r"""Why GANs are hard to train: gradients that vanish, and learning rates that h
 After Arjovsky and Bottou (2017, figures 1 to 3): a GAN is trained briefly on images, then its
 generator is frozen, and new discriminators learn alone. Writes the norm of the gradient that a
 generated image gets from them, by loss, over their steps; and how many modes GANs of the ring of
-eight Gaussians cover at five learning rates, with five steps of the discriminator for one of the
-generator. A rate below 1e-3 has more updates in proportion. `--resume` trains what is missing, also
-for more `--seeds`.
+eight Gaussians cover at five learning rates; one below 1e-3 has more updates in proportion.
+`--resume` trains what is missing, also for more `--seeds`.
 """
 
 from functools import partial
@@ -92,11 +91,11 @@ def draw(run, gradients, rates):
     right = plots.Bands(
         RATES, [*modes.values()], [*modes], log=False, xlabel=x, ylabel=y, legend="lower left"
     )
-    fields = dict(zip(("first", "last"), norms["minimax"].mean(axis=0)[[0, -1]], strict=True))
-    fields |= {"few": modes["minimax"][:, -2].mean(), "rate": RATES[-2]}
+    first, *_, last = norms["minimax"].mean(axis=0)
+    fields = {"first": first, "last": last, "few": modes["minimax"][:, -2].mean()}
     title = "As D learns, minimax's gradient falls from {first:.2g} to {last:.0e}; at a rate of "
     title += "{rate:g} it finds {few:.1f} of 8 modes"
-    _run.slide(run, "gan_instability", left, right, title=title, **fields)
+    _run.slide(run, "gan_instability", left, right, title=title, rate=RATES[-2], **fields)
 
 
 @_run.recipe(__doc__, ("precision", "publish"), **DEFAULTS)
@@ -116,8 +115,8 @@ def main(run):
         for i in (0, -1):
             value = float(np.mean(gradients[name], axis=0)[i])
             results[f"gradient norm, {name}, after {STEPS[i]}"] = value
-            told = float(np.mean([part["accuracy"][i] for part in parts]))
-            results[f"pairs told apart, {name}, after {STEPS[i]}"] = told
+            told = np.mean([part["accuracy"][i] for part in parts])
+            results[f"pairs told apart, {name}, after {STEPS[i]}"] = float(told)
     for name in OF_POINTS:
         args = measure_rate, run, points, compiled[1], name
         rates[name] = [

@@ -6,9 +6,8 @@ r"""How a GAN learns: the figure of Goodfellow et al. (2014), on a line and in a
 
 On a line: the densities of real and of generated points, the discriminator's probability D(x) that
 a point is real beside the best one, p / (p + q), and the lines along which the generator moves its
-latents. In a plane: D(x) as a map under real and generated points. Writes four moments of each, and
-animations, with more pictures where more changes. At the equilibrium D is 1/2 everywhere; R1, a
-penalty of the discriminator's slope at real points, helps to get there.
+latents. In a plane: D(x) as a map under the points. Writes four moments of each, and animations. At
+the equilibrium D is 1/2 everywhere; R1, a penalty of its slope at real points, helps to get there.
 """
 
 from functools import partial
@@ -44,9 +43,11 @@ PLANE = np.stack(np.meshgrid(TICKS, TICKS), axis=-1).reshape(-1, 2)
 def generator(dimension):
     """A network that begins near x = z on a line, x = z / 2 in a plane: a Gaussian cloud."""
     latents = keras.Input((dimension,))
-    near = keras.layers.Rescaling(1 / dimension)(latents)
-    moved = kgen.networks.mlp_generator((dimension,), dimension)(latents)
-    return keras.Model(latents, keras.layers.Add()([near, moved]), name="generator")
+    both = [
+        keras.layers.Rescaling(1 / dimension),
+        kgen.networks.mlp_generator((dimension,), dimension),
+    ]
+    return keras.Model(latents, keras.layers.Add()([part(latents) for part in both]))
 
 
 def train(run, points, take, name):
@@ -56,10 +57,10 @@ def train(run, points, take, name):
     networks = {"generator": generator(dimension), "average_decay": 0.0}  # that of the moment
     penalty = {"penalty": kgen.losses.R1(run.penalty_weight), "discriminator_steps": k}
     gan = kgen.GAN((dimension,), loss=run.loss, latent_dim=dimension, **networks, **penalty)
-    fall = keras.optimizers.schedules.CosineDecay
-    rates = {"discriminator": fall(run.learning_rate, run.updates * k)}
-    rates["generator"] = fall(run.learning_rate / 4, run.updates)
-    both = {player: keras.optimizers.Adam(rate, 0.5, 0.9) for player, rate in rates.items()}
+    rates = {"discriminator": (run.learning_rate, run.updates * k)}
+    rates["generator"] = run.learning_rate / 4, run.updates
+    fall, adam = keras.optimizers.schedules.CosineDecay, keras.optimizers.Adam
+    both = {player: adam(fall(*rate), 0.5, 0.9) for player, rate in rates.items()}
     gan.compile(both, jit_compile=_run.XLA[run.jit])
     seen = Snapshots(take, [0, *Snapshots.moments(run.epochs, 40, first=1)])
     options = {"batch_size": run.batch_size, "epochs": run.epochs, "verbose": 0}
@@ -101,11 +102,10 @@ def main(run):
     far = [kgen.metrics.wasserstein_1d(fake, hills[:10_000]) for fake, *_ in on_line.values()]
     near = [kgen.metrics.nearest(cloud, points)[1] < 0.05 for cloud, _ in on_plane.values()]
     far, near = ({name: float(np.mean(x[i])) for name, i in ends.items()} for x in (far, near))
-    title = "Generated points (q) move to real ones (p): {begin:.2f} in the mean is left to go at "
-    title += "first, {end:.2f} in the end"
+    title = "Generated points (q) move to real ones (p), from {begin:.2f} away to {end:.2f} (W)"
     draw(run, "line", partial(plots.Densities, LINE, hills), on_line, title, 2, **far)
     title = (
-        "Generated points (orange) move to real ones (blue), and D to 1/2 (white): {begin:.0%} of "
+        "From {begin:.0%} to {end:.0%} of the generated points lie near real ones; white: D = 1/2"
     )
     title += "them began there, {end:.0%} end there"
 
@@ -114,8 +114,8 @@ def main(run):
         return plots.Plane(clouds, TICKS, probability, legend=None, **options)
 
     draw(run, "plane", panel, on_plane, title, **near)
-    error = np.abs(line.discriminate(hills[:, None]) - 0.5).mean()
-    results = {"line, mean of |D(x) - 1/2| at real points, end": float(error)}
+    error = float(np.abs(line.discriminate(hills[:, None]) - 0.5).mean())
+    results = {"line, mean of |D(x) - 1/2| at real points, end": error}
     results |= {f"line, Wasserstein distance of p and q, {name}": x for name, x in far.items()}
     results |= {f"plane, within 0.05 of a real point, {name}": x for name, x in near.items()}
     _run.report(run, None, "", results)
