@@ -5,18 +5,9 @@ from figures import faults
 
 from kgen.plots import style, texts
 
-AS_BEFORE = {  # whose figures have yet to be redrawn
-    *("anomaly_detection", "autoencoder_limits", "dcgan", "discriminative_generative", "flags"),
-    *("feature_net", "gan", "gan_instability", "gan_intuition", "kinds_of_gan", "mode_collapse"),
-    *("overview", "reparameterization", "vae_regularization", "wgan"),
-}
-
 
 @pytest.fixture(autouse=True, scope="module")
-def figures_of_the_recipe(request):
-    if request.path.stem.removeprefix("test_") in AS_BEFORE:
-        yield
-        return
+def figures_of_the_recipe():
     wrong, save = {}, style.save
 
     def watched(figure, path):
