@@ -65,8 +65,8 @@ def test_arithmetic_of_latents_that_are_the_factors(tmp_path):
         assert (np.sign(z[:, :2]) == (glasses, woman)).all()
     run = dcgan.main.flags(["--output", str(tmp_path)])
     results = dcgan.arithmetic(run, model, judge, kinds)
-    assert results["glasses before"] == 0 and results["glasses of the sums"] > 0.9
-    assert results["women with glasses among the sums"] > 0.7
+    assert results["glasses before"] == 0 and results["glasses of the sums"] > 0.85
+    assert results["women with glasses among the sums"] > 0.6
     assert (tmp_path / "arithmetic.png").exists()
 
 
