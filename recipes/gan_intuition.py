@@ -107,7 +107,6 @@ def main(run):
     title = (
         "From {begin:.0%} to {end:.0%} of the generated points lie near real ones; white: D = 1/2"
     )
-    title += "them began there, {end:.0%} end there"
 
     def panel(fake, probability, **options):
         clouds = {"generated points": fake[:300], "real points": points[:300]}
