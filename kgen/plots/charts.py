@@ -71,6 +71,9 @@ class Dots(Chart):
         self.values = {
             name: v if isinstance(v, dict) else {None: v} for name, v in dict(values).items()
         }
+        empty = [n for n, row in self.values.items() if not all(map(np.size, row.values()))]
+        if empty or not self.values:
+            raise ValueError(f"Dots needs at least one number for each name; none for {empty}.")
         self.colors, self.levels, self.form = dict(colors), dict(levels), form
 
     def plot(self, axes):
@@ -113,6 +116,12 @@ class Roc(Chart):
     def __init__(self, scores, positive, colors=(), heading=None, **options):
         super().__init__(heading, **{"shape": 1.0, "legend": "lower right"} | options)
         self.scores, self.positive, self.colors = scores, np.asarray(positive, bool), dict(colors)
+        for name, values in dict(scores).items():
+            if np.shape(values) != self.positive.shape or self.positive.ndim != 1:
+                raise ValueError(
+                    f"Scores {name!r} and positive must both be (N,); got {np.shape(values)} and "
+                    f"{self.positive.shape}."
+                )
 
     def plot(self, axes):
         """Draw the curves, and chance."""
@@ -147,6 +156,8 @@ class Heat(Chart):
     ):
         super().__init__(heading, **{"shape": 1.0} | options)
         self.values, self.form, self.bar = np.asarray(values, "float64"), form, bar
+        if self.values.ndim != 2 or not self.values.size:
+            raise ValueError(f"values must be (rows, columns); got {self.values.shape}.")
         self.names = [
             as_texts(names, n, what, what[:-1])
             for names, n, what in zip(

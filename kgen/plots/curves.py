@@ -36,6 +36,8 @@ class Curves(Chart):
     ):
         super().__init__(heading, **options)
         self.curves, self.x, self.log = dict(curves), x, log
+        if not self.curves:
+            raise ValueError("Curves needs a curve; there are none.")
         self.colors, self.dashes, self.levels = dict(colors), dict(dashes), dict(levels)
 
     def plot(self, axes):

@@ -153,6 +153,11 @@ def slide(*panels, columns=None, title=None, caption=None, path=None):
     """
     if not panels:
         raise ValueError("A slide needs a panel; there are none.")
+    for panel in panels:
+        if not isinstance(panel, Panel):
+            raise ValueError(
+                f"A slide is of panels, such as kgen.plots.Images(images); got {type(panel)}."
+            )
     columns = columns or len(panels)
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     between, (wide, high) = SPACE * (len(rows) - 1), SLIDE

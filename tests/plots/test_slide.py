@@ -106,6 +106,12 @@ def test_more_images_beside_a_chart_take_the_width_they_need():
     ("make", "message"),
     [
         (lambda: plots.slide(), "needs a panel"),
+        (lambda: plots.slide("loss"), "A slide is of panels"),
+        (lambda: plots.Roc({"a": [1, 2, 3]}, [True, False]), r"got \(3,\) and \(2,\)"),
+        (lambda: plots.Dots({"a": []}), r"none for \['a'\]"),
+        (lambda: plots.Dots({}), "at least one number"),
+        (lambda: plots.Heat(np.zeros(3)), r"\(rows, columns\); got \(3,\)"),
+        (lambda: plots.Curves({}), "needs a curve"),
         (lambda: plots.Images(PIXELS, 10, names=["a"]), "names must be one for each row: 2; got 1"),
         (lambda: plots.Images(PIXELS, 10, notes=["a"]), "notes must be one for each image: 20"),
         (lambda: plots.Clouds(POINTS, POINTS[:3], "abc"), r"must both be \(N, 2\)"),
