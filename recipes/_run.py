@@ -1,166 +1,27 @@
-"""What the recipes share: how they begin and end, data, settings, and where the results are."""
+"""What the recipes share: data, settings, training, figures, and where the results are."""
 
-import argparse
 import functools
 import json
-import math
-import shlex
 import shutil
-import signal
-import sys
-import tempfile
 import time
 import timeit
-from pathlib import Path
 
 import keras
 import numpy as np
 
 import kgen
-import recipes
 from kgen import plots
-from kgen.command_line import in_flags
 from kgen.engine import backend
-from recipes._flags import IMAGES, PRECISIONS, Parser
+from recipes._command import finished
+from recipes._flags import IMAGES, PRECISIONS
 
 XLA = {"on": True, "off": False, "auto": "auto"}  # what `compile` takes
-ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, kgen.NonFiniteLoss)
 FEWEST_IMAGES = 20  # images
-TERMINATED = 128 + signal.SIGTERM
-
-
-def recipe(description, without=(), **own):
-    """Make `main(run)` a command, `main(argv=None)`, with the flags that `Parser` describes.
-
-    At the command line errors and interruptions end in one line: exit code 2 for what the user can
-    mend, 130 for Ctrl-C, 143 for SIGTERM.
-    """
-
-    def decorate(main):
-        name = f"recipes.{Path(main.__code__.co_filename).stem}"
-
-        def flags(argv=None):
-            return parse(Parser(name, description, without, **own), argv)
-
-        def in_its_language(run):
-            with plots.language(run.language), plots.made_by(_command(name, run)):
-                return main(run)
-
-        @functools.wraps(main)
-        def command(argv=None):
-            run = flags(argv)
-            run.argv = sys.argv[1:] if argv is None else argv
-            if argv is None:
-                return _to_the_end(in_its_language, run, name)
-            return in_its_language(run)
-
-        command.flags = flags
-        return command
-
-    return decorate
-
-
-def _command(name, run):
-    """The command that makes the same figures, wherever they are written."""
-    flags = argparse.ArgumentParser(add_help=False)
-    flags.add_argument("--output")
-    for flag in ("--overwrite", "--resume", "--debug"):
-        flags.add_argument(flag, action="store_true")
-    _, others = flags.parse_known_args(run.argv)
-    return shlex.join(["python", "-m", name, *others])
-
-
-def _to_the_end(main, run, name):
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    if signal.getsignal(signal.SIGINT) is recipes.interrupted_before_the_run:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return main(run)
-    except ERRORS as error:
-        if run.debug:
-            raise
-        said, code = f"{name}: error: {in_flags(str(error) or repr(error), run.offered)}", 2
-    except KeyboardInterrupt:
-        said, code = _what_is_kept(run), 130
-    except SystemExit as end:
-        if end.code != TERMINATED:
-            raise
-        said, code = _what_is_kept(run), TERMINATED
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    print(said, file=sys.stderr)
-    sys.exit(code)
-
-
-def _what_is_kept(run):
-    if not run.begun:
-        return "Interrupted before the run began; nothing has changed."
-    if _finished(run.output):
-        return f"Interrupted; the results are in {run.output}."
-    if "resume" not in run.offered:
-        return "Interrupted; this recipe saves nothing on the way, and begins anew next time."
-    if not _unfinished(run.output):
-        return "Interrupted before anything was saved; the same command begins anew."
-    how = "" if run.resume else " with --resume"
-    how += " in the place of --overwrite" if run.overwrite else ""
-    return f"Interrupted; saved in {run.output / 'run'}; the same command{how} goes on."
-
-
-def _finished(output):
-    """Whether a folder holds results, or models of a recipe that saves nothing else."""
-    found = (output / "results.json").exists()
-    return found or (any(output.glob("*.keras")) and not _unfinished(output))
-
-
-def _unfinished(output):
-    """Whether a folder holds something that can be resumed."""
-    return any((output / "run").rglob("*.*")) and not (output / "results.json").exists()
-
-
-def parse(parser, argv=None):
-    """Read the flags, refuse what would be lost or cannot be written, seed everything.
-
-    Returns a namespace: the flags; `offered`, their names; `begun`, whether the run has begun.
-    """
-    run = parser.parse_args(argv)
-    run.offered, run.begun, run.started = parser.offered, False, time.monotonic()
-    if run.resume and run.overwrite:
-        parser.error("--resume continues a run, --overwrite replaces it: one of both.")
-    if not run.resume and not run.overwrite:
-        if _finished(run.output):
-            ways = "--overwrite replaces it, another --output keeps it."
-            parser.error(f"{run.output} holds a finished run: {ways}")
-        if _unfinished(run.output):
-            ways = "--resume continues it, " * ("resume" in run.offered)
-            ways += "--overwrite replaces it, another --output keeps it."
-            parser.error(f"{run.output} holds an unfinished run: {ways}")
-    settings = run.output / "settings.json"
-    began = json.loads(settings.read_text()) if run.resume and settings.exists() else {}
-    for name, value in began.items():  # a run keeps what was chosen when it began
-        if getattr(run, name) not in ("auto", "fastest", value):
-            parser.error(f"this run began with --{name} {value}: resume it with the same.")
-        setattr(run, name, value)
-    if run.precision == "auto":
-        low = backend.accelerators() and "precision" in run.offered
-        run.precision = "mixed_bfloat16" if low else "float32"
-    try:
-        run.output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=run.output).close()
-    except OSError as error:
-        parser.error(f"--output cannot be written: {error}")
-    if run.publish:
-        try:
-            kgen.zoo.check_name(run.publish.name)
-            run.publish.parent.mkdir(parents=True, exist_ok=True)
-        except (ValueError, OSError) as error:
-            parser.error(f"--publish: {error}")
-    keras.utils.set_random_seed(run.seed)
-    return run
 
 
 def begin(run, data=None):
     """Begin, and say with what: from here on, the output folder's run is replaced or resumed."""
-    if run.resume and _finished(run.output):
+    if run.resume and finished(run.output):
         print(f"{run.output} holds a finished run: only what goes beyond it is trained.")
     for leftover in () if run.resume else ("run", "samples"):
         shutil.rmtree(run.output / leftover, ignore_errors=True)
@@ -195,7 +56,7 @@ def slide(run, name, *panels, title, model=None, columns=None, **fields):
         *panels,
         columns=columns,
         title=plots.say(title, **fields),
-        caption=None if model is None else caption(run, model),
+        caption=None if model is None else plots.caption(model, run.dataset),
         path=run.output / f"{name}.{run.format}",
     )
 
@@ -208,54 +69,12 @@ def animate(run, name, slides, seconds=0.2):
     plots.animation(paths, run.output / f"{name}.gif", seconds, max_bytes=2**20)
 
 
-def caption(run, model):
-    """What stands below a figure: the model, its data and its size."""
-    weights = model.trainable_weights or model.weights  # a Gaussian's are found, not trained
-    size = in_short(sum(math.prod(w.shape) for w in weights))
-    shape = "x".join(map(str, model.image_shape[:2]))
-    fields = {"model": type(model).__name__, "data": f"{run.dataset}, {shape}", "n": size}
-    return plots.say("{model}, {data}, {n} parameters", **fields)
-
-
-def in_short(count):
-    """A number of weights as one says it."""
-    return f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
-
-
 def draw_losses(run, history, pixels=1):
     """Write the losses of training and validation by epoch, each a mean over so many pixels."""
     curves = getattr(history, "history", history)
     curves = {name: np.divide(values, pixels) for name, values in curves.items()}
     title = "Training and validation" + ", mean over the pixels" * (pixels > 1)
     plots.losses(curves, title=title, path=run.output / f"losses.{run.format}")
-
-
-def with_errors(rows, names, against=0, **options):
-    """A panel of rows of images, and below each its squared error a pixel from one of the rows."""
-    rows = np.stack(rows)
-    errors = np.square(rows - rows[against]).mean(axis=(2, 3, 4))
-    notes = [
-        f"{error:.2g}" if i != against else "" for i, row in enumerate(errors) for error in row
-    ]
-    return plots.Images(rows, names=names, notes=notes, **options)
-
-
-def with_verdicts(rows, names, judged, **options):
-    """A panel of rows of images; those that `judged` (`AcceptedBy`) refuses are framed, and say so.
-
-    `names` may be a dictionary from names to shares of more images, which stand beside.
-    """
-    refused = ~judged.accepts(np.concatenate(rows))
-    if hasattr(names, "items"):
-        names = [plots.Said(f"{plots.say(name)}: {share:.0%}") for name, share in names.items()]
-    return marked(rows, refused, "refused", names=names, **options)
-
-
-def marked(rows, which, word, **options):
-    """A panel of rows of images, of which some are framed and a word stands below them."""
-    frames = [plots.WRONG if each else None for each in which]
-    notes = [word if each else "" for each in which]
-    return plots.Images(np.stack(rows), notes=notes, frames=frames, **options)
 
 
 def load(run, others="test", labeled=False, **training):

@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 import kgen
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/anomaly_detection"),
@@ -74,7 +74,7 @@ def draw(run, vae, found, images, anomalous, name):
     heading = plots.say("in the order of the VAE; framed: {name}, left out", name=name)
     names = ["least anomalous", "", "most anomalous", ""]
     options = {"names": names, "heading": heading}
-    extremes = _run.marked(images[shown], anomalous[shown].ravel(), name, **options)
+    extremes = plots.Images.marked(images[shown], anomalous[shown].ravel(), name, **options)
     labels = {"xlabel": "normal images called anomalous", "ylabel": "anomalous images found"}
     roc = plots.Roc(found, anomalous, COLORS, share=0.8, **labels)
     best = max(found, key=lambda name: roc_auc_score(anomalous, found[name]))
@@ -88,7 +88,7 @@ def draw(run, vae, found, images, anomalous, name):
     options |= {"xlabel": "time", "ylabel": "anomaly score", "log": False, "legend": None}
     curve = plots.Curves({"VAE's bound": scores}, shape=0.3, **options)
     alarm = scores > usual
-    frames = _run.marked(frames[None], alarm, "alarm")
+    frames = plots.Images.marked(frames[None], alarm, "alarm")
     title = "What was not in training crosses the scene: alarm in {n} of {of} images"
     fields = {"n": alarm.sum(), "of": len(alarm)}
     _run.slide(run, "scene", curve, frames, columns=1, title=title, model=vae, **fields)
@@ -102,7 +102,7 @@ def scene(still, moving, steps=11):
     return np.stack([np.maximum(still, road[:, at : at + width]) for at in starts])
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, score, draw; returns the VAE."""
     images, test = _run.load(run, labeled=True)

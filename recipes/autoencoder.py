@@ -20,7 +20,7 @@ import numpy as np
 
 import kgen
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/autoencoder"),
@@ -61,7 +61,7 @@ def draw(run, model, history, test):
     _run.draw_losses(run, history, math.prod(model.image_shape))
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
     images, test = _run.load(run)

@@ -17,7 +17,7 @@ import numpy as np
 
 import kgen
 from kgen import distributions, latent, plots
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured, dots, means
 
 DEFAULTS = {
@@ -88,7 +88,7 @@ def draw(run, found, kept, models, images, test, judged, levels):
         fields = {"n": width, "ae": names[PRIORS[0]], "vae": names[PRIORS[-1]]}
         names |= {"test images": judged.ceiling}
         rows = [*samples(*both.values(), images, 10, run.seed), test.images(10)]
-        panel = _run.with_verdicts(rows, names, judged)
+        panel = plots.Images.judged(rows, names, judged)
         title = "{n} latents from N(0, I): of the AE's images {ae:.0%} pass, of the VAE's {vae:.0%}"
         _run.slide(run, f"samples_{width}", panel, title=title, model=both["VAE"], **fields)
     draw_walk(run, models[2], shares, test, judged)
@@ -120,14 +120,14 @@ def draw_walk(run, models, shares, test, judged, steps=9):
         z = model.encode(test.images())
         panels.append(plots.Scatter(z, test.labels, test.class_names, equal=False, **options))
     heading = plots.say("share accepted: of {n} such lines", n=n)
-    rows = _run.with_verdicts([way[at] for way in ways], names, judged, heading=heading)
+    rows = plots.Images.judged([way[at] for way in ways], names, judged, heading=heading)
     steps = {name.lower(): shares[f"continuity, {name}, 2 latents"] for name in models}
     title = "An autoencoder jumps across holes" if steps["ae"] > steps["vae"] else "No jumps here"
     title += ": largest step {ae:.1f} times the mean (VAE: {vae:.1f})"
     _run.slide(run, "walk", *panels, rows, columns=2, title=title, model=model, **steps)
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, measure, draw; returns the widest VAE of the first seed."""
     images, test, judged = _run.load_judged(run)

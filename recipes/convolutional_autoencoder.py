@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kgen
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/convolutional_autoencoder"),
@@ -30,10 +30,10 @@ def draw(run, models, histories, test):
     images = (test.of_each_class().images() if test.num_classes else test.images())[:10]
     rows = [images, *[model.reconstruct(images) for model in models.values()]]
     names = [
-        plots.say(f"{name}, {{n}} weights", n=_run.in_short(weights(model)))
+        plots.say(f"{name}, {{n}} weights", n=plots.in_short(weights(model)))
         for name, model in models.items()
     ]
-    panel, model = _run.with_errors(rows, ["original", *names]), models["convolutional"]
+    panel, model = plots.Images.with_errors(rows, ["original", *names]), models["convolutional"]
     share = weights(model) / weights(models["dense"])
     title = "Convolutions do with {share:.0%} of the weights; below, the squared error of a pixel"
     _run.slide(run, "reconstructions", panel, title=title, model=model, share=share)
@@ -50,7 +50,7 @@ def weights(model):
     return model.encoder.count_params() + model.decoder.count_params()
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train both, draw, measure; returns the convolutional model."""
     images, test = _run.load(run)

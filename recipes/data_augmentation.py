@@ -21,7 +21,7 @@ from keras import layers
 import kgen
 from kgen import plots
 from kgen.data.augmentation import CHANCES, augment
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured
 
 DEFAULTS = {
@@ -117,7 +117,7 @@ def draw(run, found, made):
     _run.slide(run, "data_augmentation", dots, images, title=title, **fields)
 
 
-@_run.recipe(__doc__, ("publish",), **DEFAULTS)
+@_command.recipe(__doc__, ("publish",), **DEFAULTS)
 def main(run):
     """Measure with each seed, draw; returns accuracies by way and seed."""
     images, test = _run.load(run, labeled=True)

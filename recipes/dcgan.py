@@ -22,7 +22,7 @@ import numpy as np
 
 import kgen
 from kgen import latent, plots
-from recipes import _run, gan
+from recipes import _command, _run, gan
 
 DEFAULTS = {
     "output": Path("outputs/dcgan"),
@@ -117,7 +117,7 @@ def draw(run, model, near):
     _run.slide(run, "interpolation", walks, title=title, model=model)
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
     images, test = load(run)

@@ -18,7 +18,7 @@ import numpy as np
 import kgen
 from kgen import plots
 from kgen.layers import corruptions
-from recipes import _run
+from recipes import _command, _run
 from recipes._flags import from_zero
 
 DEFAULTS = {
@@ -56,7 +56,7 @@ def draw(run, model, history, test):
         rows += [corrupted, model.reconstruct(corrupted)]
         names += [kind.replace("_", " "), "denoised"]
     title = "Trained on one way to destroy an image, it mends others, too, if less well"
-    panel = _run.with_errors(rows, names)
+    panel = plots.Images.with_errors(rows, names)
     _run.slide(run, "denoised", panel, title=title, model=model)
     some, found = test.images(500), []
     for share in SHARES:
@@ -76,7 +76,7 @@ def draw(run, model, history, test):
     _run.draw_losses(run, history, math.prod(model.image_shape))
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
     corruption = corruptions.CORRUPTIONS[run.corruption](run.amount)

@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import kgen
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/discriminative_generative"),
@@ -131,7 +131,7 @@ def strange(run, images):
     return {"inverted": -images, name: other, "noise": noise}
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Fit, draw, measure; returns both models of the images."""
     train, test = _run.load(run, labeled=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from kgen import plots
 from kgen.data import faces
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {"output": Path("outputs/faces")}
 WITHOUT = ("dataset", "image_size", "limit", "epochs", "batch_size", "precision", "jit", "resume")
@@ -34,7 +34,7 @@ def same_face(seed):
     return who, images
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Draw; returns the factors of the one face."""
     _run.begin(run)

@@ -38,7 +38,7 @@ from kgen import plots
 from kgen.data import faces
 from kgen.data.dataset import resize
 from kgen.metrics.judges import CLASS_NAMES, Judge, known_of
-from recipes import _run
+from recipes import _command, _run
 from recipes._flags import folder, from_zero, model_file
 
 JUDGES = {
@@ -228,7 +228,7 @@ def draw_factors(run, judge, tests):
     return {f"{name}, {size} pixels": value for (name, size), value in results.items()}
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Train, measure, draw, save; returns the judge."""
     if run.install:

@@ -21,7 +21,7 @@ import numpy as np
 import kgen
 from kgen import plots
 from kgen.callbacks import SampleGrid, Snapshots
-from recipes import _run
+from recipes import _command, _run
 from recipes._flags import one_of
 
 OPTIMIZERS = {
@@ -101,7 +101,7 @@ def measure(gan, images, test, near, run):
     return results | {"copies of training images": near.copies}
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
     images, test = _run.load(run)

@@ -21,7 +21,7 @@ import kgen
 from kgen import plots
 from kgen.losses import R1, GradientPenalty
 from kgen.networks import mlp_discriminator, mlp_generator
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured, begun
 
 DEFAULTS = {
@@ -98,7 +98,7 @@ def draw(run, gradients, rates):
     _run.slide(run, "gan_instability", left, right, title=title, rate=RATES[-2], **fields)
 
 
-@_run.recipe(__doc__, ("precision", "publish"), **DEFAULTS)
+@_command.recipe(__doc__, ("precision", "publish"), **DEFAULTS)
 def main(run):
     """Train, measure, draw; returns what was measured, by loss: gradients and modes by seed."""
     images, _ = _run.load(run)

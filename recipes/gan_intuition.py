@@ -20,7 +20,7 @@ import kgen
 from kgen import plots
 from kgen.callbacks import ProgressBar, Snapshots
 from kgen.data.toy2d import two_hills
-from recipes import _run
+from recipes import _command, _run
 from recipes._flags import from_zero
 
 DEFAULTS = {
@@ -90,7 +90,7 @@ def draw(run, name, panel, kept, title, columns=None, **fields):
     _run.animate(run, name, [(said, panel(*shot)) for said, shot in seen])
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns both models."""
     points, hills = _run.load(run)[0].images(), two_hills(20_000, run.seed)

@@ -15,7 +15,7 @@ import numpy as np
 
 import kgen
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/gaussian"),
@@ -94,7 +94,7 @@ def draw(run, models, accepted, test):
     _run.slide(run, "spectrum", curve, title=title, n=len(held), share=held[-1])
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Fit, draw, measure; returns the Gaussian."""
     images, test = _run.load(run)

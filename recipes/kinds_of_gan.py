@@ -22,7 +22,7 @@ from sklearn.metrics import normalized_mutual_info_score
 import kgen
 from kgen import plots
 from kgen.models.gan import VARIANTS
-from recipes import _run
+from recipes import _command, _run
 from recipes._flags import above_zero
 from recipes._measured import Measured
 
@@ -147,7 +147,7 @@ def draw(run, found, test):
     _run.slide(run, "kinds_of_gan", scheme, pictures, title=title)
 
 
-@_run.recipe(__doc__, ("publish",), **DEFAULTS)
+@_command.recipe(__doc__, ("publish",), **DEFAULTS)
 def main(run):
     """Train each kind with each seed, measure, draw; returns what was found."""
     images, test = _run.load(run, labeled=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 import kgen
 from kgen import latent, plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/latent_space"),
@@ -105,7 +105,7 @@ def measure(model, test, vector, factor, attribute):
     return results
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
     images, test = _run.load(run)

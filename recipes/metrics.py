@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 import kgen
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/metrics"),
@@ -65,7 +65,7 @@ def draw(run, learned, made, found):
     _run.slide(run, "metrics", rows, plots.Table(cells, marked), title=title)
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Measure and draw; returns the numbers by generator."""
     images, test = _run.load(run, labeled=True)

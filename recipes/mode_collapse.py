@@ -21,7 +21,7 @@ import numpy as np
 import kgen
 from kgen import plots
 from kgen.callbacks import ProgressBar, Snapshots
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured
 
 DEFAULTS = {
@@ -132,7 +132,7 @@ def table(found):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-@_run.recipe(__doc__, ("dataset", "image_size", "publish"), **DEFAULTS)
+@_command.recipe(__doc__, ("dataset", "image_size", "publish"), **DEFAULTS)
 def main(run):
     """Train what is missing, draw; returns what was found by shape and cure."""
     _run.begin(run)

@@ -17,7 +17,7 @@ import numpy as np
 
 import kgen
 from kgen import distributions, plots
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured
 
 DEFAULTS = {
@@ -122,7 +122,7 @@ def table(found):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-@_run.recipe(__doc__, ("publish",), **DEFAULTS)
+@_command.recipe(__doc__, ("publish",), **DEFAULTS)
 def main(run):
     """Train and measure what is missing, draw; returns what was found by family."""
     images, test = _run.load(run)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {"output": Path("outputs/reparameterization")}
 WITHOUT = ("dataset", "image_size", "limit", "epochs", "batch_size", "precision", "jit", "resume")
@@ -81,7 +81,7 @@ def compare(path, rng):
     plots.slide(*panels, columns=2, title=title, path=path)
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Write both figures and print the table."""
     _run.begin(run)

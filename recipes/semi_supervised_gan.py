@@ -18,7 +18,7 @@ import numpy as np
 import kgen
 from kgen import plots
 from kgen.models.gan import VARIANTS
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured
 
 DEFAULTS = {
@@ -88,7 +88,7 @@ def draw(run, found):
     _run.slide(run, "semi_supervised_gan", scheme, dots, title=title, columns=1, **fields)
 
 
-@_run.recipe(__doc__, ("publish",), **DEFAULTS)
+@_command.recipe(__doc__, ("publish",), **DEFAULTS)
 def main(run):
     """Measure with each seed, draw; returns errors by way and seed."""
     images, test = _run.load(run, labeled=True)

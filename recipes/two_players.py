@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/two_players"),
@@ -68,7 +68,7 @@ def draw_losses(run):
     _run.slide(run, "losses", *panels, title=title)
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Draw; returns the paths on the saddle by name."""
     _run.begin(run)

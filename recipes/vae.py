@@ -15,7 +15,7 @@ import numpy as np
 
 import kgen
 from kgen import plots
-from recipes import _run
+from recipes import _command, _run
 
 DEFAULTS = {
     "output": Path("outputs/vae"),
@@ -39,7 +39,7 @@ def draw(run, vae, history, test):
     title = "Each class has a region, and what lies between decodes to something, too"
     _run.slide(run, "latent", *panels, title=title, model=vae)
     rows = [images[:10], vae.reconstruct(images[:10])]
-    rows = _run.with_errors(rows, ["original", "reconstruction"])
+    rows = plots.Images.with_errors(rows, ["original", "reconstruction"])
     title = "What {n} numbers keep of a test image; below, the squared error of a pixel"
     _run.slide(run, "reconstructions", rows, title=title, model=vae, n=vae.latent_dim)
     samples = plots.Images(vae.generate(60, seed=run.seed), 12)
@@ -52,7 +52,7 @@ def draw(run, vae, history, test):
     _run.draw_losses(run, history)
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
     images, test = _run.load(run)

@@ -18,7 +18,7 @@ import numpy as np
 
 import kgen
 from kgen import distributions, plots
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured, dots, means
 
 DEFAULTS = {
@@ -97,7 +97,7 @@ def draw(run, vaes, found, images, test):
     _run.slide(run, "measures", *panels, title=title, prior=best[0], codes=best[1])
 
 
-@_run.recipe(__doc__, **DEFAULTS)
+@_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, measure, draw; returns the first seed's models by weight."""
     images, test, judged = _run.load_judged(run)

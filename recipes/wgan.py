@@ -20,7 +20,7 @@ import kgen
 from kgen import plots
 from kgen.losses import GradientPenalty, WeightClipping
 from kgen.networks import mlp_discriminator
-from recipes import _run
+from recipes import _command, _run
 from recipes._measured import Measured
 
 DEFAULTS = {
@@ -148,7 +148,7 @@ def scale(exact, estimate):
     return float(exact @ estimate / (exact @ exact))
 
 
-@_run.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Train, measure, draw; returns exact distances and estimates by penalty."""
     _run.begin(run)

@@ -78,7 +78,7 @@ from kgen.plots.style import (
     probability_map,
     save,
 )
-from kgen.plots.texts import LANGUAGES, Said, language, say
+from kgen.plots.texts import LANGUAGES, Said, caption, in_short, language, say
 
 __all__ = [
     "BLOCKED",
@@ -122,10 +122,12 @@ __all__ = [
     "Table",
     "adversarial",
     "animation",
+    "caption",
     "chart",
     "cloud_images",
     "computation_graph",
     "grid",
+    "in_short",
     "in_style",
     "language",
     "latent_scatter",

@@ -10,8 +10,18 @@ from kgen.arrays import to_numpy
 from kgen.data.dataset import resize
 from kgen.data.ranges import refuse_channels_first, to_uint8
 from kgen.plots.slide import Panel, height_of, slide, width_of
-from kgen.plots.style import DPI, GENERATED, LABEL, REAL, SLIDE, TICK, as_texts, in_lines
-from kgen.plots.texts import say
+from kgen.plots.style import (
+    DPI,
+    GENERATED,
+    LABEL,
+    REAL,
+    SLIDE,
+    TICK,
+    WRONG,
+    as_texts,
+    in_lines,
+)
+from kgen.plots.texts import Said, say
 
 GAP = 8  # pixels between images
 FRAME = 6  # pixels of a frame around one
@@ -73,6 +83,53 @@ class Images(Panel):
         self.gap = (GAP + FRAME * any(frames)) if gap is None else gap
         self.gap_x = self.gap
         self.heading = " ".join(filter(None, [heading and say(heading), note and f"({note})"]))
+
+    @classmethod
+    def marked(cls, images, which, word, **options):
+        """Images of which some are framed, with a word below them.
+
+        Args:
+            images: as of the class.
+            which: a boolean for each image.
+            word: what stands below those.
+            options: as of the class.
+        """
+        frames = [WRONG if each else None for each in which]
+        notes = [word if each else "" for each in which]
+        return cls(images, notes=notes, frames=frames, **options)
+
+    @classmethod
+    def judged(cls, rows, names, judge, **options):
+        """Rows of images; those that a judge refuses are framed, and say so.
+
+        Args:
+            rows: `(rows, columns, H, W, C)`, or a list of the rows.
+            names: a name for each row, or a dictionary from names to shares of more images that are
+                accepted, which stand beside.
+            judge: what `accepts(images)` tells which images `(N, H, W, C)` are accepted, such as
+                `kgen.latent.AcceptedBy`.
+            options: as of the class.
+        """
+        rows = np.stack(rows)
+        refused = ~judge.accepts(rows.reshape(-1, *rows.shape[2:]))
+        if hasattr(names, "items"):
+            names = [Said(f"{say(name)}: {share:.0%}") for name, share in names.items()]
+        return cls.marked(rows, refused, "refused", names=names, **options)
+
+    @classmethod
+    def with_errors(cls, rows, names, against=0, **options):
+        """Rows of images, and below each its squared error a pixel from that of one of the rows.
+
+        Args:
+            rows: `(rows, columns, H, W, C)` floats in [-1, 1], or a list of the rows.
+            names: a name for each row.
+            against: the row of the originals.
+            options: as of the class.
+        """
+        rows = np.stack(rows)
+        errors = np.square(rows - rows[against]).mean(axis=(2, 3, 4))
+        notes = [f"{e:.2g}" if i != against else "" for i, row in enumerate(errors) for e in row]
+        return cls(rows, names=names, notes=notes, **options)
 
     def rows(self):
         """So many, with room for notes."""

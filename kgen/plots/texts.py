@@ -7,6 +7,7 @@ from English to French. What is not there stays English.
 import contextlib
 import contextvars
 import functools
+import math
 import tomllib
 from importlib import resources
 
@@ -36,6 +37,25 @@ def say(text, **fields):
         seen.add(text)
     found = _words(_language.get()).get(text, text)
     return Said(found.format(**fields) if fields else found)
+
+
+def in_short(count):
+    """How many weights, as one says it: 4,321 or 1.2 M."""
+    return f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
+
+
+def caption(model, data):
+    """What stands below a figure: the model, its data and its size.
+
+    Args:
+        model: with an `image_shape`, and weights.
+        data: the name of what it has learned from.
+    """
+    weights = model.trainable_weights or model.weights  # a Gaussian's are found, not trained
+    size = in_short(sum(math.prod(w.shape) for w in weights))
+    shape = "x".join(map(str, model.image_shape[:2]))
+    fields = {"model": type(model).__name__, "data": f"{data}, {shape}", "n": size}
+    return say("{model}, {data}, {n} parameters", **fields)
 
 
 @contextlib.contextmanager

@@ -179,5 +179,5 @@ def test_figures_in_another_format_and_language(tmp_path):
     assert (tmp_path / "kept.svg").read_text().startswith("<?xml")
     assert figure.get_suptitle().startswith("Ce que 2 nombres gardent")
     (said,) = (text.get_text() for text in figure.texts if "VAE" in text.get_text())
-    size = _run.in_short(sum(int(np.prod(w.shape)) for w in model.trainable_weights))
+    size = plots.in_short(sum(int(np.prod(w.shape)) for w in model.trainable_weights))
     assert said == f"VAE, digits, 8x8, {size} paramètres"
