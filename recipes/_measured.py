@@ -22,6 +22,8 @@ class Measured:
             ValueError: if what is there is of other flags, or of other images.
         """
         self.path = run.output / "run" / "parts.json"
+        self.path.parent.mkdir(exist_ok=True)
+        self.seeds = range(run.seed, run.seed + vars(run).get("seeds", 1))
         began = {name: vars(run)[name] for name in sorted(run.offered - FREE - {*free})}
         began |= {"images": images.fingerprint} if images is not None else {}
         exists = self.path.exists()
@@ -65,11 +67,21 @@ def means(found, form):
     }
 
 
-def dots(found, form, measures, levels=(), turned=False, **options):
+def by_seed(found, seeds, form="{}"):
+    """What parts hold, one for each seed, by name and seed."""
+    return {
+        f"{form.format(name)}, seed {seed}": value
+        for seed, part in zip(seeds, found, strict=True)
+        for name, value in part.items()
+    }
+
+
+def dots(found, form, measures, real=(), turned=False, **options):
     """A panel for each measure of what `Measured.each` found: a row for each setting.
 
     What a part holds under "NAME, SERIES" is a series; `turned`, settings are series, and these
-    rows. `measures` is a dictionary from names to how numbers are written; `levels` are `Dots`'s.
+    rows. `measures` is a dictionary from names to how numbers are written, `real` one to numbers of
+    real images.
     """
     for i, (name, number) in enumerate(measures.items()):
         keys = [key for key in next(iter(found.values()))[0] if key.startswith(name)]
@@ -79,8 +91,9 @@ def dots(found, form, measures, levels=(), turned=False, **options):
                 row, column = form.format(setting), key.removeprefix(name).strip(", ") or None
                 row, column = (column, row) if turned else (row, column)
                 values.setdefault(row, {})[column] = [part[key] for part in parts]
-        level, legend = dict(levels).get(name, ()), None if i else "below"
-        yield plots.Dots(values, (), level, number, xlabel=name, legend=legend, **options)
+        levels = {"real images": real[name]} if name in real else {}
+        legend = None if i else "below"
+        yield plots.Dots(values, (), levels, number, xlabel=name, legend=legend, **options)
 
 
 def begun(fresh, compiled, name, optimizer=None, jit="auto"):

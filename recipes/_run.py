@@ -180,13 +180,23 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     return made, history
 
 
-def fit(run, model, images, seed, **arguments):
-    """Fit one of many autoencoders, without checkpoints; returns it."""
+def fit(run, model, images, seed, name=None, **arguments):
+    """Fit one of many autoencoders, without checkpoints; returns it.
+
+    With a name, that of the first seed is saved.
+    """
     settings = {"reconstruction": run.reconstruction, "network": run.network, "seed": seed}
     made = model(images.image_shape, **settings, **arguments, dtype=run.precision)
     made.compile(keras.optimizers.Adam(run.learning_rate), jit_compile=XLA[run.jit])
     made.fit(images.with_options(seed=seed), epochs=run.epochs, verbose=0)
+    if name and seed == run.seed:
+        made.save(run.output / f"{name}.keras")
     return made
+
+
+def saved(run, name):
+    """The model that was saved as NAME."""
+    return keras.saving.load_model(run.output / f"{name}.keras")
 
 
 def report(run, model, what, results, samples=None):

@@ -4,16 +4,14 @@ r"""Why a latent space is regularised: the VAE from no weight on the KL divergen
     python -m recipes.vae_regularization --dataset fashion_mnist --epochs 5 --seeds 1
 
 Trains a VAE with two latents for each weight. Writes where the codes lie over what each place
-decodes to; each code as what it is, a cloud; mean and sigma of the codes in the map of the KL
-divergence; the slide's continuity and completeness as rows of images; and for each weight the error
-of reconstructions, completeness (the share of samples that a judge accepts) and coverage (the share
-of test images that an accepted sample comes near to), of latents drawn from N(0, I) and of those
-drawn where the codes are: from a Gaussian fitted to them. `--resume` trains what is missing.
+decodes to, as clouds, and by mean and sigma in the map of the KL divergence; continuity and
+completeness as rows of images; and the error of reconstructions, completeness (samples that a judge
+accepts) and coverage (test images that an accepted one comes near to), of latents from N(0, I) and
+from a Gaussian fitted to the codes. `--resume` trains what is missing.
 """
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 import kgen
@@ -48,10 +46,10 @@ def samples(vae, images, n, seed):
 
 def measure(run, images, test, judged, weight, seed):
     """Train and measure; the first seed's model is saved."""
-    vae = _run.fit(run, kgen.VAE, images, seed, latent_dim=2, kl_weight=weight)
-    if seed == run.seed:
-        vae.save(run.output / f"vae_{weight:g}.keras")
-    real, (mean, log_variance) = test.images(), vae.posterior(test.images())
+    file = f"vae_{weight:g}"
+    vae = _run.fit(run, kgen.VAE, images, seed, name=file, latent_dim=2, kl_weight=weight)
+    real = test.images()
+    mean, log_variance = vae.posterior(real)
     error = np.square(vae.decode(mean) - real).sum(axis=(1, 2, 3)).mean()
     found = {ERROR: float(error), "spread of the means": float(np.sqrt(mean.var(axis=0).mean()))}
     found["sigma, median"] = float(np.median(np.exp(log_variance / 2)))
@@ -63,30 +61,34 @@ def measure(run, images, test, judged, weight, seed):
 
 def draw(run, vaes, found, images, test):
     """Write where codes lie, as points, clouds and numbers; what is drawn there; all measures."""
-    some, ten = test.take(min(400, test.num_examples)), test.take(10)
+    some = test.take(min(400, test.num_examples))
+    ten = test.take(10)
     if test.num_classes:
         ten = test.of_each_class().take(min(10, test.num_classes))
     names = [ten.class_names[y] for y in ten.labels] if ten.class_names else range(ten.num_examples)
-    where, clouds, codes, rows, shares = [], [], {}, [], means(found, "{:g}")
+    shares = means(found, "{:g}")
+    where, clouds, codes = [], [], {}
+    texts, rows = [], []
     for w, what in SHOWN.items():
-        vae, text = vaes[w], plots.say(f"KL weight {{w:g}}: {what}", w=w)
+        vae = vaes[w]
+        text = plots.say(f"KL weight {{w:g}}: {what}", w=w)
         codes[text] = vae.posterior(some.images())
         options = {"heading": text, "decode": vae.decode}
         where.append(plots.Scatter(codes[text][0], some.labels, some.class_names, **options))
         clouds.append(plots.Clouds(*vae.posterior(ten.images()), names, text))
-        text = plots.say("KL weight {w:g}: from one image to another", w=w)
-        rows.append((text, vae.interpolate(*np.split(test.images(2), 2), steps=10)[0]))
+        texts.append(plots.say("KL weight {w:g}: from one image to another", w=w))
+        rows.append(vae.interpolate(*np.split(test.images(2), 2), steps=10)[0])
         for prior, drawn in samples(vae, images, 10, run.seed).items():
-            text, share = prior + ": covers {s:.0%} of the test images", f"coverage, {prior}, {w:g}"
-            rows.append((plots.say(text, s=shares[share]), drawn))
+            share = shares[f"coverage, {prior}, {w:g}"]
+            texts.append(plots.say(prior + ": covers {s:.0%} of the test images", s=share))
+            rows.append(drawn)
     title = "Without the KL divergence codes lie far from N(0, I) (dashed); with too much, all at 0"
     _run.slide(run, "clouds", *where, title=title, model=vae)
     title = "A code is a point without the KL divergence, a cloud with it (dashed: N(0, I))"
     _run.slide(run, "points_and_clouds", *clouds, title=title, model=vae)
     title = "The KL divergence (lines) draws every code to \u03bc = 0 and \u03c3 = 1"
     _run.slide(run, "divergence", plots.Divergence(codes), title=title, model=vae)
-    texts, rows = zip(*rows[:6], strict=True)
-    rows = plots.Images(np.stack(rows), names=texts)
+    rows = plots.Images(np.stack(rows[:6]), names=texts[:6])
     none, right, _ = (shares[f"coverage, N(0, I), {w:g}"] for w in SHOWN)
     title = "Samples from N(0, I) cover {none:.0%} of the test images without the KL divergence, "
     title += "{right:.0%} with it"
@@ -102,11 +104,10 @@ def main(run):
     """Train, measure, draw; returns the first seed's models by weight."""
     images, test, judged = _run.load_judged(run)
     _run.settle(run, kgen.VAE, {"image_shape": images.image_shape, "network": run.network}, images)
-    measured, seeds = Measured(run, images, {"seeds"}), range(run.seed, run.seed + run.seeds)
+    measured = Measured(run, images, {"seeds"})
     form = "KL weight {:g}"
-    found = measured.each(form, WEIGHTS, seeds, measure, run, images, test, judged)
-    load = keras.saving.load_model
-    models = {weight: load(run.output / f"vae_{weight:g}.keras") for weight in WEIGHTS}
+    found = measured.each(form, WEIGHTS, measured.seeds, measure, run, images, test, judged)
+    models = {weight: _run.saved(run, f"vae_{weight:g}") for weight in WEIGHTS}
     draw(run, models, found, images, test)
     results = {"completeness, real images": judged.ceiling}
     results["coverage, real images"] = judged.coverage(images.images(run.samples), test.images())

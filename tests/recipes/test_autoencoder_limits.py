@@ -31,10 +31,9 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
         return made[kind]
 
     monkeypatch.setattr(_run, "fit", once)
-    monkeypatch.setattr(autoencoder_limits, "BOTTLENECKS", (1, 2))
     vae = autoencoder_limits.main([*command, "--seeds", "1"])
     assert vae.latent_dim == 16
-    for name in ("samples_2", "samples_16", "walk", "bottleneck", "measures"):
+    for name in ("samples_2", "samples_16", "walk", "measures"):
         pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
         assert min(pixels.shape[:2]) > 200 and pixels.std() > 5, name
     results = json.loads((tmp_path / "results.json").read_text())
@@ -49,10 +48,7 @@ def test_from_data_to_figures_and_resumed_without_repeating(tmp_path, monkeypatc
             assert results[f"continuity, {name}, {width} latents"] >= 1
             assert results[f"reconstruction error, {name}, {width} latents"] > 0
     assert results["completeness, real images"] > results["completeness, noise"]
-    assert trained == [(0, 2), (0, 2), (0, 16), (0, 16), (0, 1), (0, 2)]
-    for name in ("autoencoder", "principal axes"):
-        assert results[f"squared error, {name}, 2"] > 0
-    assert results["squared error, principal axes, 2"] < results["squared error, principal axes, 1"]
+    assert trained == [(0, 2), (0, 2), (0, 16), (0, 16)]
 
     trained.clear()
     monkeypatch.setattr(autoencoder_limits, "draw", lambda *args: None)

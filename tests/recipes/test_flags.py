@@ -81,6 +81,7 @@ WITHOUT = {  # flags that mean nothing to a recipe
     "wgan": ("dataset", "image-size", "epochs", "precision", "limit", "publish"),
     **dict.fromkeys(
         (
+            "bottleneck",
             "data_augmentation",
             "gan_instability",
             "kinds_of_gan",
