@@ -69,6 +69,16 @@ def animate(run, name, slides, seconds=0.2):
     plots.animation(paths, run.output / f"{name}.gif", seconds, max_bytes=2**20)
 
 
+def draw_samples(run, gan, near, n=12):
+    """Write images of a generator, and some of them above the training images nearest to them."""
+    title = "Images that nobody drew: z from N(0, I), through the generator"
+    samples = plots.Images(gan.generate(60, seed=run.seed), 12)
+    slide(run, "samples", samples, title=title, model=gan)
+    title = "Below each sample the training image that is nearest: {share:.1%} are copies"
+    rows = plots.Images.neighbors(near, n)
+    slide(run, "neighbors", rows, title=title, model=gan, share=near.copies)
+
+
 def draw_losses(run, history, pixels=1):
     """Write the losses of training and validation by epoch, each a mean over so many pixels."""
     curves = getattr(history, "history", history)

@@ -5,13 +5,11 @@ r"""The GAN of the lecture, Algorithm 1 of Goodfellow et al. (2014), with fully 
     python -m recipes.gan --optimizer momentum --learning-rate 0.1
     python -m recipes.gan --dataset fashion_mnist --epochs 30 --batch-size 128
 
-Writes Algorithm 1 beside the lines that run it; samples and real images with what the discriminator
-says of them while it learns; losses and scores beside their equilibrium; samples, also beside the
-nearest training images; and the model.
+Writes Algorithm 1 beside the lines that run it; images with what the discriminator says of them
+while it learns; losses and scores beside their equilibrium; samples and the nearest training images
+beside them; and the model.
 """
 
-import inspect
-import textwrap
 from functools import partial
 from pathlib import Path
 
@@ -63,40 +61,38 @@ def look(gan, real, seed):
 
 def draw(run, gan, history, kept, real, near):
     """Write the figures of the lecture."""
-    code = textwrap.dedent(inspect.getsource(kgen.GAN.update)).splitlines()[2:7]
     said = plots.Listing(map(plots.say, ALGORITHM), {2, 3}, share=0.7)
+    code = plots.Listing.of_source(kgen.GAN.update, 2, 7, marked={2, 3})
     title = "Algorithm 1 of Goodfellow et al. (2014), and the lines of kgen that run it"
-    _run.slide(run, "algorithm", said, plots.Listing(code, {2, 3}), title=title)
-    names, seen = [plots.say("epoch {n}", n=n) for n in kept], [*kept.values()]
-    fake, real = np.stack([images for images, *_ in seen]), np.stack([real[:6]] * len(seen))
-    of_fake, of_real = ([f"{d:.2f}" for s in seen for d in s[i][:6]] for i in (1, 2))
+    _run.slide(run, "algorithm", said, code, title=title)
+    names = [plots.say("epoch {n}", n=n) for n in kept]
+    fake, of_fake, of_real = map(np.stack, zip(*kept.values(), strict=True))
+    notes = [[f"{d:.2f}" for some in of for d in some[:6]] for of in (of_fake, of_real)]
+    real = np.stack([real[:6]] * len(fake))
     panels = [
-        plots.Images(fake, names=names, notes=of_fake, heading="generated images, and D(x)"),
-        plots.Images(real, notes=of_real, heading="real images, and D(x)"),
+        plots.Images(
+            np.stack(fake), names=names, notes=notes[0], heading="generated images, and D(x)"
+        ),
+        plots.Images(real, notes=notes[1], heading="real images, and D(x)"),
     ]
-    means = {"first": seen[0][1].mean(), "fake": seen[-1][1].mean(), "real": seen[-1][2].mean()}
+    means = {"first": of_fake[0].mean(), "fake": of_fake[-1].mean(), "real": of_real[-1].mean()}
     title = "D gives generated images {first:.2f} at first and {fake:.2f} in the end, real ones "
     _run.slide(run, "training", *panels, title=title + "{real:.2f}", model=gan, **means)
     title = "No loss tells how good the images are: one player's gain is the other's loss"
     panels = plots.adversarial(history, EQUILIBRIUM.get(run.loss))
     _run.slide(run, "losses", *panels, title=title, model=gan)
-    title = "Images that nobody drew: z from N(0, I), through the generator"
-    samples = plots.Images(gan.generate(60, seed=run.seed), 12)
-    _run.slide(run, "samples", samples, title=title, model=gan)
-    rows = np.concatenate([[near.generated[:12], near.neighbors[:12]], near.closest(12)])
-    rows = plots.Images(rows, names=["sample", "nearest", "most alike", "nearest"])
-    title = "Below each sample the training image that is nearest: {share:.1%} are copies"
-    _run.slide(run, "neighbors", rows, title=title, model=gan, share=near.copies)
+    _run.draw_samples(run, gan, near)
 
 
 def measure(gan, images, test, near, run):
     """How good and varied samples are, on the features of a judge where there is one."""
-    judge, names = kgen.metrics.judge_for(run.dataset) or "pixels", ["fid", "precision", "recall"]
+    judge = kgen.metrics.judge_for(run.dataset) or "pixels"
+    names = ["fid", "precision", "recall"]
     made = gan.generate(run.samples, seed=run.seed)
     found = kgen.metrics.evaluate(images, made, judge, names, test, run.seed)
-    judge = found.features  # pixels, and at what size
-    results = {f"{found.label(name)}, {judge}": value for name, value in found.values.items()}
-    results[f"floor of fid, {judge}"] = found.results["fid"].floor
+    of = found.features  # pixels, and at what size
+    results = {f"{found.label(name)}, {of}": value for name, value in found.values.items()}
+    results[f"floor of fid, {of}"] = found.results["fid"].floor
     results["distance to training images / that of test images"] = near.ratio
     return results | {"copies of training images": near.copies}
 
@@ -107,20 +103,16 @@ def main(run):
     images, test = _run.load(run)
     arguments = {"variant": "gan", "loss": run.loss, "augment": run.augment or None}
     arguments["discriminator_steps"] = run.discriminator_steps
-    real, make = images.images(200), OPTIMIZERS[run.optimizer]
+    real = images.images(200)
     seen = Snapshots(lambda gan: look(gan, real, run.seed), Snapshots.moments(run.epochs))
     callbacks = [SampleGrid(run.output / "samples", every=max(1, run.epochs // 30)), seen]
-    both = {player: make(run.learning_rate) for player in kgen.GAN.players}
+    both = {p: OPTIMIZERS[run.optimizer](run.learning_rate) for p in kgen.GAN.players}
     gan, history = _run.train(run, kgen.GAN, arguments, images, test, "gan", callbacks, both)
     near = kgen.metrics.memorization(gan.generate(500, seed=run.seed), images, test)
     draw(run, gan, history, seen.kept, real, near)
-    what = f"{run.loss} loss, k = {run.discriminator_steps}, fully connected, {run.epochs} epochs."
-    _run.report(
-        run,
-        gan,
-        f"Generative adversarial network (Algorithm 1): {what}",
-        measure(gan, images, test, near, run),
-    )
+    what = f"Generative adversarial network (Algorithm 1): {run.loss} loss, k = "
+    what += f"{run.discriminator_steps}, fully connected, {run.epochs} epochs."
+    _run.report(run, gan, what, measure(gan, images, test, near, run))
     return gan
 
 

@@ -1,8 +1,10 @@
 """Drawings of how things hang together: graphs of computations."""
 
+import inspect
 import itertools
 import math
 import re
+import textwrap
 
 import numpy as np
 
@@ -188,6 +190,19 @@ class Listing(Chart):
         self.lines, self.marked = list(lines), set(marked)
         height = (len(self.lines) + 1) * 1.15 * height_of(TICK)
         super().__init__(heading, **{"shape": height / (SLIDE[0] / 2)} | options)
+
+    @classmethod
+    def of_source(cls, function, first=0, last=None, **options):
+        """Lines of the source of a function as they are, the definition itself not indented.
+
+        Args:
+            function: anything whose source `inspect` finds.
+            first: number of the first line, from 0, which begins the definition.
+            last: number of the line after the last one; None: all.
+            options: as of the class.
+        """
+        lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+        return cls(lines[first:last], **options)
 
     def plot(self, axes):
         """Write the lines, one below the other."""

@@ -131,6 +131,18 @@ class Images(Panel):
         notes = [f"{e:.2g}" if i != against else "" for i, row in enumerate(errors) for e in row]
         return cls(rows, names=names, notes=notes, **options)
 
+    @classmethod
+    def neighbors(cls, found, n=12, **options):
+        """Generated images above their nearest training images: the first, then the most alike.
+
+        Args:
+            found: what `kgen.metrics.memorization` returns.
+            n: images in a row, at most.
+            options: as of the class.
+        """
+        rows = [found.generated[:n], found.neighbors[:n], *found.closest(n)]
+        return cls(np.stack(rows), names=["sample", "nearest", "most alike", "nearest"], **options)
+
     def rows(self):
         """So many, with room for notes."""
         return math.ceil(len(self.pixels) / self.columns) * (1.4 if self.notes else 1)

@@ -1,3 +1,5 @@
+import inspect
+
 import matplotlib
 import numpy as np
 import pytest
@@ -184,3 +186,11 @@ def test_bad_graphs(nodes, edges, message):
         plots.computation_graph(nodes, *edges)
     with pytest.raises(ValueError, match="labels must be one for each graph: 1; got 2"):
         plots.computation_graph(VAE, DRAWN, labels=["a", "b"])
+
+
+def test_a_listing_is_of_a_functions_own_lines():
+    listing = plots.Listing.of_source(plots.Listing.plot, 2, 4, marked={1})
+    source = inspect.getsource(plots.Listing.plot).splitlines()
+    assert listing.lines == [line.removeprefix("    ") for line in source[2:4]]
+    assert listing.lines[0].startswith("    axes.set(") and listing.marked == {1}
+    assert plots.Listing.of_source(plots.Listing.plot).lines[0] == "def plot(self, axes):"

@@ -7,7 +7,7 @@ from figures import faults
 from PIL import Image
 from scipy.stats import norm
 
-from kgen import plots
+from kgen import metrics, plots
 from kgen.data import to_uint8
 from kgen.plots.images import GAP
 
@@ -347,6 +347,19 @@ def test_previews_are_a_grid_or_rows_by_name(tmp_path):
     for bad in ({}, {"a": gray, "b": gray[:1]}, {"a": gray, "b": color[:, :4]}):
         with pytest.raises(ValueError, match="rows"):
             plots.preview(bad, path=tmp_path / "bad.png")
+
+
+def test_generated_images_stand_above_their_neighbours(tmp_path):
+    train = noise(12, 8, 8, 1)
+    generated = np.concatenate([noise(3, 8, 8, 1, seed=1), train[7:8]])  # the last one is a copy
+    found = metrics.memorization(generated, train, noise(9, 8, 8, 1, seed=2))
+    figure = plots.slide(plots.Images.neighbors(found, 2))
+    order = np.argsort(found.distances)[:2]
+    assert order[0] == 3
+    rows = [generated[:2], train[found.indices[:2]], generated[order], train[found.indices[order]]]
+    assert_tiles(rendered(figure, tmp_path), np.concatenate(rows), 2)
+    assert texts(figure) == ["sample", "nearest", "most alike", "nearest"]
+    assert len(plots.Images.neighbors(found).pixels) == 4 * 4
 
 
 def test_points_are_pixels_where_they_lie():
