@@ -1,5 +1,6 @@
 """What is measured of images: the judges, small classifiers whose answers and features count."""
 
+from kgen.metrics.auroc import AUROC, auroc
 from kgen.metrics.evaluation import METRICS, Evaluation, evaluate
 from kgen.metrics.features import Features, features
 from kgen.metrics.frechet import FID, GaussianStatistics, fid, frechet_distance
@@ -13,6 +14,7 @@ from kgen.metrics.sliced_wasserstein import SlicedWasserstein, sliced_wasserstei
 from kgen.metrics.wasserstein import wasserstein_1d
 
 __all__ = [
+    "AUROC",
     "FID",
     "KID",
     "METRICS",
@@ -26,6 +28,7 @@ __all__ = [
     "Memorization",
     "ModeCoverage",
     "SlicedWasserstein",
+    "auroc",
     "class_coverage",
     "evaluate",
     "features",

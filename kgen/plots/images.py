@@ -99,6 +99,23 @@ class Images(Panel):
         return cls(images, notes=notes, frames=frames, **options)
 
     @classmethod
+    def extremes(cls, images, scores, which, word, n=8, **options):
+        """Images with the least scores in two rows, those with the greatest in two below.
+
+        Args:
+            images: `(N, H, W, C)`, four or more.
+            scores: `(N,)` numbers.
+            which: a boolean for each image: which are framed, if they are among these.
+            word: what stands below those.
+            n: images of either kind, at most.
+            options: as of the class.
+        """
+        order = np.argsort(scores)
+        n = min(n, len(order) // 2) // 2 * 2
+        shown = np.concatenate([order[:n], order[::-1][:n]]).reshape(4, -1)
+        return cls.marked(images[shown], np.asarray(which)[shown].ravel(), word, **options)
+
+    @classmethod
     def judged(cls, rows, names, judge, **options):
         """Rows of images; those that a judge refuses are framed, and say so.
 

@@ -349,6 +349,17 @@ def test_previews_are_a_grid_or_rows_by_name(tmp_path):
             plots.preview(bad, path=tmp_path / "bad.png")
 
 
+def test_extremes_are_the_least_and_the_greatest():
+    images, scores = noise(9, 8, 8, 1), np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5])
+    panel = plots.Images.extremes(images, scores, scores > 2, "high", 4, names="abcd")
+    order = [1, 3, 5, 0, 4, 6, 7, 2]
+    np.testing.assert_array_equal(panel.pixels[..., 0], images[order, ..., 0])
+    assert panel.columns == 2 and panel.notes == [""] * 3 + ["high"] * 5
+    assert [frame is not None for frame in panel.frames] == [False] * 3 + [True] * 5
+    few = plots.Images.extremes(images[:5], scores[:5], scores[:5] > 2, "high")
+    assert len(few.pixels) == 4 and few.columns == 1
+
+
 def test_generated_images_stand_above_their_neighbours(tmp_path):
     train = noise(12, 8, 8, 1)
     generated = np.concatenate([noise(3, 8, 8, 1, seed=1), train[7:8]])  # the last one is a copy

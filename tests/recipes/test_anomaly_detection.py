@@ -104,14 +104,6 @@ def test_an_interrupted_run_is_resumed(whole, tmp_path, monkeypatch):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (a, b)))
 
 
-def test_standard_error():
-    random = np.random.default_rng(0)
-    labels = np.arange(120) < 40
-    found = [roc_auc_score(labels, random.normal(labels * 1.2)) for _ in range(400)]
-    error = recipe.standard_error(np.mean(found), 40, 80)
-    assert error == pytest.approx(np.std(found), rel=0.15)
-
-
 def test_a_scene_is_still_before_and_after_something_crosses_it():
     still, moving = np.random.default_rng(0).uniform(-1, 1, (2, 6, 8, 1)).astype("float32")
     frames = recipe.scene(still, moving, steps=5)
