@@ -5,11 +5,9 @@ r"""Data augmentation: does a classifier with few labels learn more from generat
 
 For each seed a few labelled images are chosen; a conditional GAN with differentiable augmentation
 (Zhao et al., 2020) learns from these alone, so no image is used that the classifier could not have
-had. The same small classifier is then trained, for as many steps each time, on the images alone, on
-images shifted at random, on images and generated ones, and on all of these (the GAN's discriminator
-sees shifted images in every case). Writes test accuracies and what generated images add to them
-with each choice of images, a figure, and the GAN's images beside those it has learned from. With
-`--resume` the same command goes on where it was interrupted.
+had. The same small classifier is then trained, for as many steps each time, on the images, with
+random shifts, with generated ones, and with both. Writes test accuracies, what generated images add
+to them, and some of these images. With `--resume` the same command goes on where it was cut.
 """
 
 from pathlib import Path
@@ -20,9 +18,8 @@ from keras import layers
 
 import kgen
 from kgen import plots
-from kgen.data.augmentation import CHANCES, augment
 from recipes import _command, _run
-from recipes._measured import Measured
+from recipes._measured import Measured, by_seed
 
 DEFAULTS = {
     "output": Path("outputs/data_augmentation"),
@@ -35,14 +32,6 @@ DEFAULTS = {
     "augment": "translation",
     "seeds": {"default": 5, "help": "how many choices of images, one a seed, from --seed on"},
 }
-
-
-def train_gan(run, x, y, num_classes, seed):
-    """A conditional GAN of the few images."""
-    settings = type(run)(**{**vars(run), "seed": seed})
-    data = kgen.data.ImageDataset(x, y, seed=seed, batch_size=run.batch_size)
-    arguments = {"num_classes": num_classes, "augment": run.augment}
-    return _run.train(settings, kgen.ConditionalGAN, arguments, data, None, f"gan-{seed}")[0]
 
 
 def classifier(image_shape, num_classes):
@@ -58,38 +47,31 @@ def classifier(image_shape, num_classes):
     return model
 
 
-def batches(run, sets, shift, seed):
-    """Batches for the classifier, as many from each set of images and labels."""
-    random = np.random.default_rng(seed)
-    share = max(1, run.batch_size // len(sets))
-    while True:
-        drawn = [(x[at], y[at]) for x, y in sets for at in [random.integers(len(x), size=share)]]
-        x, y = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-        yield augment(x, random.random((len(x), CHANCES)), shift=2 * shift), y
-
-
 def measure(run, images, test, seed):
     """Test accuracy of each way to train, with one choice of labelled images."""
     few = images.of_each_class(max(1, run.labels // images.num_classes), seed)
     x, y = few.images(), np.asarray(few.labels)
-    gan = train_gan(run, x, y, images.num_classes, seed)
+    data = kgen.data.ImageDataset(x, y, seed=seed, batch_size=run.batch_size)
+    settings = type(run)(**{**vars(run), "seed": seed})
+    arguments = {"num_classes": images.num_classes, "augment": run.augment}
+    gan, _ = _run.train(settings, kgen.ConditionalGAN, arguments, data, None, f"gan-{seed}")
     asked = np.arange(run.generated) % images.num_classes
     made = gan.generate(len(asked), asked, seed=seed), asked
     if seed == run.seed:
         np.save(run.output / "run" / "made.npy", made[0][:8])
     ways = {
-        f"{len(x)} images": ([(x, y)], False),
-        "+ shifts": ([(x, y)], True),
-        "+ generated": ([(x, y), made], False),
-        "+ shifts, generated": ([(x, y), made], True),
+        f"{len(x)} images": ([(x, y)], 0),
+        "+ shifts": ([(x, y)], 2),
+        "+ generated": ([(x, y), made], 0),
+        "+ shifts, generated": ([(x, y), made], 2),
     }
-    found, seen = {}, test.images()
+    found = {}
     for name, (sets, shift) in ways.items():
         keras.utils.set_random_seed(seed)
         model = classifier(images.image_shape, images.num_classes)
-        drawn = batches(run, sets, shift, seed)
-        model.fit(drawn, steps_per_epoch=run.steps, shuffle=False, verbose=0)
-        right = model.predict(seen, verbose=0).argmax(axis=1) == test.labels
+        batches = kgen.data.mixed_batches(sets, run.batch_size, seed, shift=shift)
+        model.fit(batches, steps_per_epoch=run.steps, shuffle=False, verbose=0)
+        right = model.predict(test.images(), verbose=0).argmax(axis=1) == test.labels
         found[name] = float(right.mean())
     return found
 
@@ -102,9 +84,10 @@ def gains(found):
 
 def draw(run, found, made):
     """Write the accuracy of each way over all choices of images, beside generated images."""
-    first, *others = found[0]
-    names = [plots.say("{n} images", n=first.split()[0]), *others]
-    ways = {n: [100 * part[way] for part in found] for n, way in zip(names, found[0], strict=True)}
+    ways = {}
+    for way in found[0]:
+        name = plots.say("{n} images", n=way.split()[0]) if way.endswith(" images") else way
+        ways[name] = [100 * part[way] for part in found]
     one, shifts, *_ = (np.mean(values) for values in ways.values())
     colors = {way: plots.GENERATED if "generated" in way else plots.REAL for way in ways}
     dots = plots.Dots(ways, colors, form="{:.1f} %", xlabel="test accuracy [%]", shape=0.6)
@@ -122,12 +105,10 @@ def main(run):
     """Measure with each seed, draw; returns accuracies by way and seed."""
     images, test = _run.load(run, labeled=True)
     _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
-    measured, seeds = Measured(run, images, {"seeds"}), range(run.seed, run.seed + run.seeds)
-    found = [measured.part(f"seed {s}", measure, run, images, test, s) for s in seeds]
+    measured = Measured(run, images, {"seeds"})
+    found = [measured.part(f"seed {s}", measure, run, images, test, s) for s in measured.seeds]
     draw(run, found, np.load(run.output / "run" / "made.npy"))
-    results = {
-        f"{way}, seed {s}": part[way] for s, part in zip(seeds, found, strict=True) for way in part
-    }
+    results = by_seed(found, measured.seeds)
     for name, gain in zip(("generated", "generated, with shifts"), gains(found), strict=True):
         results[f"mean gain, {name}"] = float(gain.mean())
     _run.report(run, None, "", results)

@@ -3,6 +3,7 @@
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
 from kgen.data.licenses import license
+from kgen.data.mixing import mixed_batches
 from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.data.sources import load, splits
@@ -17,6 +18,7 @@ __all__ = [
     "faces",
     "license",
     "load",
+    "mixed_batches",
     "prepare",
     "splits",
     "to_model_range",

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -30,11 +29,3 @@ def test_gains_are_of_the_same_images():
     rows = [[0.9, 0.95, 0.92, 0.94], [0.8, 0.85, 0.81, 0.89]]
     found = data_augmentation.gains([dict(zip(ways, row, strict=True)) for row in rows])
     np.testing.assert_allclose(found, [[0.02, 0.01], [-0.01, 0.04]])
-
-
-def test_batches_take_as_many_of_each_set():
-    sets = [(np.full((7, 2, 2, 1), value), np.full(7, value)) for value in (0, 1)]
-    run = SimpleNamespace(batch_size=16)
-    x, y = next(data_augmentation.batches(run, sets, False, seed=0))
-    assert x.shape == (16, 2, 2, 1) and np.bincount(y).tolist() == [8, 8]
-    assert (x[:, 0, 0, 0] == y).all()
