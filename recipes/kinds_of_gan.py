@@ -24,7 +24,7 @@ from kgen import plots
 from kgen.models.gan import VARIANTS
 from recipes import _command, _run
 from recipes._flags import above_zero
-from recipes._measured import Measured
+from recipes._measured import Measured, by_seed
 
 BEST = {"variant": "gan", "learning_rate": 5e-4, "epochs": 70}  # fully connected
 KINDS = {  # the model, and its own best where that is another
@@ -152,18 +152,13 @@ def main(run):
     """Train each kind with each seed, measure, draw; returns what was found."""
     images, test = _run.load(run, labeled=True)
     _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
-    measured, found = Measured(run, images, {"kinds", "seeds"}), {}
-    seeds = range(run.seed, run.seed + run.seeds)
+    measured = Measured(run, images, {"kinds", "seeds"})
+    found, results = {}, {}
     for kind in run.kinds:
         given = settings_for(run, kind), kind, images, test
-        found[kind] = [measured.part(f"{kind}-{s}", measure, *given, s) for s in seeds]
+        found[kind] = [measured.part(f"{kind}-{s}", measure, *given, s) for s in measured.seeds]
+        results |= by_seed(found[kind], measured.seeds, f"{kind}, {{}}")
     draw(run, found, test)
-    results = {
-        f"{kind}, {name}, seed {s}": value
-        for kind, parts in found.items()
-        for s, part in zip(seeds, parts, strict=True)
-        for name, value in part.items()
-    }
     _run.report(run, None, "", results)
     return results
 

@@ -19,7 +19,7 @@ import kgen
 from kgen import plots
 from kgen.models.gan import VARIANTS
 from recipes import _command, _run
-from recipes._measured import Measured
+from recipes._measured import Measured, by_seed
 
 DEFAULTS = {
     "output": Path("outputs/semi_supervised_gan"),
@@ -93,15 +93,11 @@ def main(run):
     """Measure with each seed, draw; returns errors by way and seed."""
     images, test = _run.load(run, labeled=True)
     _run.settle(run, kgen.GAN, {"image_shape": images.image_shape}, images)
-    measured, seeds = Measured(run, images, {"seeds"}), range(run.seed, run.seed + run.seeds)
+    measured = Measured(run, images, {"seeds"})
     given = with_and_without, run, images, test
-    found = [measured.part(f"seed {s}", *given, s) for s in seeds]
+    found = [measured.part(f"seed {s}", *given, s) for s in measured.seeds]
     draw(run, found)
-    results = {
-        f"test error, {name}, seed {s}": part[name]
-        for s, part in zip(seeds, found, strict=True)
-        for name in part
-    }
+    results = by_seed(found, measured.seeds, "test error, {}")
     _run.report(run, None, "", results)
     return found
 
