@@ -2,12 +2,11 @@ r"""How a GAN learns: the figure of Goodfellow et al. (2014), on a line and in a
 
     python -m recipes.gan_intuition
     python -m recipes.gan_intuition --dataset toy2d/ring --updates 4000
-    python -m recipes.gan_intuition --discriminator-steps 1 --loss minimax
 
 On a line: the densities of real and of generated points, the discriminator's probability D(x) that
-a point is real beside the best one, p / (p + q), and the lines along which the generator moves its
-latents. In a plane: D(x) as a map under the points. Writes four moments of each, and animations. At
-the equilibrium D is 1/2 everywhere; R1, a penalty of its slope at real points, helps to get there.
+a point is real beside the best one, p / (p + q), and where the generator moves its latents. In a
+plane: D(x) as a map under the points. Writes four moments of each, and animations. R1, a penalty of
+D's slope at real points, helps to get to the equilibrium, where D is 1/2 everywhere.
 """
 
 from functools import partial
@@ -15,11 +14,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras.optimizers import Adam
+from keras.optimizers.schedules import CosineDecay
 
 import kgen
 from kgen import plots
 from kgen.callbacks import ProgressBar, Snapshots
-from kgen.data.toy2d import two_hills
 from recipes import _command, _run
 from recipes._flags import from_zero
 
@@ -34,33 +34,29 @@ DEFAULTS = {
     "penalty_weight": {"default": 0.05, "type": from_zero, "help": "of R1, against circling"},
     "learning_rate": {"default": 2e-3, "help": "of the discriminator; the generator's is 1/4"},
 }
-WITHOUT = ("image_size", "precision", "resume", "publish")
 LINE = np.linspace(-3.5, 3.5, 281, dtype="float32")
 TICKS = np.linspace(-1.5, 1.5, 101, dtype="float32")
 PLANE = np.stack(np.meshgrid(TICKS, TICKS), axis=-1).reshape(-1, 2)
 
 
-def generator(dimension):
-    """A network that begins near x = z on a line, x = z / 2 in a plane: a Gaussian cloud."""
-    latents = keras.Input((dimension,))
-    both = [
-        keras.layers.Rescaling(1 / dimension),
-        kgen.networks.mlp_generator((dimension,), dimension),
-    ]
-    return keras.Model(latents, keras.layers.Add()([part(latents) for part in both]))
-
-
 def train(run, points, take, name):
     """Fit a GAN to points `(N, D)`; returns it and what was taken, by updates."""
     keras.utils.set_random_seed(run.seed)
-    dimension, k = points.shape[1], run.discriminator_steps
-    networks = {"generator": generator(dimension), "average_decay": 0.0}  # that of the moment
-    penalty = {"penalty": kgen.losses.R1(run.penalty_weight), "discriminator_steps": k}
-    gan = kgen.GAN((dimension,), loss=run.loss, latent_dim=dimension, **networks, **penalty)
-    rates = {"discriminator": (run.learning_rate, run.updates * k)}
-    rates["generator"] = run.learning_rate / 4, run.updates
-    fall, adam = keras.optimizers.schedules.CosineDecay, keras.optimizers.Adam
-    both = {player: adam(fall(*rate), 0.5, 0.9) for player, rate in rates.items()}
+    dimension = points.shape[1]
+    gan = kgen.GAN(
+        (dimension,),
+        latent_dim=dimension,
+        loss=run.loss,
+        penalty=kgen.losses.R1(run.penalty_weight),
+        discriminator_steps=run.discriminator_steps,
+        generator=kgen.networks.mlp_generator((dimension,), dimension, near_latents=True),
+        average_decay=0.0,  # the generator of the moment is shown
+    )
+    updates = run.updates * run.discriminator_steps
+    both = {
+        "discriminator": Adam(CosineDecay(run.learning_rate, updates), 0.5, 0.9),
+        "generator": Adam(CosineDecay(run.learning_rate / 4, run.updates), 0.5, 0.9),
+    }
     gan.compile(both, jit_compile=_run.XLA[run.jit])
     seen = Snapshots(take, [0, *Snapshots.moments(run.epochs, 40, first=1)])
     options = {"batch_size": run.batch_size, "epochs": run.epochs, "verbose": 0}
@@ -90,33 +86,33 @@ def draw(run, name, panel, kept, title, columns=None, **fields):
     _run.animate(run, name, [(said, panel(*shot)) for said, shot in seen])
 
 
-@_command.recipe(__doc__, WITHOUT, **DEFAULTS)
+@_command.recipe(__doc__, ("image_size", "precision", "resume", "publish"), **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns both models."""
-    points, hills = _run.load(run)[0].images(), two_hills(20_000, run.seed)
+    points = _run.load(run)[0].images()
     if points.shape[1:] != (2,):
         raise ValueError(f"--dataset must hold points in a plane; {run.dataset!r} does not.")
+    hills = kgen.data.toy2d.two_hills(20_000, run.seed)
     line, on_line = train(run, hills, take_line, "on a line")
     plane, on_plane = train(run, points, take_plane, "in a plane")
-    ends, hills = {"begin": 0, "end": -1}, hills[:, 0]
-    far = [kgen.metrics.wasserstein_1d(fake, hills[:10_000]) for fake, *_ in on_line.values()]
-    near = [kgen.metrics.nearest(cloud, points)[1] < 0.05 for cloud, _ in on_plane.values()]
-    far, near = ({name: float(np.mean(x[i])) for name, i in ends.items()} for x in (far, near))
+    real = hills[:, 0]
+    far = [kgen.metrics.wasserstein_1d(fake, real[:10_000]) for fake, *_ in on_line.values()]
+    near = [np.mean(kgen.metrics.nearest(x, points)[1] < 0.05) for x, _ in on_plane.values()]
+    far, near = ({"begin": x[0], "end": x[-1]} for x in (far, near))
     title = "Generated points (q) move to real ones (p), from {begin:.2f} away to {end:.2f} (W)"
-    draw(run, "line", partial(plots.Densities, LINE, hills), on_line, title, 2, **far)
-    title = (
-        "From {begin:.0%} to {end:.0%} of the generated points lie near real ones; white: D = 1/2"
-    )
+    draw(run, "line", partial(plots.Densities, LINE, real), on_line, title, 2, **far)
+    title = "From {begin:.0%} to {end:.0%} of the generated points lie near real ones; "
+    title += "white: D = 1/2"
 
     def panel(fake, probability, **options):
         clouds = {"generated points": fake[:300], "real points": points[:300]}
         return plots.Plane(clouds, TICKS, probability, legend=None, **options)
 
     draw(run, "plane", panel, on_plane, title, **near)
-    error = float(np.abs(line.discriminate(hills[:, None]) - 0.5).mean())
+    error = float(np.abs(line.discriminate(hills) - 0.5).mean())
     results = {"line, mean of |D(x) - 1/2| at real points, end": error}
     results |= {f"line, Wasserstein distance of p and q, {name}": x for name, x in far.items()}
-    results |= {f"plane, within 0.05 of a real point, {name}": x for name, x in near.items()}
+    results |= {f"plane, within 0.05 of a real point, {name}": float(x) for name, x in near.items()}
     _run.report(run, None, "", results)
     return line, plane
 

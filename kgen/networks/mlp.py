@@ -22,7 +22,9 @@ from kgen.networks.common import (
 _WIDTHS_FOR_POINTS = (128, 128, 128)  # of the hidden layers
 
 
-def mlp_generator(image_shape, latent_dim, *, num_classes=None, hidden=None, dtype=None):
+def mlp_generator(
+    image_shape, latent_dim, *, num_classes=None, hidden=None, near_latents=False, dtype=None
+):
     """Fully connected generator.
 
     Args:
@@ -32,12 +34,21 @@ def mlp_generator(image_shape, latent_dim, *, num_classes=None, hidden=None, dty
             `(N,)`, and the label is concatenated with the latent as a one-hot vector.
         hidden: widths of the hidden layers, ReLUs; by default 256, 512 for
             images and 128, 128, 128 for points.
+        near_latents: whether points, of as many numbers as latents, begin near latents over this
+            number: as a Gaussian cloud, which is added to what the layers make.
         dtype: Keras dtype policy; the output is float32.
 
     Returns:
         `keras.Model` from `(N, latent_dim)` to images in [-1, 1] (tanh), or to points (linear).
+
+    Raises:
+        ValueError: if no points of as many numbers as latents are to be near them.
     """
     of_images = len(checked_shape(image_shape)) == 3
+    if near_latents and tuple(image_shape) != (latent_dim,):
+        raise ValueError(
+            f"near_latents is for points of shape ({latent_dim},), as latents; got {image_shape}."
+        )
     default_widths = (256, 512) if of_images else _WIDTHS_FOR_POINTS
     inputs, x = generator_inputs(latent_dim, num_classes, dtype)
     for width in default_widths if hidden is None else hidden:
@@ -45,6 +56,10 @@ def mlp_generator(image_shape, latent_dim, *, num_classes=None, hidden=None, dty
     activation = "tanh" if of_images else None
     x = layers.Dense(math.prod(image_shape), activation, dtype="float32")(x)
     x = layers.Reshape(image_shape, dtype="float32")(x)
+    if near_latents:
+        latents = keras.tree.flatten(inputs)[0]
+        near = layers.Rescaling(1 / latent_dim, dtype="float32")(latents)
+        x = layers.Add(dtype="float32")([near, x])
     return keras.Model(inputs, x, name="generator")
 
 

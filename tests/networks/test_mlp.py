@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from keras import layers, ops
 from network_parts import finish_the_power_method, linear, normal, relu, values, weights
 
@@ -12,6 +13,21 @@ def test_points():
     points = values(generator, 1e4 * normal(8, 8))
     assert points.shape == (8, 2) and np.abs(points).max() > 1  # linear
     assert values(networks.mlp_encoder((2,), 8), points).shape == (8, 8)
+
+
+def test_a_generator_of_points_begins_near_its_latents():
+    latents = normal(500, 2)
+    near = networks.mlp_generator((2,), 2, near_latents=True)
+    points = values(near, latents)
+    assert np.corrcoef(points.ravel(), latents.ravel())[0, 1] > 0.8
+    far = networks.mlp_generator((2,), 2)
+    far.set_weights(near.get_weights())
+    np.testing.assert_allclose(points, values(far, latents) + latents / 2, atol=1e-5)
+    labelled = networks.mlp_generator((2,), 2, num_classes=3, near_latents=True)
+    assert values(labelled, latents, np.zeros(500, "int32")).shape == (500, 2)
+    for shape in ((3,), (8, 8, 1)):
+        with pytest.raises(ValueError, match=r"points of shape \(2,\), as latents; got"):
+            networks.mlp_generator(shape, 2, near_latents=True)
 
 
 def test_mlps_of_images():

@@ -2,7 +2,6 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,13 +11,6 @@ from kgen.data.toy2d import two_hills
 from recipes import gan_intuition
 
 SHORT = ["--updates", "12", "--epochs", "3", "--batch-size", "32"]
-
-
-def test_a_generator_begins_near_its_latents():
-    latents = np.random.default_rng(0).standard_normal((500, 2)).astype("float32")
-    keras.utils.set_random_seed(0)
-    points = keras.ops.convert_to_numpy(gan_intuition.generator(2)(latents))
-    assert np.corrcoef(points.ravel(), latents.ravel())[0, 1] > 0.8
 
 
 def test_from_training_to_pictures(tmp_path, capsys):
