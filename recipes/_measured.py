@@ -76,6 +76,15 @@ def by_seed(found, seeds, form="{}"):
     }
 
 
+def table(found, what):
+    """Numbers by name as Markdown: a row for each of what they are of, a column for each name."""
+    names = list(dict.fromkeys(name for values in found.values() for name in values))
+    lines = [[what, *names], ["---"] * (len(names) + 1)]
+    for of, values in found.items():
+        lines.append([of, *(f"{values[n]:.4g}" if n in values else "" for n in names)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
 def dots(found, form, measures, real=(), turned=False, **options):
     """A panel for each measure of what `Measured.each` found: a row for each setting.
 

@@ -173,9 +173,14 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     """Fit a model with checkpoints on the way, save it as NAME; returns it and its history.
 
     The flag for the learning rate is for models with one player; without it, and without optimizers
-    by player, the model's own serve.
+    by player, the model's own serve. Models that take no steps have no history.
     """
     arguments = {"image_shape": images.image_shape, "seed": run.seed, **arguments}
+    if issubclass(model, kgen.Gaussian):
+        made = model(**arguments)
+        made.fit(images, verbose=0)
+        made.save(run.output / f"{name}.keras")
+        return made, None
     settle(run, model, arguments, images)
     keras.utils.set_random_seed(run.seed)
     made = model(**arguments, dtype=run.precision)

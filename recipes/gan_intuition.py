@@ -5,8 +5,7 @@ r"""How a GAN learns: the figure of Goodfellow et al. (2014), on a line and in a
 
 On a line: the densities of real and of generated points, the discriminator's probability D(x) that
 a point is real beside the best one, p / (p + q), and where the generator moves its latents. In a
-plane: D(x) as a map under the points. Writes four moments of each, and animations. R1, a penalty of
-D's slope at real points, helps to get to the equilibrium, where D is 1/2 everywhere.
+plane: D(x) as a map under the points, 1/2 at the equilibrium. Writes moments, and animations.
 """
 
 from functools import partial

@@ -5,20 +5,19 @@ r"""All families side by side, after the lecture's closing slide: the same data,
 
 Trains one model of each family on the same images, for as many epochs where it learns by steps, and
 measures what it generates: quality and diversity on the features of a judge, likelihood where there
-is one, seconds to train and to sample. Writes one figure, one table (`overview.md`), and the
-models. With `--resume` the same command measures only what is missing.
+is one, seconds. Writes figures, one table (`overview.md`), and the models. With `--resume` the same
+command measures only what is missing.
 """
 
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
 import kgen
 from kgen import distributions, plots
 from recipes import _command, _run
-from recipes._measured import Measured
+from recipes._measured import Measured, table
 
 DEFAULTS = {
     "output": Path("outputs/overview"),
@@ -32,8 +31,12 @@ DEFAULTS = {
     "learning_rate": 2e-3,
 }
 METRICS = ["fid", "precision", "recall", "density", "coverage", "sliced_wasserstein"]
-SHOWN = {"fid": "{:.1f}", "recall": "{:.2f}", "log p(x) [nats]": "{:,.0f}"}
-SHOWN |= {"seconds of training": "{:.0f}"}
+SHOWN = {
+    "fid": "{:.1f}",
+    "recall": "{:.2f}",
+    "log p(x) [nats]": "{:,.0f}",
+    "seconds of training": "{:.0f}",
+}
 NETWORKS = ("latent_dim", "network")
 FAMILIES = {  # name in kgen.plots, model, flags of the recipe that are its arguments, others
     "Gaussian": ("gaussian", kgen.Gaussian, ("components",), {}),
@@ -65,13 +68,9 @@ def parts_of(run, name):
 
 def fit(run, name, images, test):
     """Train the model of a family; returns it and the seconds that took."""
-    (model, arguments), began = parts_of(run, name), time.monotonic()
-    if not issubclass(model, kgen.Gaussian):
-        model, _ = _run.train(run, model, arguments, images, test, path_of(run, name).stem)
-    else:  # takes no steps
-        model = model(images.image_shape, **arguments, seed=run.seed)
-        model.fit(images, verbose=0)
-        model.save(path_of(run, name))
+    began = time.monotonic()
+    model, arguments = parts_of(run, name)
+    model, _ = _run.train(run, model, arguments, images, test, path_of(run, name).stem)
     return model, time.monotonic() - began
 
 
@@ -92,19 +91,21 @@ def measure(run, name, images, test):
 
 def draw(run, found, images, test):
     """Write samples of each family, what it consists of, and its numbers."""
-    models = {name: keras.saving.load_model(path_of(run, name)) for name in found}
-    rows = [sample(name, model, images, 10, run.seed) for name, model in models.items()]
     fids = {name: values["fid"] for name, values in found.items()}
-    names = [plots.Said(f"{plots.say(name)}: FID {fid:.1f}") for name, fid in fids.items()]
+    rows, names = [], []
+    for name, fid in fids.items():
+        model = _run.saved(run, path_of(run, name).stem)
+        rows.append(sample(name, model, images, 10, run.seed))
+        names.append(plots.Said(f"{plots.say(name)}: FID {fid:.1f}"))
     panel = plots.Images(np.stack([*rows, test.images(10)]), names=[*names, "test images"])
     best = min(fids, key=fids.get)
     title = "After as many epochs nearest to the images: {best} (FID {fid:.1f})"
     _run.slide(run, "overview", panel, title=title, best=plots.say(best), fid=fids[best])
     families = {name: family for name, (family, *_) in FAMILIES.items()}
-    scheme = plots.Scheme.of_families(families, shape=0.5)
     title = "What each family consists of: data are blue, what it draws orange"
-    _run.slide(run, "schemes", scheme, title=title)
-    colors, panels = {name: plots.FAMILIES[family] for name, family in families.items()}, []
+    _run.slide(run, "schemes", plots.Scheme.of_families(families, shape=0.5), title=title)
+    colors = {name: plots.FAMILIES[family] for name, family in families.items()}
+    panels = []
     for what, form in SHOWN.items():
         values = {name: [v[what]] for name, v in found.items() if what in v}
         heading = what if what != "fid" else "FID"
@@ -113,27 +114,18 @@ def draw(run, found, images, test):
     _run.slide(run, "measures", *panels, columns=2, title=title)
 
 
-def table(found):
-    """The numbers as Markdown, a row for each family."""
-    names = list(dict.fromkeys(name for values in found.values() for name in values))
-    lines = [["family", *names], ["---"] * (len(names) + 1)]
-    for family, values in found.items():
-        lines.append([family, *(f"{values[n]:.4g}" if n in values else "" for n in names)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
 @_command.recipe(__doc__, ("publish",), **DEFAULTS)
 def main(run):
     """Train and measure what is missing, draw; returns what was found by family."""
     images, test = _run.load(run)
-    arguments = {"image_shape": images.image_shape, "network": run.network}
-    _run.settle(run, kgen.VAE, arguments, images)
-    for model, others in (parts_of(run, name) for name in FAMILIES):
-        model(images.image_shape, **others)  # what cannot be made is refused before any is trained
+    _run.settle(run, kgen.VAE, {"image_shape": images.image_shape, "network": run.network}, images)
+    for name in FAMILIES:  # what cannot be made is refused before any is trained
+        model, arguments = parts_of(run, name)
+        model(images.image_shape, **arguments)
     measured = Measured(run, images)
     found = {name: measured.part(name, measure, run, name, images, test) for name in FAMILIES}
     draw(run, found, images, test)
-    (run.output / "overview.md").write_text(table(found))
+    (run.output / "overview.md").write_text(table(found, "family"))
     results = {f"{what}, {name}": v for name, values in found.items() for what, v in values.items()}
     _run.report(run, None, "", results)
     return found
