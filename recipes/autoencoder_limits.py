@@ -52,9 +52,9 @@ def measure(run, images, test, judged, width, seed):
     real = test.images()
     models, found = {}, {}
     for name, model in MODELS.items():
-        options = {"kl_weight": run.kl_weight} if name == "VAE" else {}
-        file = f"{name.lower()}_{width}"
-        models[name] = _run.fit(run, model, images, seed, name=file, latent_dim=width, **options)
+        options = {"latent_dim": width, "name": f"{name.lower()}_{width}"}
+        options |= {"kl_weight": run.kl_weight} if name == "VAE" else {}
+        models[name] = _run.fit(run, model, images, seed, **options)
         found[f"continuity, {name}"] = latent.continuity(models[name], real, seed=seed).max_step
         error = np.square(models[name].reconstruct(real) - real).sum(axis=(1, 2, 3)).mean()
         found[f"reconstruction error, {name}"] = float(error)
@@ -70,9 +70,8 @@ def draw(run, found, models, images, test, judged, real):
     for width, both in models.items():
         names = {p: shares[f"completeness, {p}, {width} latents"] for p in PRIORS}
         fields = {"n": width, "ae": names[PRIORS[0]], "vae": names[PRIORS[-1]]}
-        names["test images"] = judged.ceiling
         rows = [*samples(both, images, 10, run.seed).values(), test.images(10)]
-        panel = plots.Images.judged(rows, names, judged)
+        panel = plots.Images.judged(rows, names | {"test images": judged.ceiling}, judged)
         title = "{n} latents from N(0, I): of the AE's images {ae:.0%} pass, of the VAE's {vae:.0%}"
         _run.slide(run, f"samples_{width}", panel, title=title, model=both["VAE"], **fields)
     draw_walk(run, models[2], shares, test, judged)

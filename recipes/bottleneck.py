@@ -71,8 +71,10 @@ def draw(run, found, errors):
     few = WIDTHS[1]
     least = errors[f"squared error, autoencoder, {few}"]
     worse = [w for w in WIDTHS if errors[f"squared error, principal axes, {w}"] > least]
-    title = "{few} latents of an autoencoder keep more than {many} principal axes"
-    fields = {"few": few, "many": max(worse, default=WIDTHS[0])}
+    title = "The fewer latents, the more of an image is lost"
+    if worse:
+        title = "{few} latents of an autoencoder keep more than {many} principal axes"
+    fields = {"few": few, "many": max(worse, default=0)}
     _run.slide(run, "bottleneck", curves, rows, columns=1, title=title, **fields)
 
 

@@ -80,18 +80,17 @@ def pictured(clouds, shape, columns, **labels):
 
 def draw(run, shape, parts):
     """Write the median run of each cure at the end and as an animation, some on the way."""
-    names, ways = [*parts], []
-    for name, of in parts.items():
-        with np.load(clouds_of(run, shape, name, run.seed + median(of))) as arrays:
-            ways.append(arrays["samples"])
-    ways = np.stack(ways)
+    names = [*parts]
+    kept = [clouds_of(run, shape, name, run.seed + median(of)) for name, of in parts.items()]
+    ways = np.stack([np.load(path)["samples"] for path in kept])  # (cures, moments, points, 2)
     times = [plots.say("{n:,} updates", n=EVERY_UPDATES * i) for i in range(ways.shape[1])]
     panels = [pictured(ways[:, i], shape, len(ways), steps=names) for i in range(len(times))]
     _run.animate(run, shape, [*zip(times, panels, strict=True)], 0.4)
-    lost = [sum(part["modes"] < SHAPES[shape][0] for part in of) for of in parts.values()]
+    lost = [sum(part["modes"] < SHAPES[shape][0] for part in parts[name]) for name in names]
     title = "Modes are lost in {a} of {n} runs with {first}, in {b} with {last}; the median runs"
-    fields = {"first": plots.say(names[0]), "last": plots.say(names[-1]), "n": len(of)}
-    _run.slide(run, shape, panels[-1], title=title, a=lost[0], b=lost[-1], **fields)
+    fields = {"first": plots.say(names[0]), "last": plots.say(names[-1])}
+    fields |= {"a": lost[0], "b": lost[-1], "n": len(parts[names[0]])}
+    _run.slide(run, shape, panels[-1], title=title, **fields)
     some = [0, *range(len(ways) // 2 + 1, len(ways))]  # the first, and the last two
     at = Snapshots.moments(len(times) - 1, 5, first=1)
     labels = {"names": [names[k] for k in some], "steps": [times[i] for i in at]}

@@ -67,8 +67,7 @@ def draw(run, vaes, found, images, test):
         ten = test.of_each_class().take(min(10, test.num_classes))
     names = [ten.class_names[y] for y in ten.labels] if ten.class_names else range(ten.num_examples)
     shares = means(found, "{:g}")
-    where, clouds, codes = [], [], {}
-    texts, rows = [], []
+    where, clouds, texts, rows, codes = [], [], [], [], {}
     for w, what in SHOWN.items():
         vae = vaes[w]
         text = plots.say(f"KL weight {{w:g}}: {what}", w=w)
