@@ -33,7 +33,8 @@ def draw(run, models, histories, test):
         plots.say(f"{name}, {{n}} weights", n=plots.in_short(weights(model)))
         for name, model in models.items()
     ]
-    panel, model = plots.Images.with_errors(rows, ["original", *names]), models["convolutional"]
+    panel = plots.Images.with_errors(rows, ["original", *names])
+    model = models["convolutional"]
     share = weights(model) / weights(models["dense"])
     title = "Convolutions do with {share:.0%} of the weights; below, the squared error of a pixel"
     _run.slide(run, "reconstructions", panel, title=title, model=model, share=share)
@@ -58,11 +59,13 @@ def main(run):
     kgen.Autoencoder(images.image_shape, network="convolutional")  # refuses small ones now
     models, histories, results = {}, {}, {}
     for network in ("dense", "convolutional"):
-        kind, name = {**arguments, "network": network}, f"{network}_autoencoder"
-        model, history = _run.train(run, kgen.Autoencoder, kind, images, test, name)
-        models[network], histories[network] = model, history
-        error = models[network].evaluate(test, verbose=0)["loss"]
-        results |= {f"test loss, {network}": error, f"weights, {network}": weights(models[network])}
+        arguments["network"] = network
+        name = f"{network}_autoencoder"
+        model, history = _run.train(run, kgen.Autoencoder, arguments, images, test, name)
+        models[network] = model
+        histories[network] = history
+        results[f"test loss, {network}"] = model.evaluate(test, verbose=0)["loss"]
+        results[f"weights, {network}"] = weights(model)
     draw(run, models, histories, test)
     what = f"Convolutional autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, "
     samples = model.preview(10, run.seed, test.images(10))

@@ -19,7 +19,7 @@ import kgen
 from kgen import plots
 from kgen.layers import corruptions
 from recipes import _command, _run
-from recipes._flags import from_zero
+from recipes._flags import from_zero, one_of
 
 DEFAULTS = {
     "output": Path("outputs/denoising_autoencoder"),
@@ -27,11 +27,7 @@ DEFAULTS = {
     "epochs": 20,
     "batch_size": 64,
     "latent_dim": 32,
-    "corruption": {
-        "default": "masking",
-        "choices": list(corruptions.CORRUPTIONS),
-        "help": "how images are destroyed",
-    },
+    "corruption": one_of(corruptions.CORRUPTIONS, "how images are destroyed", default="masking"),
     "amount": {"default": 0.5, "type": from_zero, "help": "of the corruption: a share, or sigma"},
     "reconstruction": "mse",
     "network": "convolutional",
@@ -50,7 +46,8 @@ def destroyed(images, kind, amount):
 def draw(run, model, history, test):
     """Write the figures of the lecture."""
     images = (test.of_each_class().images() if test.num_classes else test.images())[:10]
-    rows, names = [images], ["clean"]
+    rows = [images]
+    names = ["clean"]
     for kind, amount in AMOUNTS.items():
         corrupted = destroyed(images, kind, run.amount if kind == run.corruption else amount)
         rows += [corrupted, model.reconstruct(corrupted)]
@@ -58,19 +55,16 @@ def draw(run, model, history, test):
     title = "Trained on one way to destroy an image, it mends others, too, if less well"
     panel = plots.Images.with_errors(rows, names)
     _run.slide(run, "denoised", panel, title=title, model=model)
-    some, found = test.images(500), []
+    some = test.images(500)
+    errors = {"corrupted": [], "denoised": []}
     for share in SHARES:
         corrupted = destroyed(some, run.corruption, share)
-        found.append(
-            [np.square(x - some).mean() for x in (corrupted, model.reconstruct(corrupted))]
-        )
-    panel = plots.Bands(
-        SHARES,
-        np.array(found).T[:, None],
-        ["corrupted", "denoised"],
-        xlabel=plots.say("amount of corruption ({amount:g} in training)", amount=run.amount),
-        ylabel="squared error of a pixel",
-    )
+        errors["corrupted"].append(np.square(corrupted - some).mean())
+        errors["denoised"].append(np.square(model.reconstruct(corrupted) - some).mean())
+    xlabel = plots.say("amount of corruption ({amount:g} in training)", amount=run.amount)
+    ylabel = "squared error of a pixel"
+    values = np.array([*errors.values()])[:, None]
+    panel = plots.Bands(SHARES, values, [*errors], xlabel=xlabel, ylabel=ylabel)
     title = "Where little is destroyed, denoising destroys more than it mends"
     _run.slide(run, "errors", panel, title=title, model=model)
     _run.draw_losses(run, history, math.prod(model.image_shape))

@@ -74,7 +74,8 @@ def settings_for(run, kind):
 
 def train(run, kind, images, seed, **arguments):
     """Train a kind of GAN with a seed; returns it."""
-    model, settings = KINDS[kind][0], type(run)(**vars(run) | {"seed": seed})
+    model, _ = KINDS[kind]
+    settings = type(run)(**vars(run) | {"seed": seed})
     arguments |= {"variant": run.variant, "augment": run.augment or None}
     optimizers = {p: keras.optimizers.Adam(run.learning_rate, 0.5) for p in model.players}
     name = f"{kind}-{seed}"
@@ -83,14 +84,18 @@ def train(run, kind, images, seed, **arguments):
 
 def read(run, images):
     """The classes that a judge reads in images; -1 where there is no judge of these."""
-    name, factor = kgen.metrics.judge_for(run.dataset), run.dataset.partition("/")[2]
-    seen = kgen.metrics.judge(name).labels(images) if name else np.full(len(images), -1)
-    return seen[factor] if factor and name else seen
+    name = kgen.metrics.judge_for(run.dataset)
+    if name is None:
+        return np.full(len(images), -1)
+    seen = kgen.metrics.judge(name).labels(images)
+    _, _, factor = run.dataset.partition("/")
+    return seen[factor] if factor else seen
 
 
 def measure(run, kind, images, test, seed):
     """Train a kind with a seed; returns what was found of it, its number first."""
-    n, seen, labels = images.num_classes, test.images(), test.labels
+    n = images.num_classes
+    seen, labels = test.images(), test.labels
     if kind == "infogan":
         options = {"categories": n, "codes": 2, "information_weight": 3.0}  # 1 does as well
         code = train(run, kind, images, seed, **options).code(seen)[0].argmax(axis=1)
@@ -103,7 +108,8 @@ def measure(run, kind, images, test, seed):
         found = {"labels that stay": float(np.mean(read(run, again) == labels))}
         error = np.square(again - seen).mean() / seen.var(axis=0).mean()
         return found | {"squared error / that of the mean image": float(error)}
-    gan, asked = train(run, kind, images, seed, num_classes=n), np.tile(np.arange(n), 100)
+    gan = train(run, kind, images, seed, num_classes=n)
+    asked = np.tile(np.arange(n), 100)
     made = read(run, gan.generate(len(asked), asked, seed=seed))
     found = {"right labels": float(np.mean(made == asked))}
     if kind == "ac_gan":

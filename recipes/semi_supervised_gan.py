@@ -42,12 +42,11 @@ def with_and_without(run, images, test, seed):
     again = np.resize(few.images(), x.shape)  # the few as often as all
     mixed = np.concatenate([x, again]), np.concatenate([np.full(len(y), -1), y])
     mixed = kgen.data.ImageDataset(*mixed, batch_size=run.batch_size, seed=seed)
-    settings = type(run)(**vars(run) | {"seed": seed})
+    own = type(run)(**vars(run) | {"seed": seed})
     kind = {"num_classes": images.num_classes, "variant": run.variant, "augment": run.augment}
-    gan = kgen.SemiSupervisedGAN
-    optimizers = {p: keras.optimizers.Adam(run.learning_rate, 0.5) for p in gan.players}
-    settings = (settings, gan, kind, mixed, None, f"gan-{seed}", (), optimizers)
-    gan, _ = _run.train(*settings)
+    model = kgen.SemiSupervisedGAN
+    both = {p: keras.optimizers.Adam(run.learning_rate, 0.5) for p in model.players}
+    gan, _ = _run.train(own, model, kind, mixed, None, f"gan-{seed}", (), both)
     errors = {"with images without labels": gan.classify(test.images())}
     alone = classifier(gan, run, seed)
     seen = [keras.Input(gan.image_shape), *([gan.augment] if gan.augment else []), alone]
@@ -73,10 +72,9 @@ def draw(run, found):
         "G": ("network", 1, 0),
         "x'": ("generated", 2, 0, "images"),
         "x": ("real", 2, 1, "images without labels"),
-        "y": ("real", 2, 2, "{n} images with labels"),
+        "y": ("real", 2, 2, plots.say("{n} images with labels", n=run.labels)),
         "D": ("judge", 3, 1, "D: which class,\nor generated?"),
     }
-    nodes["y"] = *nodes["y"][:3], plots.say(nodes["y"][3], n=run.labels)
     scheme = plots.Scheme(nodes, ["z -> G", "G -> x'", "x' -> D", "x -> D", "y -> D"])
     errors = {name: [100 * part[name] for part in found] for name in found[0]}
     dots = plots.Dots(errors, form="{:.1f} %", xlabel="test error [%]", shape=0.3)
