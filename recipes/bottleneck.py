@@ -53,14 +53,15 @@ def measure(run, images, test, width, seed):
 
 def draw(run, found, errors):
     """Write the errors by the number of latents, above how one image comes back."""
-    values = [
-        [[part[f"squared error, {name}"] for part in parts] for parts in found.values()]
+    values = {
+        name: np.transpose(
+            [[part[f"squared error, {name}"] for part in parts] for parts in found.values()]
+        )
         for name in MODELS
-    ]
+    }
     curves = plots.Bands(
         WIDTHS,
-        np.swapaxes(values, 1, 2),
-        [*MODELS],
+        values,
         colors=[plots.FAMILIES[family] for family in MODELS.values()],
         xlabel="latents",
         ylabel="squared error of a pixel",

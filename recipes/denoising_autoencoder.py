@@ -63,8 +63,7 @@ def draw(run, model, history, test):
         errors["denoised"].append(np.square(model.reconstruct(corrupted) - some).mean())
     xlabel = plots.say("amount of corruption ({amount:g} in training)", amount=run.amount)
     ylabel = "squared error of a pixel"
-    values = np.array([*errors.values()])[:, None]
-    panel = plots.Bands(SHARES, values, [*errors], xlabel=xlabel, ylabel=ylabel)
+    panel = plots.Bands(SHARES, errors, xlabel=xlabel, ylabel=ylabel)
     title = "Where little is destroyed, denoising destroys more than it mends"
     _run.slide(run, "errors", panel, title=title, model=model)
     _run.draw_losses(run, history, math.prod(model.image_shape))

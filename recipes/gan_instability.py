@@ -95,11 +95,9 @@ def measure_rate(run, points, compiled, name, rate, seed):
 def draw(run, gradients, rates):
     """Write gradients by steps of the discriminator, and modes by learning rate."""
     x, y = "steps of the discriminator alone", "gradient at a generated image"
-    norms = [*gradients.values()]
-    left = plots.Bands(STEPS, norms, [*gradients], xlabel=x, ylabel=y, legend=None)
+    left = plots.Bands(STEPS, gradients, xlabel=x, ylabel=y, legend=None)
     x, y = "learning rate of both players", "modes covered, of 8"
-    options = {"log": False, "legend": "lower left"}
-    right = plots.Bands(RATES, [*rates.values()], [*rates], xlabel=x, ylabel=y, **options)
+    right = plots.Bands(RATES, rates, log=False, xlabel=x, ylabel=y, legend="lower left")
     first, *_, last = np.mean(gradients["minimax"], axis=0)
     fields = {"first": first, "last": last, "few": rates["minimax"][:, -2].mean()}
     title = "As D learns, minimax's gradient falls from {first:.2g} to {last:.0e}; at a rate of "

@@ -73,8 +73,8 @@ class Bands(Chart):
     Args:
         x: `(N,)` numbers, at which was measured. If they are positive and span a factor of 30 or
             more the axis is logarithmic, with ticks at x.
-        curves: `(C, repeats, N)` values.
-        labels: C names for the legend.
+        curves: `(C, repeats, N)` values, or a dictionary from names to `(repeats, N)`, or `(N,)`.
+        labels: C names for the legend; of a dictionary, its names by default.
         expected: None, or what should come out, a number: a dashed horizontal line.
         log: whether the vertical axis is logarithmic; by default it is if all that is drawn is
             positive and spans a factor of 30 or more.
@@ -86,9 +86,20 @@ class Bands(Chart):
     """
 
     def __init__(
-        self, x, curves, labels, expected=None, log=None, colors=SERIES, heading=None, **options
+        self,
+        x,
+        curves,
+        labels=None,
+        expected=None,
+        log=None,
+        colors=SERIES,
+        heading=None,
+        **options,
     ):
         super().__init__(heading, **options)
+        if hasattr(curves, "items"):
+            labels = [*curves] if labels is None else labels
+            curves = np.stack([np.atleast_2d(to_numpy(values)) for values in curves.values()])
         x, curves = to_numpy(x), to_numpy(curves).astype("float64")
         if x.ndim != 1 or x.size == 0:
             raise ValueError(f"x must have shape (N,), N of 1 or more; got {x.shape}.")

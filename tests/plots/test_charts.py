@@ -286,6 +286,14 @@ def test_bands_tick_a_logarithmic_axis_where_was_measured():
     assert not len(axes.get_xticks(minor=True))
 
 
+def test_bands_by_name():
+    named = plots.Bands([1, 2], {"a": [[3, 4], [5, 6]], "b": np.ones((2, 2))})
+    np.testing.assert_array_equal(named.curves, [[[3, 4], [5, 6]], [[1, 1], [1, 1]]])
+    assert named.labels == ["a", "b"]
+    alone = plots.Bands([1, 2], {"a": [3, 4]}, ["A"])
+    assert alone.curves.shape == (1, 1, 2) and alone.labels == ["A"]
+
+
 def test_bands_are_panels_of_a_slide():
     panels = [plots.Bands([1, 2], [[[3, 4]]], ["a"], heading="One", xlabel="x") for _ in range(4)]
     figure = plots.slide(*panels, columns=2)
