@@ -19,8 +19,6 @@ from keras import ops
 
 import kgen
 from kgen import plots
-from kgen.losses import R1, GradientPenalty
-from kgen.networks import mlp_discriminator, mlp_generator
 from recipes import _command, _run
 from recipes._measured import Measured, begun
 
@@ -38,11 +36,11 @@ RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 OF_IMAGES = {
     "minimax": ("minimax", "none"),
     "non-saturating": ("non_saturating", "none"),
-    "Wasserstein, gradient penalty": ("wasserstein", GradientPenalty(10)),
+    "Wasserstein, gradient penalty": ("wasserstein", kgen.losses.GradientPenalty(10)),
 }
 OF_POINTS = OF_IMAGES | {  # penalties that suit points within [-1, 1]
-    "Wasserstein, gradient penalty": ("wasserstein", GradientPenalty(1)),
-    "non-saturating, R1": ("non_saturating", R1(0.1)),
+    "Wasserstein, gradient penalty": ("wasserstein", kgen.losses.GradientPenalty(1)),
+    "non-saturating, R1": ("non_saturating", kgen.losses.R1(0.1)),
 }
 
 
@@ -80,8 +78,8 @@ def measure_rate(run, points, compiled, name, rate, seed):
     keras.utils.set_random_seed(seed)
     loss, penalty = OF_POINTS[name]
     networks = {
-        "generator": mlp_generator((2,), 2, hidden=(64, 64)),
-        "discriminator": mlp_discriminator((2,), hidden=(64, 64)),
+        "generator": kgen.networks.mlp_generator((2,), 2, hidden=(64, 64)),
+        "discriminator": kgen.networks.mlp_discriminator((2,), hidden=(64, 64)),
     }
     options = {"loss": loss, "penalty": penalty, "average_decay": 0.99, "seed": seed}
     fresh = kgen.GAN((2,), 2, discriminator_steps=run.discriminator_steps, **networks, **options)
@@ -110,10 +108,9 @@ def main(run):
     """Train, measure, draw; returns what was measured, by loss: gradients and modes by seed."""
     images, _ = _run.load(run)
     measured = Measured(run, images, {"seeds"})
-    arguments = {"latent_dim": 64, "variant": "gan"}
-    generator = _run.train(run, kgen.GAN, arguments, images, None, "gan")[0].generator
-    generator.trainable = False
-    args = measure_gradients, run, images, generator, {}
+    gan, _ = _run.train(run, kgen.GAN, {"latent_dim": 64, "variant": "gan"}, images, None, "gan")
+    gan.generator.trainable = False
+    args = measure_gradients, run, images, gan.generator, {}
     found = measured.each("{}", OF_IMAGES, measured.seeds, *args)
     gradients = {name: [part["gradient_norm"] for part in parts] for name, parts in found.items()}
     results = {
