@@ -33,8 +33,11 @@ def recipe(description, without=(), **own):
     def decorate(main):
         name = f"recipes.{Path(main.__code__.co_filename).stem}"
 
+        def parser():
+            return Parser(name, description, without, **own)
+
         def flags(argv=None):
-            return parse(Parser(name, description, without, **own), argv)
+            return parse(parser(), argv)
 
         def in_its_language(run):
             with plots.language(run.language), plots.made_by(_command(name, run)):
@@ -48,7 +51,7 @@ def recipe(description, without=(), **own):
                 return _to_the_end(in_its_language, run, name)
             return in_its_language(run)
 
-        command.flags = flags
+        command.parser, command.flags = parser, flags
         return command
 
     return decorate

@@ -37,11 +37,10 @@ from kgen.plots.charts import (
     Plane,
     Roc,
     Table,
-    chart,
     probability_field,
 )
 from kgen.plots.curves import Bands, Curves, adversarial, losses
-from kgen.plots.diagrams import Listing, Scheme, computation_graph
+from kgen.plots.diagrams import SCHEMES, Listing, Scheme, computation_graph
 from kgen.plots.images import (
     MAGENTA,
     Images,
@@ -97,6 +96,7 @@ __all__ = [
     "RANDOM",
     "REAL",
     "RIGHT",
+    "SCHEMES",
     "SERIES",
     "SLIDE",
     "WRONG",
@@ -123,7 +123,6 @@ __all__ = [
     "adversarial",
     "animation",
     "caption",
-    "chart",
     "cloud_images",
     "computation_graph",
     "grid",

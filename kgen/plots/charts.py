@@ -6,7 +6,6 @@ from kgen.plots.scatter import named
 from kgen.plots.slide import Chart
 from kgen.plots.style import (
     DARK,
-    DPI,
     GENERATED,
     GRADIENT,
     JUDGE,
@@ -18,40 +17,9 @@ from kgen.plots.style import (
     WRONG,
     as_texts,
     in_lines,
-    new_figure,
     probability_map,
-    styled,
 )
 from kgen.plots.texts import Said, say
-
-
-@styled
-def chart(width, height, rows=1, columns=1, xlabels=None):
-    """An empty figure in the look of the others, for a plot of one's own.
-
-    `save` writes it, `figure.show()` shows it, and so does a notebook at the end of a cell.
-
-    Args:
-        width: inches.
-        height: inches.
-        rows: rows of axes.
-        columns: columns of axes.
-        xlabels: for each column what the horizontal axis is that its axes share; None: each axes
-            has one of its own.
-
-    Returns:
-        The Figure and its Axes, an array `(rows, columns)` of them if there are several.
-
-    Raises:
-        ValueError: if xlabels are not one per column.
-    """
-    xlabels = as_texts(xlabels, columns, "xlabels", "column")
-    figure = new_figure(width * DPI, height * DPI)
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-    axes = figure.subplots(rows, columns, sharex="col" if xlabels else False)
-    for each, label in zip(np.ravel(axes)[-columns:], xlabels, strict=False):
-        each.set_xlabel(label)
-    return figure, axes
 
 
 class Dots(Chart):

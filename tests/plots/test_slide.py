@@ -46,8 +46,8 @@ PANELS = {
         {"z": ("latent", 0, 0), "G": ("network", 1, 0, "generator"), "x": ("generated", 2, 0)},
         {"z -> G": "", "G -> x": "images"},
     ),
-    "families": lambda: plots.Scheme.of_families(
-        {"Gaussian": "gaussian", "VAE": "vae", "GAN": "gan"}, shape=0.5
+    "families": lambda: plots.Scheme.of_rows(
+        *plots.SCHEMES.values(), names=[*plots.SCHEMES], shape=0.5
     ),
     "scheme of rows": lambda: plots.Scheme.of_rows("(z) [G] <x> {D:\nreal?}", '"x" [E] (z)'),
     "table": lambda: plots.Table([["a", "b"], ["1.5", "-"], ["2", "0"]], {(1, 0)}),
@@ -142,6 +142,9 @@ def test_rows_of_a_scheme_and_of_a_table_stand_beside_rows_of_images():
     rows = plots.Scheme.of_rows("(z) [G] <x>", '"x" [E] (z)', share=0.5)
     assert rows.nodes["1.0"][:3] == ("real", 0, 1) and rows.nodes["0.2"][0] == "generated"
     assert list(rows.edges) == ["0.0 -> 0.1", "0.1 -> 0.2", "1.0 -> 1.1", "1.1 -> 1.2"]
+    named = plots.Scheme.of_rows("(z ~ q(z|x)) [G]", names=["VAE"])
+    assert named.nodes["0.0"] == ("latent", 1, 0, "z ~ q(z|x)")
+    assert named.nodes["VAE"] == ("name", 0, 0, "VAE")
     images, table = plots.Images(PIXELS[:10], 5), plots.Table([["a"], ["b"]])
     figure = plots.slide(rows, images, table)
     boxes = [axes.get_window_extent() for axes in figure.axes]
