@@ -85,8 +85,8 @@ def compare(run, rng):
 def main(run):
     """Write both figures and print the table."""
     _run.begin(run)
-    path, title = run.output / f"graphs.{run.format}", "A drawn z stops the gradient"
-    title += "; computed of drawn noise, z lets it pass"
+    path = run.output / f"graphs.{run.format}"
+    title = "A drawn z stops the gradient; computed of drawn noise, it lets it pass"
     plots.computation_graph(NODES, DRAWN, COMPUTED, labels=LABELS, title=title, path=path)
     compare(run, np.random.default_rng(run.seed))
     _run.report(run, None, "", {})

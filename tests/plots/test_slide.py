@@ -220,3 +220,18 @@ def test_the_divergence_is_least_where_a_code_is_the_prior():
     assert set(codes.get_xdata()) == {0} and set(codes.get_ydata()) == {1}
     assert np.ravel(cross.get_ydata()) == pytest.approx(0.5**0.5)  # of s^2 - 1 - log s
     assert axes.get_yscale() == "log"
+
+
+def test_images_that_end_in_white_have_a_line_around_them():
+    def line(image):
+        images = np.stack([np.zeros((4, 4), "uint8"), image])
+        (shown,) = plots.slide(plots.Images(images, 2)).axes[0].images
+        return (shown.get_array() == [*bytes.fromhex(plots.FAINT[1:]), 255]).all(axis=-1)
+
+    white, inside = np.full((4, 4), 255, "uint8"), np.zeros((4, 4), "uint8")
+    inside[1:3, 1:3] = 255
+    assert not line(inside).any()
+    rows, columns = np.nonzero(line(white))
+    side = np.ptp(columns) + 1
+    assert np.ptp(rows) + 1 == side and side % 4 == 0 and len(rows) == 8 * (side - 2)
+    assert columns.min() > side  # the black one has none
