@@ -47,7 +47,7 @@ def picture(recipe, figure):
 
 def small(path):
     """Where a picture is as small as README's table shows it."""
-    return path.parent / "small" / path.with_suffix(".png").name
+    return path.parent / "small" / path.name
 
 
 def draw(recipe, outputs=Path("outputs")):
@@ -65,14 +65,14 @@ def draw(recipe, outputs=Path("outputs")):
         path = picture(recipe, figure)
         small(path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(output / figure, path)
-        make_small(path)
+        if path.suffix == ".png":  # an animation is linked to
+            make_small(path)
     print(f"{recipe}: {time.monotonic() - began:.0f} s")
 
 
 def make_small(path):
-    """Write a picture, of an animation the last frame, as README's table shows it."""
+    """Write a picture as README's table shows it."""
     with Image.open(path) as image:
-        image.seek(getattr(image, "n_frames", 1) - 1)
-        frame = image.convert("RGB")
-    frame.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
-    frame.quantize(128).save(small(path), optimize=True)
+        page = image.convert("RGB")
+    page.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
+    page.quantize(128).save(small(path), optimize=True)
