@@ -182,7 +182,8 @@ class Images(Panel):
         axes = _place(figure, canvas, box[0] + self.left, box[1] + self.above)
         style = {"ha": "center", "clip_on": False}
         if heading:
-            x = (canvas.shape[1] - self.left) / 2
+            x = canvas.shape[1] / 2  # over the images, or where it is wider, over all
+            x -= self.left / 2 * (max(map(width_of, heading.split("\n"))) > canvas.shape[1])
             y = -(self.above - height_of(LABEL) * (1 + heading.count("\n")))
             axes.text(x, y, heading, size=LABEL, va="bottom", **style)
         for row, text in enumerate(self.names):
