@@ -61,13 +61,18 @@ def draw(recipe, outputs=Path("outputs")):
     command = [sys.executable, "-m", f"recipes.{recipe}", again]
     began, output = time.monotonic(), outputs / recipe
     subprocess.run([*command, "--output", os.fspath(output)], check=True)
+    take(recipe, output)
+    print(f"{recipe}: {time.monotonic() - began:.0f} s")
+
+
+def take(recipe, output):
+    """Copy a recipe's pictures from where it has drawn them to the documents."""
     for figure in PICTURES[recipe]:
         path = picture(recipe, figure)
         small(path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(output / figure, path)
         if path.suffix == ".png":  # an animation is linked to
             make_small(path)
-    print(f"{recipe}: {time.monotonic() - began:.0f} s")
 
 
 def make_small(path):
