@@ -77,7 +77,7 @@ def compare(run, rng):
         for j, d in enumerate(DIMS):
             stats = [(g.mean(), g.std() / np.sqrt(g.size), g.var()) for g in sample[..., j]]
             print(ROW.format(name.replace("\\", ""), d, truth, *np.ravel(stats)))
-    title = "Reparameterised, the gradient is exact as soon, and no noisier in more dimensions"
+    title = "Reparameterised, the gradient is far less noisy, and no noisier in more dimensions"
     _run.slide(run, "variance", *panels, columns=2, title=title)
 
 
