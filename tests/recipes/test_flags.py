@@ -75,7 +75,7 @@ WITHOUT = {  # flags that mean nothing to a recipe
     "mode_collapse": ("dataset", "image-size", "channels", "publish"),
     "metrics": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
     **dict.fromkeys(
-        ("faces", "reparameterization"),
+        ("faces", "optimal_transport", "reparameterization"),
         ("dataset", "limit", "epochs", "batch-size", "jit", "resume", "publish"),
     ),
     "wgan": ("dataset", "image-size", "epochs", "precision", "limit", "publish"),
