@@ -41,9 +41,31 @@ __all__ = [
     "attribute_vector",
     "completeness",
     "continuity",
+    "decoded",
     "linear",
     "spherical",
 ]
+
+
+# Images.
+
+
+def decoded(model, latents):
+    """The images of latents in an array of any shape, such as paths.
+
+    Args:
+        model: anything with `decode`.
+        latents: `(..., D)`.
+
+    Returns:
+        float32 `(..., *image_shape)`.
+    """
+    latents = finite(latents, "latents")
+    if latents.ndim < 2 or 0 in latents.shape:
+        raise ValueError(f"latents must have shape (..., D), not empty; got {latents.shape}.")
+    rows = latents.reshape(-1, latents.shape[-1])
+    images = _images(model.decode(rows), "what decode returns", count=len(rows))
+    return images.reshape(*latents.shape[:-1], *images.shape[1:])
 
 
 # Paths.

@@ -15,6 +15,32 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape, dtype="float32")
 
 
+# Images.
+
+
+class Square:
+    """Latents `(N, 4)` are the pixels."""
+
+    def decode(self, latents):
+        assert latents.ndim == 2
+        return latents.reshape(-1, 2, 2, 1)
+
+
+def test_decoded_keeps_the_axes_of_latents():
+    paths = normal(3, 5, 4)
+    images = latent.decoded(Square(), paths)
+    assert images.shape == (3, 5, 2, 2, 1)
+    np.testing.assert_array_equal(images.reshape(3, 5, 4), paths)
+    np.testing.assert_array_equal(latent.decoded(Square(), paths[0]), images[0])
+    assert latent.decoded(Square(), normal(2, 3, 5, 4)).shape == (2, 3, 5, 2, 2, 1)
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 4), (3, 0)])
+def test_what_cannot_be_decoded(shape):
+    with pytest.raises(ValueError, match=r"latents must have shape \(\.\.\., D\), not empty"):
+        latent.decoded(Square(), np.zeros(shape))
+
+
 # Paths.
 
 
