@@ -162,6 +162,21 @@ def test_attribute_vector_by_hand():
         latent.attribute_vector(z, np.ones((5, 1), bool))
 
 
+def test_attribute_vector_of_some_latents():
+    z = np.array([[1, 2], [3, 4], [0, 0], [2, 0], [1, 3]])
+    has, lacks = np.arange(5) < 2, np.arange(5) == 3
+    np.testing.assert_allclose(latent.attribute_vector(z, has, lacks), [0, 3])
+    some = has | lacks
+    expected = latent.attribute_vector(z[some], has[some])
+    np.testing.assert_array_equal(latent.attribute_vector(z, has, lacks), expected)
+    with pytest.raises(ValueError, match="2 of 5 latents have the attribute, 0 have not"):
+        latent.attribute_vector(z, has, np.zeros(5, bool))
+    with pytest.raises(ValueError, match="2 of 5 latents have the attribute and lack it"):
+        latent.attribute_vector(z, has, np.ones(5, bool))
+    with pytest.raises(TypeError, match="lacks must be boolean"):
+        latent.attribute_vector(z, has, np.zeros(5))
+
+
 # Continuity.
 
 
