@@ -37,6 +37,7 @@ from kgen.plots.charts import (
     Plane,
     Roc,
     Table,
+    Transport,
     probability_field,
 )
 from kgen.plots.curves import Bands, Curves, adversarial, losses
@@ -120,6 +121,7 @@ __all__ = [
     "Scatter",
     "Scheme",
     "Table",
+    "Transport",
     "adversarial",
     "animation",
     "caption",
