@@ -8,6 +8,7 @@ if {"kgen.data", "kgen.metrics"} & {*sys.orig_argv}:  # as commands, python -m k
     quiet.end_on_interrupt(sys.argv[0] == "-m")
 
 from kgen import (
+    bayes,
     callbacks,
     conditions,
     data,
@@ -56,6 +57,7 @@ __all__ = [
     "MovingAverage",
     "NonFiniteLoss",
     "SemiSupervisedGAN",
+    "bayes",
     "callbacks",
     "conditions",
     "data",

@@ -41,9 +41,31 @@ __all__ = [
     "attribute_vector",
     "completeness",
     "continuity",
+    "decoded",
     "linear",
     "spherical",
 ]
+
+
+# Images.
+
+
+def decoded(model, latents):
+    """The images of latents in an array of any shape, such as paths.
+
+    Args:
+        model: anything with `decode`.
+        latents: `(..., D)`.
+
+    Returns:
+        float32 `(..., *image_shape)`.
+    """
+    latents = finite(latents, "latents")
+    if latents.ndim < 2 or 0 in latents.shape:
+        raise ValueError(f"latents must have shape (..., D), not empty; got {latents.shape}.")
+    rows = latents.reshape(-1, latents.shape[-1])
+    images = _images(model.decode(rows), "what decode returns", count=len(rows))
+    return images.reshape(*latents.shape[:-1], *images.shape[1:])
 
 
 # Paths.
@@ -134,7 +156,7 @@ def analogy(z1, z2, z3):
     return (z1 - z2 + z3).astype("float32")
 
 
-def attribute_vector(latents, has):
+def attribute_vector(latents, has, lacks=None):
     """The mean of the latents that have an attribute minus the mean of those without.
 
     A visual attribute vector (Larsen et al., 2016): added to a latent, it gives the image the
@@ -143,28 +165,41 @@ def attribute_vector(latents, has):
     Args:
         latents: `(N, D)`.
         has: bool `(N,)`.
+        lacks: bool `(N,)`, which are without; None: all others.
 
     Returns:
         float32 `(D,)`.
 
     Raises:
-        TypeError: if `has` is not boolean.
-        ValueError: if either side is empty.
+        TypeError: if `has` or `lacks` is not boolean.
+        ValueError: if either side is empty, or a latent is on both.
     """
-    latents, has = points(latents, "latents"), to_numpy(has)
-    if has.dtype.kind != "b":
-        raise TypeError(
-            f"has must be boolean, one per latent; got dtype {has.dtype}. Write a comparison, "
-            "such as labels == 1."
-        )
-    if has.shape != (len(latents),):
-        raise ValueError(f"has must have shape ({len(latents)},), as latents; got {has.shape}.")
-    if has.all() or not has.any():
+    latents = points(latents, "latents")
+    has = _which(has, "has", latents)
+    lacks = ~has if lacks is None else _which(lacks, "lacks", latents)
+    if not has.any() or not lacks.any():
         raise ValueError(
-            f"{has.sum()} of {len(has)} latents have the attribute: its vector needs some that "
-            "have it and some that have not."
+            f"{has.sum()} of {len(has)} latents have the attribute, {lacks.sum()} have not: its "
+            "vector needs some of both."
         )
-    return (latents[has].mean(axis=0) - latents[~has].mean(axis=0)).astype("float32")
+    if both := int((has & lacks).sum()):
+        raise ValueError(f"{both} of {len(has)} latents have the attribute and lack it.")
+    return (latents[has].mean(axis=0) - latents[lacks].mean(axis=0)).astype("float32")
+
+
+def _which(chosen, name, latents):
+    """Booleans, one for each latent."""
+    chosen = to_numpy(chosen)
+    if chosen.dtype.kind != "b":
+        raise TypeError(
+            f"{name} must be boolean, one per latent; got dtype {chosen.dtype}. Write a "
+            "comparison, such as labels == 1."
+        )
+    if chosen.shape != (len(latents),):
+        raise ValueError(
+            f"{name} must have shape ({len(latents)},), as latents; got {chosen.shape}."
+        )
+    return chosen
 
 
 # Continuity.

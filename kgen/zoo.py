@@ -43,6 +43,7 @@ __all__ = [
     "check_name",
     "list",
     "load",
+    "load_model",
     "markdown",
     "save",
     "this_command",
@@ -137,6 +138,28 @@ def load(name, folder=None):
             "damaged or was replaced. Copy all of the model's files again, or train it anew with "
             "the card's command."
         )
+    return keras.saving.load_model(path)
+
+
+def load_model(name):
+    """The model of a `.keras` file, or one of the zoo: what commands take as a model.
+
+    Args:
+        name: path that ends in `.keras`, or a name as in `list()`.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such file or model, or it is damaged.
+    """
+    if not str(name).endswith(".keras"):
+        return load(name)
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not (path.is_file() and zipfile.is_zipfile(path)):  # Keras says: not found
+        raise ValueError(f"{path} is no complete .keras file: was it cut off?")
     return keras.saving.load_model(path)
 
 

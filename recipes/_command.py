@@ -33,34 +33,37 @@ def recipe(description, without=(), **own):
     def decorate(main):
         name = f"recipes.{Path(main.__code__.co_filename).stem}"
 
+        def parser():
+            return Parser(name, description, without, **own)
+
         def flags(argv=None):
-            return parse(Parser(name, description, without, **own), argv)
+            return parse(parser(), argv)
 
         def in_its_language(run):
-            with plots.language(run.language), plots.made_by(_command(name, run)):
+            with plots.language(run.language), plots.made_by(run.command):
                 return main(run)
 
         @functools.wraps(main)
         def command(argv=None):
             run = flags(argv)
-            run.argv = sys.argv[1:] if argv is None else argv
+            run.command = _command(name, sys.argv[1:] if argv is None else argv)
             if argv is None:
                 return _to_the_end(in_its_language, run, name)
             return in_its_language(run)
 
-        command.flags = flags
+        command.parser, command.flags = parser, flags
         return command
 
     return decorate
 
 
-def _command(name, run):
-    """The command that makes the same figures, wherever they are written."""
+def _command(name, argv):
+    """The command that makes the same, wherever it is written."""
     flags = argparse.ArgumentParser(add_help=False)
     flags.add_argument("--output")
     for flag in ("--overwrite", "--resume", "--debug"):
         flags.add_argument(flag, action="store_true")
-    _, others = flags.parse_known_args(run.argv)
+    _, others = flags.parse_known_args(argv)
     return shlex.join(["python", "-m", name, *others])
 
 

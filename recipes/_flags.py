@@ -4,7 +4,7 @@ import math
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from kgen import command_line
+from kgen import command_line, zoo
 from kgen.command_line import DEBUG, IMAGES, from_zero, number, positive, seed
 from kgen.layers.augmentation import POLICIES, DifferentiableAugmentation
 from kgen.layers.likelihoods import LIKELIHOODS
@@ -37,6 +37,16 @@ def model_file(text):
     if not text.endswith(".keras") or not Path(text).is_file():
         raise ArgumentTypeError(f"must be a .keras file that is there; got {text!r}")
     return Path(text)
+
+
+def model(text):
+    """A model: its name in the zoo, or the path of a .keras file that is there."""
+    if text.endswith(".keras"):
+        return model_file(text)
+    if text not in zoo.list():
+        expected = "a .keras file, or a name of the zoo"
+        raise ArgumentTypeError(f"must be {expected}, {', '.join(zoo.list())}; got {text!r}")
+    return text
 
 
 def policies(text):
@@ -113,6 +123,7 @@ OWN = {  # of which a recipe has some
         "help": f'changes of what the discriminator sees: {", ".join(POLICIES)}; "" for none',
     },
     "updates": {"metavar": "N", "help": "updates of the generator"},
+    "model": {"type": model, "metavar": "MODEL", "help": "a name of the zoo, or a .keras file"},
 }
 TYPES = {int: positive, float: above_zero}
 

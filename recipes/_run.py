@@ -21,11 +21,14 @@ FEWEST_IMAGES = 20  # images
 
 def begin(run, data=None):
     """Begin, and say with what: from here on, the output folder's run is replaced or resumed."""
+    run.seconds_before, found = 0.0, run.output / "results.json"
     if run.resume and finished(run.output):
+        if found.exists():
+            run.seconds_before = json.loads(found.read_text())["seconds"]
         print(f"{run.output} holds a finished run: only what goes beyond it is trained.")
     for leftover in () if run.resume else ("run", "samples"):
         shutil.rmtree(run.output / leftover, ignore_errors=True)
-    (run.output / "results.json").unlink(missing_ok=True)
+    found.unlink(missing_ok=True)
     if "resume" in run.offered:
         _keep_settings(run)
     run.begun = True
@@ -66,7 +69,7 @@ def animate(run, name, slides, seconds=0.2):
     paths = [run.output / "samples" / f"{name}-{i:03}.png" for i in range(len(slides))]
     for (title, panel), path in zip(slides, paths, strict=True):
         plots.slide(panel, title=title, path=path)
-    plots.animation(paths, run.output / f"{name}.gif", seconds, max_bytes=2**20)
+    plots.animation(paths, run.output / f"{name}.gif", seconds, max_bytes=10**6)
 
 
 def draw_samples(run, gan, near, n=12):
@@ -216,15 +219,17 @@ def saved(run, name):
 
 def report(run, model, what, results, samples=None):
     """Print a table of results and what is in the output folder; write results.json; publish."""
-    shown = results | {"seconds": time.monotonic() - run.started}
+    seconds = run.seconds_before + time.monotonic() - run.started
+    shown = results | {"seconds": seconds}
     (run.output / "results.json").write_text(json.dumps(shown, indent=2) + "\n")
     for name, value in shown.items():
         print(f"  {name:<{max(map(len, shown))}}  {value:.5g}")
     print(f"In {run.output}: " + ", ".join(sorted(p.name for p in run.output.iterdir())))
     if run.publish:
         jit = {True: "on", False: "off"}.get(model.jit_compile) if run.jit == "auto" else run.jit
-        card = dict(what=what, data=run.data, seed=run.seed, samples=samples)
-        card["seconds"] = shown["seconds"]
+        card = {"what": what, "data": run.data, "seed": run.seed, "seconds": seconds}
+        card["command"] = f"KERAS_BACKEND={keras.backend.backend()} {run.command}"
         card["device"] = f"{kgen.zoo.this_device()}, {run.precision}, XLA {jit}"
-        path = kgen.zoo.save(model, run.publish.name, run.publish.parent, metrics=results, **card)
+        card |= {"metrics": results, "samples": samples, "dtype": "float16"}
+        path = kgen.zoo.save(model, run.publish.name, run.publish.parent, **card)
         print(f"Published: {path}")

@@ -51,7 +51,7 @@ def draw(run, model, history, test):
     name = kgen.metrics.judge_for(run.dataset) if test.num_classes else None
     judge = kgen.metrics.judge(name) if name in ("digits", "fashion") else None
     images = test.of_each_class(4).images() if test.num_classes else test.images(40)
-    title = "{n} numbers keep of each image what it is, and lose how it was written"
+    title = "Of most images {n} numbers keep what they are, and lose how they were written"
     panels = tables(model, images[:40], judge)
     _run.slide(run, "reconstructions", *panels, title=title, model=model, n=model.latent_dim)
     codes = model.encode(test.images())

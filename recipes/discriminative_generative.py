@@ -18,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import kgen
 from kgen import plots
+from kgen.data.toy2d import two_clouds
 from recipes import _command, _run
 
 DEFAULTS = {
@@ -27,125 +28,91 @@ DEFAULTS = {
     "penalty": {"default": 1.0, "help": "of logistic regression, on half its squared weights"},
 }
 WITHOUT = ("epochs", "batch_size", "precision", "jit", "resume", "publish")
-CLOUDS = [((-0.8, -0.4), 0.08), ((0.8, 0.4), -0.08)]  # per class: mean, covariance of x1 and x2
-STRANGE = np.float32([[1.9, 1.9]])  # a point far from all of them
+STRANGE = np.float32([[1.9, 1.9]])  # a point far from all others
 
 
-def discriminative(x, labels, penalty):
-    """p(y|x): logistic regression, of rows that are centred: it converges faster."""
-    regression = LogisticRegression(C=1 / penalty, max_iter=500, tol=1e-6)
+def fit(x, labels, penalty, components):
+    """p(y|x), logistic regression; and p(x|y), one Gaussian for each class, with their shares."""
     rows = FunctionTransformer(lambda x: x.reshape(len(x), -1))
-    return make_pipeline(rows, StandardScaler(with_std=False), regression).fit(x, labels)
+    centered = StandardScaler(with_std=False)  # converges faster
+    regression = LogisticRegression(C=1 / penalty, max_iter=500, tol=1e-6)
+    classifier = make_pipeline(rows, centered, regression).fit(x, labels)
+
+    def gaussian(x):
+        return kgen.Gaussian(x.shape[1:], max(1, min(components, len(x) - 1, x[0].size)))
+
+    return classifier, kgen.bayes.GenerativeClassifier(gaussian).fit(x, labels, verbose=0)
 
 
-class Generative:
-    """p(x|y), one Gaussian for each class, and p(y), the shares of the classes."""
-
-    def __init__(self, x, labels, components):
-        self.classes_, counts = np.unique(labels, return_counts=True)
-        self._log_prior, self.models = np.log(counts / len(labels)), []
-        for label, count in zip(self.classes_, counts, strict=True):
-            axes = max(1, min(components, int(count) - 1, x[0].size))
-            self.models.append(kgen.Gaussian(x.shape[1:], axes))
-            self.models[-1].fit(x[labels == label], verbose=0)
-
-    def log_joint(self, x):
-        """Log of p(x|y) p(y): `(N, classes)`."""
-        return np.stack([m.log_likelihood(x) for m in self.models], axis=1) + self._log_prior
-
-    def log_likelihood(self, x):
-        """Log of p(x), where p(x) is the sum of p(x|y) p(y) over the classes: `(N,)`."""
-        return np.logaddexp.reduce(self.log_joint(x), axis=1)
-
-    def predict_proba(self, x):
-        """p(y|x) by Bayes' rule: `(N, classes)`."""
-        return np.exp(self.log_joint(x) - self.log_likelihood(x)[:, None])
-
-
-def clouds(n, seed):
-    """Points of two classes, n of each, float32 `(2 * n, 2)`, and their labels."""
-    random = np.random.default_rng(seed)
-    points = [random.multivariate_normal(mean, [[0.2, c], [c, 0.2]], n) for mean, c in CLOUDS]
-    return np.concatenate(points).astype("float32"), np.repeat([0, 1], n)
-
-
-def draw_points(run, classifier, generative, points, labels):
+def draw_points(run, classifier, densities, points, labels):
     """Write p(y|x) over the data, p(x) over samples of p(x|y), and what both say of a new point."""
-    ticks = np.linspace(-2.9, 2.9, 201, dtype="float32")
-    plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    p = classifier.predict_proba(np.concatenate([STRANGE, plane]))[:, 1]
-    log_p = generative.log_likelihood(np.concatenate([STRANGE, plane]))
-    texts = {"new": log_p[0], "usual": generative.log_likelihood(points).mean()}
-    said = plots.say("$p(y = 1|x)$ = {p:.5f}", p=p[0])
-    left = {"probability": p[1:].reshape(201, 201), "marks": {said: STRANGE[0]}}
-    said = plots.say("$\\log p(x)$ = {new:.0f}; of data {usual:.0f}", **texts)
-    right = {"density": np.exp(log_p[1:]).reshape(201, 201), "marks": {said: STRANGE[0]}}
-    left |= {"heading": "discriminative: $p(y|x)$, and the data"}
-    right |= {"heading": "generative: $p(x)$, and its samples"}
-    right |= {"colors": dict.fromkeys("01", plots.GENERATED)}
+    new, usual = (densities.log_likelihood(x).mean() for x in (STRANGE, points))
+    sure = plots.say("$p(y = 1|x)$ = {p:.5f}", p=classifier.predict_proba(STRANGE)[0, 1])
+    rare = plots.say("$\\log p(x)$ = {new:.0f}; of data {usual:.0f}", new=new, usual=usual)
     real = {str(y): points[labels == y] for y in (0, 1)}
-    made = {str(y): generative.models[y].generate(len(points) // 2, seed=y) for y in (0, 1)}
-    options = {"markers": {"0": "$0$", "1": "$1$"}, "size": 9, "legend": None}
-    panels = [plots.Plane(real, ticks, **left, **options)]
-    panels += [plots.Plane(made, ticks, **right, **options)]
+    made = {str(y): densities.models[y].generate(len(points) // 2, seed=y) for y in (0, 1)}
+    ticks = np.linspace(-2.9, 2.9, 201)
+    left = {"heading": "discriminative: $p(y|x)$, and the data", "marks": {sure: STRANGE[0]}}
+    left["probability"] = lambda x: classifier.predict_proba(x)[:, 1]
+    right = {"heading": "generative: $p(x)$, and its samples", "marks": {rare: STRANGE[0]}}
+    right["density"] = lambda x: np.exp(densities.log_likelihood(x))
+    right["colors"] = dict.fromkeys(made, plots.GENERATED)
+    looks = {"markers": {"0": "$0$", "1": "$1$"}, "size": 9, "legend": None}
+    panels = [plots.Plane(real, ticks, **left, **looks), plots.Plane(made, ticks, **right, **looks)]
     title = "Far from all data p(y|x) is sure of itself; p(x) says that this was never seen"
     _run.slide(run, "points", *panels, title=title)
 
 
-def draw_images(run, classifier, generative, test):
-    """Write samples of each class, and what is said of strange images; returns numbers of these."""
-    names = test.class_names or [str(y) for y in range(test.num_classes)]
-    rows = [test.images()[[np.flatnonzero(test.labels == y)[0] for y in generative.classes_]]]
-    rows += list(np.stack([m.generate(3, seed=run.seed) for m in generative.models], axis=1))
-    steps, of = [names[y] for y in generative.classes_[:10]], ["test images", *["generated"] * 3]
-    panel = plots.Images(np.stack(rows)[:, :10], names=of, steps=steps)
+def draw_samples(run, densities, test, names):
+    """Write a test image and three samples of each class, of ten at most."""
+    made = np.stack([model.generate(3, seed=run.seed) for model in densities.models], axis=1)
+    rows = np.concatenate([test.of_each_class().images()[None], made])[:, :10]
+    panel = plots.Images(rows, names=["test images", *["generated"] * 3], steps=names[:10])
     title = "What p(y|x) cannot do, p(x|y) can: draw an image of a class"
     _run.slide(run, "samples", panel, title=title)
-    results, rows, notes, known = {}, [], [], None
-    for name, images in {"test images": test.images(), **strange(run, test.images())}.items():
-        p, log_p = classifier.predict_proba(images), generative.log_likelihood(images)
-        known = log_p if known is None else known
-        results[f"highest p(y|x), {name}"] = float(p.max(axis=1).mean())
-        results[f"log p(x), {name}"] = float(log_p.mean())
-        ours = np.arange(len(known) + len(log_p)) < len(known)
-        results[f"AUROC of log p(x), {name}"] = roc_auc_score(ours, np.append(known, log_p))
-        rows.append(images[:8])
-        said = zip([names[y] for y in p.argmax(axis=1)], p.max(axis=1), log_p, strict=True)
-        notes += [plots.Said(f"{y}: {sure:.0%}\n{log:,.0f}") for y, sure, log in list(said)[:8]]
+
+
+def draw_strange(run, classifier, densities, images, names):
+    """Write what is said of test images and of strange ones; returns numbers of all."""
+    other = "digits" if run.dataset.startswith("faces") else "faces"
+    kinds = {"test images": images} | kgen.data.unfamiliar(images, other, run.seed)
+    known = densities.log_likelihood(images)
+    results, notes = {}, []
+    for kind, x in kinds.items():
+        p, log_p = classifier.predict_proba(x), densities.log_likelihood(x)
+        results[f"highest p(y|x), {kind}"] = float(p.max(axis=1).mean())
+        results[f"log p(x), {kind}"] = float(log_p.mean())
+        ours = np.repeat([True, False], [len(known), len(log_p)])
+        results[f"AUROC of log p(x), {kind}"] = roc_auc_score(ours, np.append(known, log_p))
+        for of_one, log in zip(p[:8], log_p[:8], strict=True):
+            notes.append(plots.Said(f"{names[of_one.argmax()]}: {of_one.max():.0%}\n{log:,.0f}"))
     heading = "below each: its class, and how sure that is; $\\log p(x)$ in nats"
-    options = {"names": [row.split(", ")[1] for row in results][::3], "heading": heading}
+    rows = np.stack([x[:8] for x in kinds.values()])
+    panel = plots.Images(rows, names=list(kinds), notes=notes, heading=heading)
     title = "The classifier is {sure:.0%} sure of noise; log p(x) finds it out (AUROC {auroc:.2f})"
-    fields = {"sure": results["highest p(y|x), noise"]}
-    fields["auroc"] = results["AUROC of log p(x), noise"]
-    panel = plots.Images(np.stack(rows), notes=notes, **options)
-    _run.slide(run, "strange", panel, title=title, **fields)
+    noise = {"sure": results["highest p(y|x), noise"], "auroc": results["AUROC of log p(x), noise"]}
+    _run.slide(run, "strange", panel, title=title, **noise)
     return results
-
-
-def strange(run, images):
-    """Images unlike those of training: inverted ones, those of another set, and noise."""
-    name = "digits" if run.dataset.startswith("faces") else "faces"
-    other = kgen.data.load(name, "test", images.shape[1], channels=images.shape[3])
-    other = other.at_resolution(images.shape[1:3]).images()[: len(images)]
-    noise = np.random.default_rng(run.seed).uniform(-1, 1, images.shape).astype("float32")
-    return {"inverted": -images, name: other, "noise": noise}
 
 
 @_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Fit, draw, measure; returns both models of the images."""
     train, test = _run.load(run, labeled=True)
-    (points, classes), fresh = clouds(150, run.seed), clouds(5000, run.seed + 1)
-    plane = discriminative(points, classes, run.penalty), Generative(points, classes, 2)
+    points, classes = two_clouds(150, run.seed)
+    plane = fit(points, classes, run.penalty, 2)
     draw_points(run, *plane, points, classes)
-    images, labels = train.images(), train.labels
-    both = discriminative(images, labels, run.penalty), Generative(images, labels, run.components)
-    results, seen = {}, (test.images(), test.labels)
-    for name, (x, y), models in (("points", fresh, plane), ("test", seen, both)):
+    both = fit(train.images(), train.labels, run.penalty, run.components)
+    sets = {"points": (plane, *two_clouds(5000, run.seed + 1))}
+    sets["test"] = both, test.images(), test.labels
+    results = {}
+    for name, (models, x, y) in sets.items():
         for what, model in zip(("p(y|x)", "p(x|y)"), models, strict=True):
-            right = model.classes_[model.predict_proba(x).argmax(axis=1)] == y
-            results[f"accuracy, {name}, {what}"] = float(right.mean())
-    _run.report(run, None, "", results | draw_images(run, *both, test))
+            results[f"accuracy, {name}, {what}"] = float((model.predict(x) == y).mean())
+    names = test.class_names or [str(y) for y in range(test.num_classes)]
+    draw_samples(run, both[1], test, names)
+    results |= draw_strange(run, *both, test.images(), names)
+    _run.report(run, None, "", results)
     return both
 
 

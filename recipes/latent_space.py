@@ -7,12 +7,10 @@ r"""Latent arithmetic and interpolation: z1 + z2, z1 - z2 + z3, and lines betwee
 Trains an autoencoder on drawn faces, whose truth is known: by default one without hidden layers,
 wide enough to keep every detail, so that adding a vector changes what it should and little else. A
 convolutional one with fewer latents has smoother faces between faces, and loses the colour of the
-eyes. Writes interpolations (linear and spherical), an attribute added step by step
-(the mean latent of faces with it minus that of faces without), analogies, and the model. A judge
-tells how often the attribute appears, and how often anything else changes.
+eyes. Writes interpolations, an attribute added step by step (the difference of mean latents with it
+and without), analogies, and the model. A judge tells how often it appears, and what else changes.
 """
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +22,7 @@ from recipes import _command, _run
 DEFAULTS = {
     "output": Path("outputs/latent_space"),
     "dataset": "faces/glasses",
-    "attribute": {
-        "default": "round",
-        "metavar": "CLASS",
-        "help": "class of the dataset that is added, against the dataset's first one",
-    },
+    "attribute": {"default": "round", "metavar": "CLASS", "help": "class added to the first one"},
     "image_size": 32,
     "epochs": 40,
     "batch_size": 64,
@@ -39,70 +33,60 @@ DEFAULTS = {
 }
 
 
-def directions(model, data, attribute):
-    """Latents of images, the attribute's vector, and who has it and who has the first class."""
-    z, labels = model.encode(data.images()), data.labels
-    has, lacks = labels == data.class_names.index(attribute), labels == 0
-    chosen = has | lacks
-    return z, latent.attribute_vector(z[chosen], has[chosen]), has, lacks
+def sides(run, data):
+    """Which images have the attribute, and which have the first class."""
+    return data.labels == data.class_names.index(run.attribute), data.labels == 0
 
 
-def draw(run, model, test, vector, history, share):
+def draw(run, model, test, vector, share):
     """Write the figures of the lecture."""
-    z, _, has, lacks = directions(model, test, run.attribute)
-    without, having = np.flatnonzero(lacks), np.flatnonzero(has)
-
-    def decoded(latents):
-        flat = model.decode(latents.reshape(-1, model.latent_dim))
-        return flat.reshape(*latents.shape[:-1], *model.image_shape)
-
-    amounts = np.linspace(0, 3, 7)
-    rows = plots.Images(
-        decoded(z[without[:4], None] + amounts[:, None] * vector),
-        steps=[f"t = {t:g}" for t in amounts],
-    )
+    has, lacks = sides(run, test)
+    z = model.encode(test.images())
+    having, without = z[has], z[lacks]
+    rows = latent.decoded(model, latent.linear(without[:4], without[:4] + 3 * vector, 7))
+    rows = plots.Images(rows, steps=[f"t = {t:g}" for t in np.linspace(0, 3, 7)])
     title = "Adding {what}: z + t v, where v leads from the mean without to the mean with"
     if share is not None:
         title = "Adding {what}, z + t v: at t = 1, a judge says yes to {share:.0%}"
-    what = {"what": plots.say(run.dataset.split("/")[-1]), "share": share}
-    _run.slide(run, "attribute", rows, title=title, model=model, **what)
-    a, b, t = z[without[:2]], z[having[:2]], np.linspace(0, 1, 9)
-    ways = {"linear": latent.linear(a, b, 9), "spherical": latent.spherical(a, b, 9)}
-    rows = decoded(np.stack([*ways.values()], axis=1).reshape(4, 9, -1))
-    rows = plots.Images(rows, names=[*ways] * 2, steps=[f"t = {t:g}" for t in t])
+    what = plots.say(run.dataset.split("/")[-1])
+    _run.slide(run, "attribute", rows, title=title, model=model, what=what, share=share)
+    paths = [way(without[:2], having[:2], 9) for way in (latent.linear, latent.spherical)]
+    rows = latent.decoded(model, np.stack(paths, axis=1).reshape(4, 9, -1))
+    steps = [f"t = {t:g}" for t in np.linspace(0, 1, 9)]
+    rows = plots.Images(rows, names=["linear", "spherical"] * 2, steps=steps)
     title = "From one image to another: (1 - t) z + t z', and along an arc"
     if run.network == "shallow":
         title = "From one image to another: what is linear fades one into the other"
     _run.slide(run, "interpolation", rows, title=title, model=model)
-    z1, z2, z3 = z[having[:4]], z[without[6:10]], z[without[12:16]]
+    z1, z2, z3 = having[:4], without[6:10], without[12:16]
     terms = {"$z_1$": z1, "$z_2$": z2, "$z_3$": z3, "$z_1 + z_2$": latent.add(z1, z2)}
     terms["$z_1 - z_2 + z_3$"] = latent.analogy(z1, z2, z3)
     terms["$z_3 + 2 v$"] = z3 + 2 * vector
-    rows = plots.Images(decoded(np.stack([*terms.values()], axis=1)), steps=list(terms))
+    rows = latent.decoded(model, np.stack([*terms.values()], axis=1))
     title = "Differences of single images carry much else; the difference of means, v, does not"
-    _run.slide(run, "arithmetic", rows, title=title, model=model)
-    _run.draw_losses(run, history, math.prod(model.image_shape))
+    _run.slide(run, "arithmetic", plots.Images(rows, steps=list(terms)), title=title, model=model)
 
 
-def measure(model, test, vector, factor, attribute):
+def measure(run, model, test, vector):
     """What adding the vector changes, says the judge, where the reconstruction keeps the face."""
-    judge, names = kgen.metrics.judge("faces"), list(kgen.data.faces.FACTORS)
-    z, _, _, lacks = directions(model, test, attribute)
-    z = z[lacks]
-    images, plain, moved = test.images()[lacks], model.decode(z), model.decode(z + vector)
-    truth, before, after = (judge.labels(x) for x in (images, plain, moved))
-    kept = np.logical_and.reduce([before[name] == truth[name] for name in before])
-    index = judge.class_names[factor].index(attribute)
-    results = {"faces whose reconstruction keeps every class": float(kept.mean())}
-    results[f"gain {factor}={attribute}"] = float((after[factor][kept] == index).mean())
-    results[f"gain any {factor}"] = float((after[factor][kept] != 0).mean())
-    for name in [n for n in names if n in before and n != factor]:
-        results[f"change {name}"] = float((after[name] != before[name])[kept].mean())
-    spread, values = judge.values(test.images()), (judge.values(plain), judge.values(moved))
+    judge = kgen.metrics.judge("faces")
+    factor = run.dataset.split("/")[1]
+    images, lacks = test.images(), test.labels == 0
+    z = model.encode(images)[lacks]
+    plain, moved = model.decode(z), model.decode(z + vector)
+    truth, before, after = (judge.labels(x) for x in (images[lacks], plain, moved))
+    kept = np.all([before[name] == truth[name] for name in before], axis=0)
+    results = {"faces whose reconstruction keeps every class": kept.mean()}
+    wanted = judge.class_names[factor].index(run.attribute)
+    results[f"gain {factor}={run.attribute}"] = np.mean(after[factor][kept] == wanted)
+    results[f"gain any {factor}"] = np.mean(after[factor][kept] != 0)
+    for name in [name for name in before if name != factor]:
+        results[f"change {name}"] = np.mean(after[name][kept] != before[name][kept])
+    real, before, after = (judge.values(x) for x in (images, plain, moved))
     for name in ("yaw", "tilt", "light", "light_strength"):
-        shift = np.abs(values[1][name] - values[0][name])[kept] / spread[name].std()
-        results[f"move {name} [standard deviations, median]"] = float(np.median(shift))
-    return results
+        shift = np.abs(after[name] - before[name])[kept] / real[name].std()
+        results[f"move {name} [standard deviations, median]"] = np.median(shift)
+    return {name: float(value) for name, value in results.items()}
 
 
 @_command.recipe(__doc__, **DEFAULTS)
@@ -114,22 +98,21 @@ def main(run):
             "--attribute must be a class of a labelled set, but not its first; "
             f"{images.name!r} has {images.class_names}; got {run.attribute!r}."
         )
-    first = test.class_names[0]
-    for name, least in ((first, 18), (run.attribute, 6)):  # that the figures show
-        if (found := int(np.sum(test.labels == test.class_names.index(name)))) < least:
-            raise ValueError(f"{found} test images of {name!r} are too few; {least} are needed.")
+    has, lacks = sides(run, test)
+    for name, some, least in ((test.class_names[0], lacks, 18), (run.attribute, has, 6)):
+        if some.sum() < least:  # that the figures show
+            raise ValueError(f"{some.sum()} test images of {name!r} are too few; {least} needed.")
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "network")}
     model, history = _run.train(run, kgen.Autoencoder, arguments, images, test, "latent_space")
-    _, vector, _, _ = directions(model, images, run.attribute)
-    results, share = {"test loss": model.evaluate(test, verbose=0)["loss"]}, None
+    vector = latent.attribute_vector(model.encode(images.images()), *sides(run, images))
+    results = {"test loss": model.evaluate(test, verbose=0)["loss"]}
     if run.dataset.startswith("faces/"):
-        factor = run.dataset.split("/")[1]
-        results |= measure(model, test, vector, factor, run.attribute)
-        share = results[f"gain any {factor}"]
-    draw(run, model, test, vector, history, share)
+        results |= measure(run, model, test, vector)
+    draw(run, model, test, vector, results.get(f"gain any {run.dataset.split('/')[-1]}"))
+    _run.draw_losses(run, history, test.images(1).size)
     what = f"Autoencoder: {run.latent_dim} latents, {run.reconstruction} loss, {run.network} "
-    samples = model.preview(10, run.seed, test.images(10))
-    _run.report(run, model, what + f"networks, {run.epochs} epochs.", results, samples)
+    what += f"networks, {run.epochs} epochs."
+    _run.report(run, model, what, results, model.preview(10, run.seed, test.images(10)))
     return model
 
 

@@ -102,8 +102,10 @@ def draw(run, found, images, test):
     title = "After as many epochs nearest to the images: {best} (FID {fid:.1f})"
     _run.slide(run, "overview", panel, title=title, best=plots.say(best), fid=fids[best])
     families = {name: family for name, (family, *_) in FAMILIES.items()}
+    rows = [plots.SCHEMES[family] for family in families.values()]
+    scheme = plots.Scheme.of_rows(*rows, names=families, shape=0.5)
     title = "What each family consists of: data are blue, what it draws orange"
-    _run.slide(run, "schemes", plots.Scheme.of_families(families, shape=0.5), title=title)
+    _run.slide(run, "schemes", scheme, title=title)
     colors = {name: plots.FAMILIES[family] for name, family in families.items()}
     panels = []
     for what, form in SHOWN.items():

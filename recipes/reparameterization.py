@@ -60,7 +60,7 @@ def gradients(noise, at=(1, 0, 0)):
     return np.stack([score_function(*at, noise), reparameterized(*at, noise)], axis=1)[..., 0]
 
 
-def compare(path, rng):
+def compare(run, rng):
     """Write estimates by sample size and variances by dimension; print the latter as a table."""
     samples = np.stack([gradients(rng.normal(size=(20, 500, d))) for d in DIMS], axis=-1)
     means = gradients(rng.normal(size=(200, 1024, 16))).cumsum(axis=-1)[..., SIZES - 1] / SIZES
@@ -77,17 +77,18 @@ def compare(path, rng):
         for j, d in enumerate(DIMS):
             stats = [(g.mean(), g.std() / np.sqrt(g.size), g.var()) for g in sample[..., j]]
             print(ROW.format(name.replace("\\", ""), d, truth, *np.ravel(stats)))
-    title = "Reparameterised, the gradient is exact as soon, and no noisier in more dimensions"
-    plots.slide(*panels, columns=2, title=title, path=path)
+    title = "Reparameterised, the gradient is far less noisy, and no noisier in more dimensions"
+    _run.slide(run, "variance", *panels, columns=2, title=title)
 
 
 @_command.recipe(__doc__, WITHOUT, **DEFAULTS)
 def main(run):
     """Write both figures and print the table."""
     _run.begin(run)
-    path = run.output / "graphs.png"
-    plots.computation_graph(NODES, DRAWN, COMPUTED, labels=LABELS, path=path)
-    compare(run.output / "variance.png", np.random.default_rng(run.seed))
+    path = run.output / f"graphs.{run.format}"
+    title = "A drawn z stops the gradient; computed of drawn noise, it lets it pass"
+    plots.computation_graph(NODES, DRAWN, COMPUTED, labels=LABELS, title=title, path=path)
+    compare(run, np.random.default_rng(run.seed))
     _run.report(run, None, "", {})
 
 

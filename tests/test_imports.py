@@ -13,6 +13,7 @@ ROOMS = {  # room -> the others that its files may import
     "arrays": set(),
     "files": set(),
     "progress": set(),
+    "bayes": set(),
     "quiet": set(),
     "schedules": set(),
     "layers": set(),

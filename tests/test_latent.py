@@ -15,6 +15,32 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape, dtype="float32")
 
 
+# Images.
+
+
+class Square:
+    """Latents `(N, 4)` are the pixels."""
+
+    def decode(self, latents):
+        assert latents.ndim == 2
+        return latents.reshape(-1, 2, 2, 1)
+
+
+def test_decoded_keeps_the_axes_of_latents():
+    paths = normal(3, 5, 4)
+    images = latent.decoded(Square(), paths)
+    assert images.shape == (3, 5, 2, 2, 1)
+    np.testing.assert_array_equal(images.reshape(3, 5, 4), paths)
+    np.testing.assert_array_equal(latent.decoded(Square(), paths[0]), images[0])
+    assert latent.decoded(Square(), normal(2, 3, 5, 4)).shape == (2, 3, 5, 2, 2, 1)
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 4), (3, 0)])
+def test_what_cannot_be_decoded(shape):
+    with pytest.raises(ValueError, match=r"latents must have shape \(\.\.\., D\), not empty"):
+        latent.decoded(Square(), np.zeros(shape))
+
+
 # Paths.
 
 
@@ -134,6 +160,21 @@ def test_attribute_vector_by_hand():
             latent.attribute_vector(z, has)
     with pytest.raises(ValueError, match=r"has must have shape \(5,\)"):
         latent.attribute_vector(z, np.ones((5, 1), bool))
+
+
+def test_attribute_vector_of_some_latents():
+    z = np.array([[1, 2], [3, 4], [0, 0], [2, 0], [1, 3]])
+    has, lacks = np.arange(5) < 2, np.arange(5) == 3
+    np.testing.assert_allclose(latent.attribute_vector(z, has, lacks), [0, 3])
+    some = has | lacks
+    expected = latent.attribute_vector(z[some], has[some])
+    np.testing.assert_array_equal(latent.attribute_vector(z, has, lacks), expected)
+    with pytest.raises(ValueError, match="2 of 5 latents have the attribute, 0 have not"):
+        latent.attribute_vector(z, has, np.zeros(5, bool))
+    with pytest.raises(ValueError, match="2 of 5 latents have the attribute and lack it"):
+        latent.attribute_vector(z, has, np.ones(5, bool))
+    with pytest.raises(TypeError, match="lacks must be boolean"):
+        latent.attribute_vector(z, has, np.zeros(5))
 
 
 # Continuity.

@@ -380,6 +380,24 @@ def test_names(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_by_its_name_or_by_its_file(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("KGEN_MODELS", str(store))
+    named, of_file = kgen.zoo.load_model("vae"), kgen.zoo.load_model(store / "vae.keras")
+    assert type(named) is type(of_file) is kgen.VAE
+    np.testing.assert_allclose(named.generate(2, seed=1), of_file.generate(2, seed=1), atol=1e-6)
+    monkeypatch.setenv("HOME", str(store.parent))
+    assert type(kgen.zoo.load_model(f"~/{store.name}/vae.keras")) is kgen.VAE
+    with pytest.raises(FileNotFoundError, match="There is no trained model 'vea'"):
+        kgen.zoo.load_model("vea")
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*nowhere\.keras"):
+        kgen.zoo.load_model(tmp_path / "nowhere.keras")
+    (tmp_path / "cut.keras").write_bytes(b"PK but no more")
+    for name in ("cut.keras", "folder.keras"):
+        (tmp_path / "folder.keras").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match=r"no complete \.keras file: was it cut off"):
+            kgen.zoo.load_model(tmp_path / name)
+
+
 def test_the_folders_in_their_order(store, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("KGEN_MODELS", str(store))
     assert "vae" in kgen.zoo.list()

@@ -9,6 +9,7 @@ from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.data.sources import load, splits
 from kgen.data.storage import Storage
 from kgen.data.tfds_store import prepare
+from kgen.data.unfamiliar import unfamiliar
 
 __all__ = [
     "ImageDataset",
@@ -24,4 +25,5 @@ __all__ = [
     "to_model_range",
     "to_uint8",
     "toy2d",
+    "unfamiliar",
 ]

@@ -66,6 +66,24 @@ def two_hills(n, seed=0):
     return (center + sigma * random.standard_normal(n)).astype("float32")[:, None]
 
 
+def two_clouds(n, seed=0):
+    """Points of two classes, `n` of each: Gaussians side by side, one rising and one falling.
+
+    Their means are (-0.8, -0.4) and (0.8, 0.4), their variances 0.2, their covariances 0.08 and
+    -0.08.
+
+    Returns:
+        Points, float32 `(2 * n, 2)`, and labels, `(2 * n,)`: first all 0, then all 1.
+    """
+    random = np.random.default_rng(seed)
+    clouds = []
+    for side in (-1, 1):
+        covariance = [[0.2, -0.08 * side], [-0.08 * side, 0.2]]
+        mean = (0.8 * side, 0.4 * side)
+        clouds.append(random.multivariate_normal(mean, covariance, positive(n, "n")))
+    return np.concatenate(clouds).astype("float32"), np.repeat([0, 1], n)
+
+
 def _gaussians(centers, n, random):
     labels = random.integers(len(centers), size=n)
     return centers[labels] + SIGMA * random.standard_normal((n, 2)), labels

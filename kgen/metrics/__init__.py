@@ -5,6 +5,7 @@ from kgen.metrics.evaluation import METRICS, Evaluation, evaluate
 from kgen.metrics.features import Features, features
 from kgen.metrics.frechet import FID, GaussianStatistics, fid, frechet_distance
 from kgen.metrics.inception_score import InceptionScore, inception_score
+from kgen.metrics.jensen_shannon import jensen_shannon
 from kgen.metrics.judges import Judge, judge, judge_for
 from kgen.metrics.kid import KID, kernel_distance, kid
 from kgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage
@@ -35,6 +36,7 @@ __all__ = [
     "fid",
     "frechet_distance",
     "inception_score",
+    "jensen_shannon",
     "judge",
     "judge_for",
     "kernel_distance",

@@ -14,9 +14,7 @@ import json
 import math
 import pathlib
 import sys
-import zipfile
 
-import keras
 import numpy as np
 
 from kgen import data, metrics, plots, zoo
@@ -73,7 +71,7 @@ def generated(run, model=None):
 
 def generator(run):
     """The model that is to be measured, and the shape of its images here."""
-    model = loaded(run.fake) if run.fake.endswith(".keras") else zoo.load(run.fake)
+    model = zoo.load_model(run.fake)
     if not callable(getattr(model, "generate", None)):
         raise ValueError(f"{run.fake} is a {type(model).__name__}, which does not generate.")
     shape = getattr(model, "image_shape", None) or model.generate(1, seed=run.seed).shape[1:]
@@ -84,14 +82,6 @@ def generator(run):
 
 def _is_model(name):
     return name.endswith(".keras") or name in zoo.list()
-
-
-def loaded(path):
-    """The model of a file."""
-    whole = pathlib.Path(path).is_file() and zipfile.is_zipfile(path)
-    if pathlib.Path(path).exists() and not whole:  # Keras says: not found
-        raise ValueError(f"{path} is no complete .keras file: was it cut off?.")
-    return keras.saving.load_model(path)
 
 
 def real(run, name, split, shape):

@@ -175,3 +175,16 @@ def _checked(batch, name, first, image_shape):
                 "they really have no value below 0, pass kgen.data.to_uint8(images)."
             )
     return to_uint8(batch)
+
+
+def values(x, name, least=1):
+    """Numbers as a float64 array `(N,)`, each finite.
+
+    Raises:
+        TypeError: if they are no array of numbers.
+        ValueError: if the shape is another, numbers are not finite, or they are fewer than `least`.
+    """
+    x = to_numpy(x)
+    if x.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,); got {x.shape}.")
+    return rows(x[:, None], name, least)[:, 0]

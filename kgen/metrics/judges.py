@@ -193,6 +193,42 @@ class Judge:
             found = {name: found[name] for name in self.class_names}
         return found
 
+    def probability(self, images, batch_size=256, **classes):
+        """How sure it is that images show these classes, all of them: of each factor one.
+
+        The product over the factors, of which the classifier answers each by itself.
+
+        Args:
+            images, batch_size: as in `features`.
+            classes: by factor, the name of a class, or a list of names of which any will do.
+
+        Returns:
+            float32 `(N,)`.
+
+        Raises:
+            ValueError: for a judge without factors, unknown factors or classes, or none.
+
+        Example:
+
+        ```python
+        judge = kgen.metrics.judge("faces")
+        judge.probability(images, presentation="woman", glasses=["round", "square"])
+        ```
+        """
+        wanted = {name: [c] if isinstance(c, str) else [*c] for name, c in classes.items()}
+        known = self.class_names if isinstance(self.class_names, dict) else {}
+        if not wanted or any(name not in known for name in wanted):
+            raise ValueError(
+                f"probability takes factors of the judge {self.name!r}, which are {[*known]}; got "
+                f"{[*wanted]}."
+            )
+        for name, names in wanted.items():
+            if not names or any(each not in known[name] for each in names):
+                raise ValueError(f"{name} must be of {[*known[name]]}; got {classes[name]!r}.")
+        found = self.probabilities(images, batch_size)
+        columns = {name: [known[name].index(each) for each in wanted[name]] for name in wanted}
+        return np.prod([found[name][:, at].sum(axis=1) for name, at in columns.items()], axis=0)
+
     def labels(self, images, batch_size=256):
         """The most probable classes.
 

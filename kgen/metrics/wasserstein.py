@@ -5,8 +5,7 @@ import numbers
 
 import numpy as np
 
-from kgen.arrays import to_numpy
-from kgen.metrics.inputs import rows
+from kgen.metrics.inputs import values
 
 
 def wasserstein_1d(a, b, p=1):
@@ -28,7 +27,7 @@ def wasserstein_1d(a, b, p=1):
     """
     if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 1 <= p < math.inf:
         raise ValueError(f"p must be a number from 1 upward; got {p!r}.")
-    a, b = np.sort(_numbers(a, "a")), np.sort(_numbers(b, "b"))
+    a, b = np.sort(values(a, "a")), np.sort(values(b, "b"))
     n, m = len(a), len(b)
     # Both quantile functions are constant between these levels, which are integers over n m.
     levels = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
@@ -38,10 +37,3 @@ def wasserstein_1d(a, b, p=1):
     if largest == 0 or p == 1:
         return float(weights @ gaps)
     return float(largest * (weights @ (gaps / largest) ** p) ** (1 / p))
-
-
-def _numbers(x, name):
-    x = to_numpy(x)
-    if x.ndim != 1:
-        raise ValueError(f"{name} must have shape (N,); got {x.shape}.")
-    return rows(x[:, None], name)[:, 0]

@@ -37,11 +37,11 @@ from kgen.plots.charts import (
     Plane,
     Roc,
     Table,
-    chart,
+    Transport,
     probability_field,
 )
 from kgen.plots.curves import Bands, Curves, adversarial, losses
-from kgen.plots.diagrams import Listing, Scheme, computation_graph
+from kgen.plots.diagrams import SCHEMES, Listing, Scheme, computation_graph
 from kgen.plots.images import (
     MAGENTA,
     Images,
@@ -97,6 +97,7 @@ __all__ = [
     "RANDOM",
     "REAL",
     "RIGHT",
+    "SCHEMES",
     "SERIES",
     "SLIDE",
     "WRONG",
@@ -120,10 +121,10 @@ __all__ = [
     "Scatter",
     "Scheme",
     "Table",
+    "Transport",
     "adversarial",
     "animation",
     "caption",
-    "chart",
     "cloud_images",
     "computation_graph",
     "grid",

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from kgen.arguments import positive
+from kgen.arrays import to_numpy
 from kgen.plots.scatter import named
 from kgen.plots.slide import Chart
 from kgen.plots.style import (
     DARK,
-    DPI,
     GENERATED,
     GRADIENT,
     JUDGE,
@@ -18,40 +19,9 @@ from kgen.plots.style import (
     WRONG,
     as_texts,
     in_lines,
-    new_figure,
     probability_map,
-    styled,
 )
 from kgen.plots.texts import Said, say
-
-
-@styled
-def chart(width, height, rows=1, columns=1, xlabels=None):
-    """An empty figure in the look of the others, for a plot of one's own.
-
-    `save` writes it, `figure.show()` shows it, and so does a notebook at the end of a cell.
-
-    Args:
-        width: inches.
-        height: inches.
-        rows: rows of axes.
-        columns: columns of axes.
-        xlabels: for each column what the horizontal axis is that its axes share; None: each axes
-            has one of its own.
-
-    Returns:
-        The Figure and its Axes, an array `(rows, columns)` of them if there are several.
-
-    Raises:
-        ValueError: if xlabels are not one per column.
-    """
-    xlabels = as_texts(xlabels, columns, "xlabels", "column")
-    figure = new_figure(width * DPI, height * DPI)
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-    axes = figure.subplots(rows, columns, sharex="col" if xlabels else False)
-    for each, label in zip(np.ravel(axes)[-columns:], xlabels, strict=False):
-        each.set_xlabel(label)
-    return figure, axes
 
 
 class Dots(Chart):
@@ -222,8 +192,9 @@ class Plane(Chart):
     Args:
         clouds: dictionary from names to points `(N, 2)`.
         ticks: `(T,)` floats, the places along each axis at which a map is given.
-        probability: None, or `(T, T)` in [0, 1], rows upwards: white at 1/2, blue where real.
-        density: None, or `(T, T)`, rows upwards: lines of equal density.
+        probability: None, or `(T, T)` in [0, 1], rows upwards: white at 1/2, blue where real; or a
+            function from places, float32 `(N, 2)`, to it.
+        density: None, or `(T, T)`, rows upwards, or a function: lines of equal density.
         colors: dictionary from names to colours; "real points" and "generated points" have theirs.
         size: of the points.
         markers: dictionary from names to matplotlib's markers, such as `"$0$"`; others are dots.
@@ -245,10 +216,17 @@ class Plane(Chart):
         **options,
     ):
         super().__init__(heading, **{"shape": 1.0} | options)
-        self.clouds, self.ticks, self.probability = dict(clouds), ticks, probability
-        self.density, self.dots = density, size
+        self.clouds, self.ticks, self.dots = dict(clouds), ticks, size
+        self.probability, self.density = self._map(probability), self._map(density)
         self.markers, self.marks = dict(markers), dict(marks)
         self.colors = {"real points": REAL, "generated points": GENERATED} | dict(colors)
+
+    def _map(self, values):
+        """Values at the ticks, of a function where it is one."""
+        if not callable(values):
+            return values
+        places = np.stack(np.meshgrid(self.ticks, self.ticks), axis=-1).astype("float32")
+        return np.reshape(values(places.reshape(-1, 2)), places.shape[:2])
 
     def plot(self, axes):
         """Draw the map, then the points."""
@@ -339,6 +317,58 @@ class Densities(Chart):
             axes.set_ylim(top=max(1.2, 1.1 * self.real.max(), 1.1 * self.generated.max()))
         axes.set(xlim=self.ticks[[0, -1]], xticks=[])
         axes.set_yticks(places, names)
+        axes.grid(False)
+
+
+class Transport(Chart):
+    """Generated points on a line, moved to real ones at the least cost: sorted, in their order.
+
+    A histogram above of the generated points, one below, upside down, of the real ones, and lines
+    that join equal quantiles: the optimal plan for any convex cost of the distance (Villani, 2003,
+    theorem 2.18), whose price is `kgen.metrics.wasserstein_1d`.
+
+    Args:
+        generated: points `(N,)`.
+        real: points `(M,)`.
+        lines: how many join the two.
+        bins: of each histogram, over all points.
+        heading, options: as of `Chart`.
+
+    Raises:
+        ValueError: if the points are not as above, none, or not finite.
+    """
+
+    def __init__(self, generated, real, lines=40, bins=64, heading=None, **options):
+        super().__init__(heading, **options)
+        self.generated, self.real = to_numpy(generated), to_numpy(real)
+        for name, points in (("generated", self.generated), ("real", self.real)):
+            if points.ndim != 1 or not points.size or not np.isfinite(points).all():
+                raise ValueError(
+                    f"{name} must be finite points (N,), N of 1 or more; got {points.shape}."
+                )
+        self.lines, self.bins = positive(lines, "lines"), positive(bins, "bins")
+
+    def plan(self):
+        """Where each line begins, among the generated points, and ends: `(2, lines)`."""
+        levels = (np.arange(self.lines) + 0.5) / self.lines
+        return np.stack([np.quantile(points, levels) for points in (self.generated, self.real)])
+
+    def plot(self, axes):
+        """Draw the lines, then both histograms with their names."""
+        axes.plot(self.plan(), [1, 0], color=DARK, lw=1)
+        edges = np.histogram_bin_edges(np.append(self.generated, self.real), self.bins)
+        above, below = (
+            np.histogram(points, edges, density=True)[0] for points in (self.generated, self.real)
+        )
+        highest = max(above.max(), below.max())
+        sides = (("generated", above, GENERATED, 1, 1), ("real", below, REAL, 0, -1))
+        for name, density, color, base, up in sides:
+            heights = base + up * density / highest
+            axes.stairs(heights, edges, baseline=base, fill=True, color=color, alpha=0.7)
+            place = 0.02, base + 0.75 * up
+            named(axes, *place, name, color, ha="left", xycoords=("axes fraction", "data"))
+        axes.set_ylim(-1.05, 2.05)
+        axes.set_yticks([])
         axes.grid(False)
 
 

@@ -11,6 +11,7 @@ from kgen.plots.style import (
     MUTED,
     REAL,
     SERIES,
+    WHITE,
     as_texts,
     tick_positions,
 )
@@ -58,6 +59,7 @@ class Curves(Chart):
             axes.axhline(level, color=color, ls="--", lw=1.5, zorder=1)
             place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
             place |= {"xytext": (0, 4), "ha": "right", "va": "bottom", "color": color}
+            place |= {"bbox": {"fc": WHITE, "ec": "none", "alpha": 0.8, "pad": 1}}
             axes.annotate(say(name), (1, level), **place)
         if _spans_decades(np.concatenate(drawn)) if self.log is None else self.log:
             axes.set_yscale("log")

@@ -8,7 +8,6 @@ import textwrap
 
 import numpy as np
 
-from kgen.plots.charts import chart
 from kgen.plots.slide import Chart, height_of, width_of
 from kgen.plots.style import (
     BLOCKED,
@@ -31,6 +30,7 @@ from kgen.plots.style import (
     headline,
     in_lines,
     lay_out,
+    new_figure,
     styled,
 )
 from kgen.plots.texts import Said, say
@@ -42,19 +42,18 @@ KINDS = {  # of nodes: fill, edge
     "network": (COMPUTED, DARK),
     "judge": (FAINT, JUDGE),
     "loss": (WHITE, DARK),
+    "name": (WHITE, WHITE),
 }
 MARKS = {'"': "real", "<": "generated", "(": "latent", "[": "network", "{": "judge"}
-NODE = re.compile(r'\([^()]*\)|\[[^]]*\]|<[^>]*>|\{[^}]*\}|"[^"]*"')
+NODE = re.compile(r'\((?:[^()]|\([^()]*\))*\)|\[[^]]*\]|<[^>]*>|\{[^}]*\}|"[^"]*"')
 
 
-_Z, _X, _MADE = ("latent", "z"), ("real", "x"), ("generated", "x'")
-_ENCODER, _DECODER = ("network", "encoder"), ("network", "decoder")
-SCHEMES = {  # of families by their names in `FAMILIES`: kinds and texts from left to right
-    "gaussian": (_Z, ("network", "$\\mu + U z$"), _MADE),
-    "mixture": (("latent", "k, z"), ("network", "$\\mu_k + U_k z$"), _MADE),
-    "autoencoder": (_X, _ENCODER, _Z, _DECODER, _MADE),
-    "vae": (_X, _ENCODER, ("latent", "z ~ q(z|x)"), _DECODER, _MADE),
-    "gan": (_Z, ("network", "generator"), _MADE, ("judge", "discriminator"), ("loss", "real?")),
+SCHEMES = {  # of families by their names in `FAMILIES`: rows of `Scheme.of_rows`
+    "gaussian": "(z) [$\\mu + U z$] <x'>",
+    "mixture": "(k, z) [$\\mu_k + U_k z$] <x'>",
+    "autoencoder": '"x" [encoder] (z) [decoder] <x\'>',
+    "vae": '"x" [encoder] (z ~ q(z|x)) [decoder] <x\'>',
+    "gan": "(z) [generator] <x'> {discriminator: real?}",
 }
 
 
@@ -68,8 +67,9 @@ class Scheme(Chart):
 
     Args:
         nodes: dictionary from names to `(kind, column, row)` or `(kind, column, row, text)`; kinds
-            are "real", "generated", "latent", "network", "judge", "loss"; row 0 is the uppermost,
-            and fractions are places between. The text is the name if it is not given.
+            are "real", "generated", "latent", "network", "judge", "loss", and "name", which has no
+            frame; row 0 is the uppermost, and fractions are places between. The text is the name if
+            it is not given.
         edges: `"start -> end"`, or a dictionary from these to what is written beside.
         heading, options: as of `Chart`.
 
@@ -89,36 +89,21 @@ class Scheme(Chart):
                 raise ValueError(f'An edge is "start -> end" of {list(nodes)}; got {edge!r}.')
 
     @classmethod
-    def of_families(cls, families, heading=None, **options):
-        """The schemes of families, one below the other.
-
-        Args:
-            families: dictionary from what is written before each to its name in `SCHEMES`.
-            heading, options: as of `Chart`.
-        """
-        nodes, edges = {}, []
-        for row, (text, family) in enumerate(families.items()):
-            nodes[text] = "loss", 0, row, Said(in_lines(say(text), 250, LABEL))
-            parts = [f"{text} {column}" for column in range(len(SCHEMES[family]))]
-            for column, (part, (kind, said)) in enumerate(zip(parts, SCHEMES[family], strict=True)):
-                nodes[part] = kind, column + 1, row, said
-            edges += [f"{start} -> {end}" for start, end in itertools.pairwise(parts)]
-        return cls(nodes, edges, heading, **options)
-
-    @classmethod
-    def of_rows(cls, *rows, **options):
+    def of_rows(cls, *rows, names=None, heading=None, **options):
         """Chains one below the other, each read from left to right.
 
-            Scheme.of_rows("(z) [generator] <x'> {discriminator}", "(z) [decoder] <x'>")
+            Scheme.of_rows("(z) [generator] <image> {discriminator}", "(z) [decoder] <image>")
 
         Args:
             rows: nodes: `(latent)`, `[network]`, `<generated>`, `{judge}`, `"real"`. What stands
                 below each other is in one column.
-            options: as of the class.
+            names: None, or what is written before each row.
+            heading, options: as of `Chart`.
 
         Raises:
             ValueError: if a row is written otherwise.
         """
+        names = as_texts(names, len(rows), "names", "row")
         nodes, edges = {}, []
         for i, row in enumerate(rows):
             found = NODE.findall(row)
@@ -127,9 +112,11 @@ class Scheme(Chart):
                     f'A row is of (latent), [network], <generated>, {{judge}}, "real"; got {row!r}.'
                 )
             for j, node in enumerate(found):
-                nodes[f"{i}.{j}"] = MARKS[node[0]], j, i, node[1:-1]
+                nodes[f"{i}.{j}"] = MARKS[node[0]], j + bool(names), i, node[1:-1]
             edges += [f"{i}.{j} -> {i}.{j + 1}" for j in range(len(found) - 1)]
-        return cls(nodes, edges, **options)
+        for i, name in enumerate(names):
+            nodes[name] = "name", 0, i, Said(in_lines(name, 250, LABEL))
+        return cls(nodes, edges, heading, **options)
 
     def plot(self, axes):
         """Draw nodes, then arrows from edge to edge."""
@@ -257,10 +244,11 @@ def computation_graph(nodes, *edges, labels=None, title=None, path=None):
     boxes = np.array([[f(list(g.values()), axis=0) for f in (np.min, np.max)] for g in graphs])
     (left, bottom), (right, top) = boxes[:, 0].T, boxes[:, 1].T
     width, height = (right - left).max() + 0.9, top.max() - bottom.min() + 0.8
-    inches = min(1.65, 14 / (width * len(graphs)), 8 / height)
+    inches = min(1.65, 12 / (width * len(graphs)), 5 / height)
 
-    figure, axes = chart(7.5, 4, columns=len(graphs))
-    panels = np.ravel(axes)
+    figure = new_figure(7.5 * DPI, 4 * DPI)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    panels = figure.subplots(1, len(graphs), squeeze=False)[0]
     for panel, x, label in zip(panels, (left + right) / 2, labels, strict=True):
         panel.set(xlim=(x - width / 2, x + width / 2), aspect="equal")
         panel.set_ylim(bottom.min() - 0.4, top.max() + 0.4)

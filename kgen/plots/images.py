@@ -12,6 +12,7 @@ from kgen.data.ranges import refuse_channels_first, to_uint8
 from kgen.plots.slide import Panel, height_of, slide, width_of
 from kgen.plots.style import (
     DPI,
+    FAINT,
     GENERATED,
     LABEL,
     REAL,
@@ -24,7 +25,7 @@ from kgen.plots.style import (
 from kgen.plots.texts import Said, say
 
 GAP = 8  # pixels between images
-FRAME = 6  # pixels of a frame around one
+FRAME, LINE = 6, 2  # pixels of a frame around one, of a line around those that end in white
 LARGEST = 360  # pixels of a side
 NARROW = 200  # pixels in which a heading is not wrapped further
 MAGENTA = (255, 0, 255)  # pixels that are no number
@@ -169,7 +170,7 @@ class Images(Panel):
         self._arrange(width, height)
         (h, w), across = self.tile, self.columns
         down = math.ceil(len(self.pixels) / across)
-        edge = FRAME * any(self.frames)
+        edge = self.edge
         across_all = self.left + across * (w + self.gap_x) - self.gap_x + 2 * edge
         heading = width_of(self.heading)
         return (
@@ -181,7 +182,9 @@ class Images(Panel):
         """Choose the size of a tile, and the room for texts, which follow it."""
         down, (h, w) = math.ceil(len(self.pixels) / self.columns), self.pixels.shape[1:3]
         self.left = max(map(width_of, self.names), default=-15) + 15
-        edge, size = 2 * FRAME * any(self.frames), None
+        white = any(map(_ends_in_white, self.pixels))
+        self.edge = FRAME if any(self.frames) else LINE * white
+        edge, size = 2 * self.edge, None
         heading = in_lines(self.heading, max(width, NARROW), LABEL) if self.heading else ""
         over = (height_of(LABEL) * (1 + heading.count("\n")) + GAP) if heading else 0
         for _ in range(3):  # texts are wrapped to tiles, whose size hangs on the lines of texts
@@ -203,12 +206,13 @@ class Images(Panel):
         self._arrange(box[2], box[3])
         (h, w), (heading, steps, notes) = self.tile, self.lines
         tiles = magnified(self.pixels, self.tile)
-        edge = FRAME * any(self.frames)
+        edge = self.edge
         canvas = _tile(tiles, self.columns, self.gap_x, self.gap + self.below, edge, self.frames)
         axes = _place(figure, canvas, box[0] + self.left, box[1] + self.above)
         style = {"ha": "center", "clip_on": False}
         if heading:
-            x = (canvas.shape[1] - self.left) / 2
+            x = canvas.shape[1] / 2  # over the images, or where it is wider, over all
+            x -= self.left / 2 * (max(map(width_of, heading.split("\n"))) > canvas.shape[1])
             y = -(self.above - height_of(LABEL) * (1 + heading.count("\n")))
             axes.text(x, y, heading, size=LABEL, va="bottom", **style)
         for row, text in enumerate(self.names):
@@ -350,14 +354,18 @@ def reconstructions(images, reconstructions, columns=None, *, title=None, path=N
             f"{shapes[1]}."
         )
     columns = min(10 if columns is None else positive(columns, "columns"), len(originals))
-    blank = np.full((-len(originals) % columns, *originals.shape[1:3], 3), 255, "uint8")
+    absent = -len(originals) % columns
+    blank = np.zeros((absent, *originals.shape[1:3], 3), "uint8")
     rows = [
         np.concatenate([some, blank]).reshape(-1, columns, *originals.shape[1:3], 3)
         for some in (originals[..., :3], copies[..., :3])
     ]
     both = np.stack(rows, axis=1).reshape(-1, *rows[0].shape[1:])
     names = ["original", "reconstruction"] * len(rows[0])
-    return slide(Images(both, names=names, heading=note), title=title, path=path)
+    panel = Images(both, names=names, heading=note)
+    for row in (1, 2):  # the last two end early: nothing is seen there
+        panel.pixels[len(panel.pixels) - (row - 1) * columns - absent :][:absent] = 0
+    return slide(panel, title=title, path=path)
 
 
 def strips(sequences, labels=None, steps=None, *, title=None, path=None):
@@ -518,7 +526,10 @@ def magnified(images, size):
 
 
 def _tile(images, columns, gap_x, gap_y, edge=0, frames=()):
-    """One picture of many, RGBA; what lies between them is transparent, but for frames."""
+    """One picture of many, RGBA; what lies between them is transparent, but for frames.
+
+    Images that would merge with the page have a line around them.
+    """
     from matplotlib.colors import to_rgba
 
     height, width = images.shape[1] + gap_y, images.shape[2] + gap_x
@@ -527,12 +538,21 @@ def _tile(images, columns, gap_x, gap_y, edge=0, frames=()):
     canvas = np.zeros(shape, "uint8")
     for i, image in enumerate(images):
         y, x = edge + i // columns * height, edge + i % columns * width
-        if frames and frames[i]:
-            color = np.round(255 * np.array(to_rgba(frames[i])))
+        color, line = (frames[i], edge) if frames else (None, 0)
+        if color is None and edge and _ends_in_white(image):
+            color, line = FAINT, LINE
+        if color is not None:
             h, w = image.shape[:2]
-            canvas[y - edge : y + h + edge, x - edge : x + w + edge] = color
+            around = slice(y - line, y + h + line), slice(x - line, x + w + line)
+            canvas[around] = np.round(255 * np.array(to_rgba(color)))
         canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
     return canvas
+
+
+def _ends_in_white(image):
+    """Whether much of an image's border is as white as the page."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])[:, :3]
+    return (border > 240).all(axis=1).mean() > 0.25
 
 
 def _place(figure, canvas, left, top):

@@ -73,3 +73,14 @@ def test_two_hills_are_two_gaussians():
     for hill, mean, sigma in ((left, -1.7, 0.35), (right, 1.5, 0.55)):
         assert hill.mean() == pytest.approx(mean, abs=0.02)
         assert hill.std() == pytest.approx(sigma, abs=0.02)
+
+
+def test_two_clouds_are_two_gaussians_one_rising_and_one_falling():
+    points, labels = toy2d.two_clouds(50_000, seed=1)
+    assert points.dtype == np.float32 and list(labels) == [0] * 50_000 + [1] * 50_000
+    for label, sign in ((0, -1), (1, 1)):
+        cloud = points[labels == label]
+        np.testing.assert_allclose(cloud.mean(axis=0), [0.8 * sign, 0.4 * sign], atol=0.01)
+        expected = [[0.2, -0.08 * sign], [-0.08 * sign, 0.2]]
+        np.testing.assert_allclose(np.cov(cloud.T), expected, atol=0.01)
+    np.testing.assert_array_equal(points, toy2d.two_clouds(50_000, seed=1)[0])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from by_hand import number
 from keras import ops
-from scipy import stats
+from scipy import optimize, stats
 
 from kgen import losses, schedules
 from kgen.losses import R1, GradientPenalty, WeightClipping
@@ -53,6 +53,20 @@ def test_gradient_penalty_of_a_quadratic_score():
     assert penalty_at(GradientPenalty(0.5), quadratic(1.5), x) == pytest.approx(
         expected / 20, rel=1e-5
     )
+
+
+@pytest.mark.parametrize("weight", [1, 10, 250])
+def test_the_best_slope_under_a_penalty_gives_the_estimate(weight):
+    for distance in (0.2, 1.0, 4.0):
+
+        def loss(slope, distance=distance):
+            return weight * (slope - 1) ** 2 - slope * distance
+
+        best = optimize.minimize_scalar(loss).x
+        estimate = GradientPenalty(weight).estimate(distance)
+        assert estimate == pytest.approx(best * distance, rel=1e-6)
+    rising = GradientPenalty(schedules.LinearWarmup(weight, 10))
+    np.testing.assert_allclose(rising.estimate(np.array([0, 4.0])), [0, estimate], rtol=1e-6)
 
 
 def test_penalties_where_the_gradient_is_zero():

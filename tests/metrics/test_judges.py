@@ -94,6 +94,37 @@ def test_probabilities(digits, portraits):
         np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
 
 
+def test_how_sure_it_is_of_several_factors_together(portraits):
+    images, mine = portraits[0][:40], judge("faces")
+    p, names = mine.probabilities(images), faces.FACTORS
+    woman = p["presentation"][:, names["presentation"].index("woman")]
+    bare = p["glasses"][:, names["glasses"].index("none")]
+    found = mine.probability(images, presentation="woman", glasses=names["glasses"][1:])
+    assert found.shape == (40,) and found.dtype == np.float32
+    np.testing.assert_allclose(found, woman * (1 - bare), atol=1e-5)
+    np.testing.assert_allclose(mine.probability(images, 7, glasses="none"), bare, atol=1e-5)
+    whole = mine.probability(images, glasses=names["glasses"], presentation=["man", "woman"])
+    np.testing.assert_allclose(whole, 1, atol=1e-5)
+    shown = {name: portraits[1][name][:40] == 0 for name in ("presentation", "glasses")}
+    seen = mine.probability(images, presentation="woman", glasses="none") > 0.5
+    assert (seen == (shown["presentation"] & shown["glasses"])).mean() > 0.9
+
+
+def test_factors_and_classes_that_it_does_not_know(digits, portraits):
+    images = portraits[0][:2]
+    for wrong, message in (
+        ({"hat": "none"}, r"factors of the judge 'faces', which are \['presentation'.*\['hat'\]"),
+        ({}, r"got \[\]"),
+        ({"glasses": "square round"}, r"glasses must be of \['none'.*got 'square round'"),
+        ({"glasses": ["none", "no"]}, "got \\['none', 'no'\\]"),
+        ({"glasses": []}, r"glasses must be of .*got \[\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            judge("faces").probability(images, **wrong)
+    with pytest.raises(ValueError, match=r"the judge 'digits', which are \[\]; got \['glasses'\]"):
+        judge("digits").probability(digits[0][:2], glasses="none")
+
+
 def test_the_same_for_uint8_and_floats_at_any_size(digits, portraits):
     for name, images in (("digits", digits[0][:30]), ("faces", portraits[0][:30])):
         for size in ((28, 28), (32, 32), (40, 24)):

@@ -2,38 +2,10 @@ import keras
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from kgen import plots
 from kgen.plots import scatter
-
-# --- chart
-
-
-def test_chart_for_a_plot_of_ones_own():
-    figure, axes = plots.chart(5, 4)
-    assert isinstance(figure, Figure) and tuple(figure.get_size_inches()) == (5, 4)
-    assert figure.axes == [axes]
-    figure, axes = plots.chart(6, 4, rows=2, columns=3)
-    assert axes.shape == (2, 3) and figure.axes == list(axes.flat)
-    axes[0, 1].set_xlim(3, 5)
-    assert axes[1, 1].get_xlim() != (3, 5)
-    _, axes = plots.chart(6, 4, rows=2, columns=2, xlabels=["time", "step"])
-    axes[0, 1].set_xlim(3, 5)
-    assert axes[1, 1].get_xlim() == (3, 5) and axes[1, 0].get_xlim() != (3, 5)
-
-
-@pytest.mark.parametrize("rows", [1, 2])
-def test_the_columns_of_a_chart_are_named_once(rows):
-    _, axes = plots.chart(6, 4, rows=rows, columns=2, xlabels=["time", "step"])
-    names = [each.get_xlabel() for each in axes.flat]
-    assert names == ["", ""] * (rows - 1) + ["time", "step"]
-    _, axes = plots.chart(6, 4, xlabels=["time"])
-    assert axes.get_xlabel() == "time"
-    with pytest.raises(ValueError, match="xlabels must be one for each column: 2; got 1"):
-        plots.chart(6, 4, columns=2, xlabels=["time"])
-
 
 # --- latent_scatter
 

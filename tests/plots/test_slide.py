@@ -38,6 +38,7 @@ PANELS = {
     "densities": lambda: plots.Densities(
         TICKS, POINTS[:, 0], POINTS[:, 1], FIELD[0], (TICKS, TICKS / 2), heading="At first"
     ),
+    "transport": lambda: plots.Transport(POINTS[:, 0], POINTS[:50, 1] + 3, xlabel="x"),
     "paths": lambda: plots.Paths(
         {"one": POINTS[:9], "another": POINTS[9:20]}, TICKS, TICKS, np.outer(TICKS, TICKS)
     ),
@@ -46,8 +47,8 @@ PANELS = {
         {"z": ("latent", 0, 0), "G": ("network", 1, 0, "generator"), "x": ("generated", 2, 0)},
         {"z -> G": "", "G -> x": "images"},
     ),
-    "families": lambda: plots.Scheme.of_families(
-        {"Gaussian": "gaussian", "VAE": "vae", "GAN": "gan"}, shape=0.5
+    "families": lambda: plots.Scheme.of_rows(
+        *plots.SCHEMES.values(), names=[*plots.SCHEMES], shape=0.5
     ),
     "scheme of rows": lambda: plots.Scheme.of_rows("(z) [G] <x> {D:\nreal?}", '"x" [E] (z)'),
     "table": lambda: plots.Table([["a", "b"], ["1.5", "-"], ["2", "0"]], {(1, 0)}),
@@ -120,6 +121,10 @@ def test_more_images_beside_a_chart_take_the_width_they_need():
         (lambda: plots.Images(PIXELS, frames=[None]), "frames must be one for each image: 20"),
         (lambda: plots.Table([["a"], []]), "as many texts each"),
         (lambda: plots.Scheme.of_rows("(z) -> [G]"), "A row is of"),
+        (lambda: plots.Transport([], [1]), r"generated must be finite points .* got \(0,\)"),
+        (lambda: plots.Transport([1], POINTS), r"real must be .* got \(200, 2\)"),
+        (lambda: plots.Transport([1], [np.nan]), "real must be finite points"),
+        (lambda: plots.Transport([1], [2], lines=0), "lines must be a positive integer; got 0"),
     ],
 )
 def test_bad_slides(make, message):
@@ -142,6 +147,9 @@ def test_rows_of_a_scheme_and_of_a_table_stand_beside_rows_of_images():
     rows = plots.Scheme.of_rows("(z) [G] <x>", '"x" [E] (z)', share=0.5)
     assert rows.nodes["1.0"][:3] == ("real", 0, 1) and rows.nodes["0.2"][0] == "generated"
     assert list(rows.edges) == ["0.0 -> 0.1", "0.1 -> 0.2", "1.0 -> 1.1", "1.1 -> 1.2"]
+    named = plots.Scheme.of_rows("(z ~ q(z|x)) [G]", names=["VAE"])
+    assert named.nodes["0.0"] == ("latent", 1, 0, "z ~ q(z|x)")
+    assert named.nodes["VAE"] == ("name", 0, 0, "VAE")
     images, table = plots.Images(PIXELS[:10], 5), plots.Table([["a"], ["b"]])
     figure = plots.slide(rows, images, table)
     boxes = [axes.get_window_extent() for axes in figure.axes]
@@ -190,6 +198,39 @@ def test_densities_are_those_of_scipy_and_the_best_discriminator_minimizes_the_c
     assert np.isnan(best[~there]).all() and there.any() and not there.all()
 
 
+def test_a_map_of_a_plane_is_given_by_its_values_or_by_a_function():
+    def field(places):
+        assert places.shape == (21 * 21, 2) and places.dtype == np.float32
+        return 1 / (1 + np.exp(-places[:, 0]))
+
+    panel = plots.Plane({"real points": POINTS}, TICKS, field, lambda places: places[:, 1])
+    np.testing.assert_allclose(panel.probability, FIELD, rtol=1e-6)
+    np.testing.assert_allclose(panel.density, TICKS[:, None] * np.ones(21), rtol=1e-6)
+
+
+def test_transport_joins_points_in_their_order_and_costs_the_distance():
+    generated, real = RANDOM.normal(size=300), 2 + 0.5 * RANDOM.normal(size=200)
+    panel = plots.Transport(generated, real, lines=600)
+    begin, end = panel.plan()
+    assert (np.diff(begin) >= 0).all() and (np.diff(end) >= 0).all()
+    cost = np.abs(begin - end).mean()
+    assert cost == pytest.approx(stats.wasserstein_distance(generated, real), rel=0.01)
+    (axes,) = plots.slide(plots.Transport(generated, real, lines=7)).axes
+    lines = np.stack([line.get_xydata() for line in axes.get_lines()])
+    assert lines.shape == (7, 2, 2) and (lines[:, :, 1] == [1, 0]).all()
+    np.testing.assert_allclose(lines[3, :, 0], [np.median(generated), np.median(real)])
+    areas = []
+    for patch, base, points in zip(axes.patches, (1, 0), (generated, real), strict=True):
+        heights, edges, _ = patch.get_data()
+        counts, _ = np.histogram(points, edges)
+        shown = np.abs(heights - base)
+        np.testing.assert_allclose(shown / shown.sum(), counts / len(points), atol=1e-9)
+        areas.append(shown.sum())
+    assert areas[0] == pytest.approx(areas[1])
+    names = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert names["generated"] > 1 and names["real"] < 0
+
+
 def test_a_probability_is_white_at_one_half_and_means_the_same_everywhere():
     colors = plots.probability_map()
     assert [to_hex(colors(p)) for p in (0.0, 1.0)] == [plots.GENERATED.lower(), plots.REAL.lower()]
@@ -217,3 +258,18 @@ def test_the_divergence_is_least_where_a_code_is_the_prior():
     assert set(codes.get_xdata()) == {0} and set(codes.get_ydata()) == {1}
     assert np.ravel(cross.get_ydata()) == pytest.approx(0.5**0.5)  # of s^2 - 1 - log s
     assert axes.get_yscale() == "log"
+
+
+def test_images_that_end_in_white_have_a_line_around_them():
+    def line(image):
+        images = np.stack([np.zeros((4, 4), "uint8"), image])
+        (shown,) = plots.slide(plots.Images(images, 2)).axes[0].images
+        return (shown.get_array() == [*bytes.fromhex(plots.FAINT[1:]), 255]).all(axis=-1)
+
+    white, inside = np.full((4, 4), 255, "uint8"), np.zeros((4, 4), "uint8")
+    inside[1:3, 1:3] = 255
+    assert not line(inside).any()
+    rows, columns = np.nonzero(line(white))
+    side = np.ptp(columns) + 1
+    assert np.ptp(rows) + 1 == side and side % 4 == 0 and len(rows) == 8 * (side - 2)
+    assert columns.min() > side  # the black one has none

@@ -96,15 +96,6 @@ def test_figures_without_a_path_are_those_of_pyplot(name, tmp_path):
     assert pyplot.get_fignums() == []
 
 
-def test_a_chart_can_be_shown():
-    figure, _ = plots.chart(3, 3)
-    assert pyplot.get_fignums() == []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*non-interactive")
-        figure.show()
-    assert pyplot.gcf() is figure
-
-
 def test_many_open_figures_are_what_users_know():
     with pytest.warns(RuntimeWarning, match="More than 20 figures"):
         for _ in range(21):
@@ -141,7 +132,7 @@ plots.losses({{"loss": [1.0, 2.0]}}, path=path)
 plots.latent_scatter(np.eye(3), [0, 1, 2], path=path)
 plots.slide(plots.Bands([1, 2, 3], np.eye(3)[None], ["a"]), path=path)
 plots.computation_graph({{"x": (0, 0), "y": (1, 0)}}, {{"~x -> y": "blocked"}}, path=path)
-plots.chart(2, 2)[0]._repr_png_()
+plots.grid(np.zeros((4, 8, 8, 1), "uint8"), path=path)._repr_png_()
 """,
     ),
 ]

@@ -66,6 +66,7 @@ BAD = {
     "--points": ("0",),
     "--sigma": ("0",),
     "--judge": ("nowhere.keras", "file", ""),
+    "--model": ("nowhere.keras", "dcgan_cats", ""),
 }
 WITHOUT = {  # flags that mean nothing to a recipe
     "discriminative_generative": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
@@ -75,7 +76,7 @@ WITHOUT = {  # flags that mean nothing to a recipe
     "mode_collapse": ("dataset", "image-size", "channels", "publish"),
     "metrics": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
     **dict.fromkeys(
-        ("faces", "reparameterization"),
+        ("dcgan_arithmetic", "faces", "optimal_transport", "reparameterization"),
         ("dataset", "limit", "epochs", "batch-size", "jit", "resume", "publish"),
     ),
     "wgan": ("dataset", "image-size", "epochs", "precision", "limit", "publish"),

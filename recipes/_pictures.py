@@ -1,0 +1,83 @@
+"""The pictures of the documents: which recipe draws each, and how all are drawn again."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from PIL import Image
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+SMALL = 400  # pixels: the width of what README's table shows
+PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
+    "anomaly_detection": ("roc.png", "scene.png"),
+    "autoencoder": ("reconstructions.png", "latent.png"),
+    "autoencoder_limits": ("samples_16.png", "walk.png", "measures.png"),
+    "convolutional_autoencoder": ("reconstructions.png",),
+    "data_augmentation": ("data_augmentation.png",),
+    "dcgan": ("samples.png", "interpolation.png"),
+    "denoising_autoencoder": ("denoised.png",),
+    "discriminative_generative": ("points.png", "samples.png", "strange.png"),
+    "faces": ("faces.png",),
+    "gan": ("training.png", "algorithm.png", "losses.png"),
+    "gan_instability": ("gan_instability.png",),
+    "gan_intuition": ("line.png", "plane.png", "line.gif", "plane.gif"),
+    "gaussian": ("gaussian.png",),
+    "kinds_of_gan": ("kinds_of_gan.png",),
+    "latent_space": ("attribute.png", "interpolation.png", "arithmetic.png"),
+    "metrics": ("metrics.png",),
+    "mode_collapse": ("ring.png", "grid.png", "ring_training.png", "ring.gif"),
+    "overview": ("overview.png", "schemes.png", "measures.png"),
+    "reparameterization": ("graphs.png", "variance.png"),
+    "semi_supervised_gan": ("semi_supervised_gan.png",),
+    "two_players": ("saddle.png", "losses.png", "saddle.gif"),
+    "vae": ("latent.png", "reconstructions.png", "interpolation.png"),
+    "vae_regularization": ("clouds.png", "points_and_clouds.png", "divergence.png", "measures.png"),
+    "wgan": ("critics.png",),
+}
+
+
+def picture(recipe, figure):
+    """Where a figure of a recipe is among the documents."""
+    return IMAGES / (figure if figure.startswith(recipe) else f"{recipe}_{figure}")
+
+
+def small(path):
+    """Where a picture is as small as README's table shows it."""
+    return path.parent / "small" / path.name
+
+
+def draw(recipe, outputs=Path("outputs")):
+    """Draw a recipe's pictures again; what is trained already in `outputs` is not trained again.
+
+    Raises:
+        subprocess.CalledProcessError: if the recipe fails.
+    """
+    offered = importlib.import_module(f"recipes.{recipe}").main.parser().offered
+    again = "--resume" if "resume" in offered else "--overwrite"
+    command = [sys.executable, "-m", f"recipes.{recipe}", again]
+    began, output = time.monotonic(), outputs / recipe
+    subprocess.run([*command, "--output", os.fspath(output)], check=True)
+    take(recipe, output)
+    print(f"{recipe}: {time.monotonic() - began:.0f} s")
+
+
+def take(recipe, output):
+    """Copy a recipe's pictures from where it has drawn them to the documents."""
+    for figure in PICTURES[recipe]:
+        path = picture(recipe, figure)
+        small(path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(output / figure, path)
+        if path.suffix == ".png":  # an animation is linked to
+            make_small(path)
+
+
+def make_small(path):
+    """Write a picture as README's table shows it."""
+    with Image.open(path) as image:
+        page = image.convert("RGB")
+    page.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
+    page.quantize(128).save(small(path), optimize=True)
