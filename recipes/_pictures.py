@@ -15,10 +15,12 @@ SMALL = 400  # pixels: the width of what README's table shows
 PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "anomaly_detection": ("roc.png", "scene.png"),
     "autoencoder": ("reconstructions.png", "latent.png"),
+    "bottleneck": ("bottleneck.png",),
     "autoencoder_limits": ("samples_16.png", "walk.png", "measures.png"),
     "convolutional_autoencoder": ("reconstructions.png",),
     "data_augmentation": ("data_augmentation.png",),
     "dcgan": ("samples.png", "interpolation.png"),
+    "dcgan_arithmetic": ("arithmetic.png",),
     "denoising_autoencoder": ("denoised.png",),
     "discriminative_generative": ("points.png", "samples.png", "strange.png"),
     "faces": ("faces.png",),
@@ -30,12 +32,19 @@ PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "latent_space": ("attribute.png", "interpolation.png", "arithmetic.png"),
     "metrics": ("metrics.png",),
     "mode_collapse": ("ring.png", "grid.png", "ring_training.png", "ring.gif"),
+    "optimal_transport": ("optimal_transport.png",),
     "overview": ("overview.png", "schemes.png", "measures.png"),
     "reparameterization": ("graphs.png", "variance.png"),
     "semi_supervised_gan": ("semi_supervised_gan.png",),
     "two_players": ("saddle.png", "losses.png", "saddle.gif"),
     "vae": ("latent.png", "reconstructions.png", "interpolation.png"),
-    "vae_regularization": ("clouds.png", "points_and_clouds.png", "divergence.png", "measures.png"),
+    "vae_regularization": (
+        "clouds.png",
+        "points_and_clouds.png",
+        "divergence.png",
+        "regularity.png",
+        "measures.png",
+    ),
     "wgan": ("critics.png",),
 }
 

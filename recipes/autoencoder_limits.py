@@ -3,10 +3,10 @@ r"""The limit of autoencoders as generative models: what lies between the images
     python -m recipes.autoencoder_limits
     python -m recipes.autoencoder_limits --dataset fashion_mnist --epochs 5 --seeds 2
 
-Trains an autoencoder (AE) and a VAE of the same networks and loss. Draws latents from N(0, I), for
-the AE from a Gaussian and a mixture fitted to its codes, too (Ghosh et al., 2020). Writes samples,
-a walk across a hole, and over all seeds completeness (samples that a judge accepts) and coverage
-(test images that an accepted one comes near to). `--resume` trains what is missing.
+Trains an autoencoder (AE) and a VAE alike. Draws latents from N(0, I), for the AE from a Gaussian
+and a mixture fitted to its codes, too (Ghosh et al., 2020). Writes samples, a walk across a hole,
+and over all seeds completeness (samples that a judge accepts) and coverage (test images that an
+accepted one comes near to). `--resume` trains what is missing.
 """
 
 from pathlib import Path
@@ -111,8 +111,7 @@ def main(run):
     draw(run, found, models, images, test, judged, real)
     results = {f"{name}, real images": level for name, level in real.items()}
     results |= {"completeness, noise": judged.floor} | means(found, "{} latents")
-    what = f"Variational autoencoder: 16 latents, {run.reconstruction} reconstruction, "
-    what += f"{run.network} networks, KL weight {run.kl_weight:g}, {run.epochs} epochs."
+    what = f"VAE: 16 latents, {run.reconstruction} loss, {run.network}, {run.epochs} epochs."
     _run.report(run, models[16]["VAE"], what, results)
     return models[16]["VAE"]
 

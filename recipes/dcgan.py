@@ -51,13 +51,7 @@ def load(run):
 
 def draw(run, model, near):
     """Write the figures of every set of images."""
-    title = "Images that nobody drew: z from N(0, I), through the generator"
-    samples = plots.Images(model.generate(60, seed=run.seed), 12)
-    _run.slide(run, "samples", samples, title=title, model=model)
-    rows = np.concatenate([[near.generated[:10], near.neighbors[:10]], near.closest(10)])
-    rows = plots.Images(rows, names=["sample", "nearest", "most alike", "nearest"])
-    title = "Below each sample the training image that is nearest: {share:.0%} are copies"
-    _run.slide(run, "neighbors", rows, title=title, model=model, share=near.copies)
+    _run.draw_samples(run, model, near, 10)
     a, b = np.split(model.latents(10, model.latent_dim, run.seed), 2)
     walks = latent.decoded(model, latent.spherical(a, b, 9))
     walks = plots.Images(walks, steps=[f"t = {t:g}" for t in np.linspace(0, 1, 9)])

@@ -48,13 +48,19 @@ def draw(run, model, history, test):
     images = (test.of_each_class().images() if test.num_classes else test.images())[:10]
     rows = [images]
     names = ["clean"]
+    worse = []
     for kind, amount in AMOUNTS.items():
         corrupted = destroyed(images, kind, run.amount if kind == run.corruption else amount)
         rows += [corrupted, model.reconstruct(corrupted)]
         names += [kind.replace("_", " "), "denoised"]
+        before, after = (np.square(x - images).mean() for x in rows[-2:])
+        worse += [plots.say(names[-2])] * bool(after > before)
     title = "Trained on one way to destroy an image, it mends others, too, if less well"
+    if worse:
+        title = "It mends what it has learned to mend ({kind}), and makes others worse ({others})"
+    fields = {"kind": plots.say(run.corruption.replace("_", " ")), "others": ", ".join(worse)}
     panel = plots.Images.with_errors(rows, names)
-    _run.slide(run, "denoised", panel, title=title, model=model)
+    _run.slide(run, "denoised", panel, title=title, model=model, **fields)
     some = test.images(500)
     errors = {"corrupted": [], "denoised": []}
     for share in SHARES:

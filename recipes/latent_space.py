@@ -4,11 +4,10 @@ r"""Latent arithmetic and interpolation: z1 + z2, z1 - z2 + z3, and lines betwee
     python -m recipes.latent_space --dataset faces/beard --attribute full
     python -m recipes.latent_space --network convolutional --latent-dim 128
 
-Trains an autoencoder on drawn faces, whose truth is known: by default one without hidden layers,
-wide enough to keep every detail, so that adding a vector changes what it should and little else. A
-convolutional one with fewer latents has smoother faces between faces, and loses the colour of the
-eyes. Writes interpolations, an attribute added step by step (the difference of mean latents with it
-and without), analogies, and the model. A judge tells how often it appears, and what else changes.
+Trains an autoencoder on drawn faces, whose truth is known: by default without hidden layers, wide
+enough to keep every detail, so that a vector changes what it should. A convolutional one has
+smoother faces between faces, and loses the colour of the eyes. Writes interpolations, an attribute
+added step by step, analogies. A judge tells how often it appears, and what else changes.
 """
 
 from pathlib import Path
@@ -40,10 +39,10 @@ def sides(run, data):
 
 def draw(run, model, test, vector, share):
     """Write the figures of the lecture."""
-    has, lacks = sides(run, test)
-    z = model.encode(test.images())
-    having, without = z[has], z[lacks]
-    rows = latent.decoded(model, latent.linear(without[:4], without[:4] + 3 * vector, 7))
+    has, lacks = (test.images()[which] for which in sides(run, test))
+    having, without = model.encode(has), model.encode(lacks)
+    bright = without[np.argsort(-lacks.mean(axis=(1, 2, 3)))[:4]]  # where dark rims are seen
+    rows = latent.decoded(model, latent.linear(bright, bright + 3 * vector, 7))
     rows = plots.Images(rows, steps=[f"t = {t:g}" for t in np.linspace(0, 3, 7)])
     title = "Adding {what}: z + t v, where v leads from the mean without to the mean with"
     if share is not None:

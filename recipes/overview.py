@@ -55,9 +55,9 @@ def sample(name, model, images, n, seed):
     return model.decode(prior.sample(n, seed))
 
 
-def path_of(run, name):
-    """Where a family's model is saved."""
-    return run.output / f"{name.lower().replace(' ', '_')}.keras"
+def file_of(name):
+    """What the file of a family's model is called."""
+    return name.lower().replace(" ", "_")
 
 
 def parts_of(run, name):
@@ -66,17 +66,12 @@ def parts_of(run, name):
     return model, {flag: vars(run)[flag] for flag in flags} | others
 
 
-def fit(run, name, images, test):
-    """Train the model of a family; returns it and the seconds that took."""
-    began = time.monotonic()
-    model, arguments = parts_of(run, name)
-    model, _ = _run.train(run, model, arguments, images, test, path_of(run, name).stem)
-    return model, time.monotonic() - began
-
-
 def measure(run, name, images, test):
     """Train a family, and measure what it generates."""
-    model, seconds = fit(run, name, images, test)
+    began = time.monotonic()
+    model, arguments = parts_of(run, name)
+    model, _ = _run.train(run, model, arguments, images, test, file_of(name))
+    seconds = time.monotonic() - began
     sample(name, model, images, 64, run.seed)  # compiles
     began = time.monotonic()
     drawn = sample(name, model, images, run.samples, run.seed)
@@ -94,7 +89,7 @@ def draw(run, found, images, test):
     fids = {name: values["fid"] for name, values in found.items()}
     rows, names = [], []
     for name, fid in fids.items():
-        model = _run.saved(run, path_of(run, name).stem)
+        model = _run.saved(run, file_of(name))
         rows.append(sample(name, model, images, 10, run.seed))
         names.append(plots.Said(f"{plots.say(name)}: FID {fid:.1f}"))
     panel = plots.Images(np.stack([*rows, test.images(10)]), names=[*names, "test images"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipes import overview
+from recipes import _run, overview
 
 SHORT = ["--limit", "120", "--epochs", "1", "--image-size", "14", "--samples", "60"]
 SHORT += ["--network", "shallow", "--components", "8", "--precision", "float32", "--jit", "off"]
@@ -24,16 +24,16 @@ def test_from_data_to_figures_and_one_table_then_resumed(tmp_path, monkeypatch, 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(overview, "measure", cut)
         overview.main(command)
-    measured, made, fit, load = [], {}, overview.fit, keras.saving.load_model
+    measured, made, train, load = [], {}, _run.train, keras.saving.load_model
 
     def counted(run, name, images, test):
         measured.append(name)
         return measure(run, name, images, test)
 
-    def kept(run, name, images, test):
-        model, seconds = fit(run, name, images, test)
-        made[overview.path_of(run, name)] = model
-        return model, seconds
+    def kept(run, model, arguments, images, test, name):
+        trained = train(run, model, arguments, images, test, name)
+        made[run.output / f"{name}.keras"] = trained[0]
+        return trained
 
     def loaded(path, **options):  # to be drawn: those of this run are at hand
         assert path.exists()
@@ -41,7 +41,7 @@ def test_from_data_to_figures_and_one_table_then_resumed(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(overview, "measure", counted)
     with monkeypatch.context() as patch:
-        patch.setattr(overview, "fit", kept)
+        patch.setattr(_run, "train", kept)
         patch.setattr(keras.saving, "load_model", loaded)
         found = overview.main([*command, "--resume"])
     assert len(made) == 3
