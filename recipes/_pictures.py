@@ -20,7 +20,7 @@ PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "convolutional_autoencoder": ("reconstructions.png",),
     "data_augmentation": ("data_augmentation.png",),
     "dcgan": ("samples.png", "interpolation.png"),
-    "dcgan_arithmetic": ("arithmetic.png",),
+    "dcgan_arithmetic": ("dcgan_arithmetic.png",),
     "denoising_autoencoder": ("denoised.png",),
     "discriminative_generative": ("points.png", "samples.png", "strange.png"),
     "faces": ("faces.png",),

@@ -79,7 +79,7 @@ def arithmetic(run, model, judge, found):
     row = plots.Images(images[:, at], 4, steps=list(KINDS), notes=notes, gap=40)
     title = "Glasses add as vectors do: {wear:.0%} of {n} sums wear them, {right:.0%} as women"
     fields = {"wear": wears[3], "right": right, "n": TRIALS}
-    _run.slide(run, "arithmetic", row, title=title, model=model, **fields)
+    _run.slide(run, "dcgan_arithmetic", row, title=title, model=model, **fields)
     return {
         "glasses before": wears[2],
         "glasses of the sums": wears[3],

@@ -75,7 +75,7 @@ def test_arithmetic_of_latents_that_are_the_factors(tmp_path, judged, capsys):
     results = dcgan_arithmetic.main(["--output", str(tmp_path)])
     assert results["glasses before"] == 0 and results["glasses of the sums"] > 0.85
     assert results["women with glasses among the sums"] > 0.6
-    pixels = np.asarray(Image.open(tmp_path / "arithmetic.png").convert("RGB"))
+    pixels = np.asarray(Image.open(tmp_path / "dcgan_arithmetic.png").convert("RGB"))
     assert min(pixels.shape[:2]) > 200 and pixels.std() > 5
     written, printed = json.loads((tmp_path / "results.json").read_text()), capsys.readouterr().out
     for name, value in results.items():
@@ -107,5 +107,5 @@ def test_too_few_samples_of_a_kind(tmp_path, monkeypatch, judged):
         ValueError, match=r"Too few samples for arithmetic, 5000 of each.*'− man': "
     ):
         dcgan_arithmetic.main(["--overwrite", "--output", str(tmp_path)])
-    assert not (tmp_path / "arithmetic.png").exists()
+    assert not (tmp_path / "dcgan_arithmetic.png").exists()
     assert (tmp_path / "results.json").read_text() == "{}"  # what is there is not lost
