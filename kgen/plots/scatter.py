@@ -7,7 +7,7 @@ import numpy as np
 from kgen.arrays import to_numpy
 from kgen.linear_algebra import stoppable
 from kgen.plots.images import shown
-from kgen.plots.slide import Chart, slide
+from kgen.plots.slide import Chart, height_of, slide
 from kgen.plots.style import (
     CLASSES,
     DARK,
@@ -92,9 +92,7 @@ class Scatter(Chart):
             colors = np.array([CLASSES[i % len(CLASSES)] for i in range(len(self.names))])
             axes.scatter(*points[order].T, c=colors[self.labels[order]], **style)
             at = [np.median(points[self.labels == i], axis=0) for i in range(len(self.names))]
-            apart = 0.06 * max(np.ptp(points, axis=0).max(), 1e-9)
-            for name, place, color in zip(self.names, spread(at, apart), colors, strict=True):
-                named(axes, *place, name, color)
+            _names_at(axes, at, self.names, colors, points)
         if self.line is not None:
             axes.plot(*np.asarray(self.line).T, "-o", color=DARK, lw=4, ms=12, zorder=7)
         if self.decoded is not None:
@@ -135,12 +133,10 @@ class Clouds(Chart):
         """Draw the ellipses and their names."""
         from matplotlib.patches import Ellipse
 
-        for i, (mean, size, name) in enumerate(
-            zip(self.means, self.sizes, self.names, strict=True)
-        ):
+        for i, (mean, size) in enumerate(zip(self.means, self.sizes, strict=True)):
             color = CLASSES[i % len(CLASSES)]
             axes.add_patch(Ellipse(mean, *size, color=color, alpha=0.4))
-            named(axes, *mean, name, color)
+        _names_at(axes, self.means, self.names, CLASSES * len(self.names), self.means)
         _prior(axes)
         axes.autoscale_view()
         axes.set_aspect("equal", adjustable="datalim")
@@ -180,6 +176,15 @@ class Divergence(Chart):
         named(axes, 0.6, 0.5, r"if $\log \sigma$ for $\log \sigma^2$", WRONG, ha="left")
         axes.set(xlim=(-8, 8), ylim=(2e-4, 3), yscale="log")
         axes.grid(False)
+
+
+def _names_at(axes, places, names, colors, points):
+    """Write names near their places among points, none on another one."""
+    extent = axes.get_window_extent()
+    apart = 1.5 * height_of(LABEL) / min(extent.width, extent.height)
+    apart *= max(np.ptp(points, axis=0).max(), 1e-9)
+    for name, place, color in zip(names, spread(places, apart), colors, strict=False):
+        named(axes, *place, name, color)
 
 
 def _prior(axes):
