@@ -37,7 +37,7 @@ PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "reparameterization": ("graphs.png", "variance.png"),
     "semi_supervised_gan": ("semi_supervised_gan.png",),
     "two_players": ("saddle.png", "losses.png", "saddle.gif"),
-    "vae": ("latent.png", "reconstructions.png", "interpolation.png"),
+    "vae": ("latent.png", "divergence.png", "reconstructions.png", "interpolation.png"),
     "vae_regularization": (
         "clouds.png",
         "points_and_clouds.png",

@@ -4,8 +4,9 @@ r"""The variational autoencoder of the lecture: train it, and look at its latent
     python -m recipes.vae --dataset fashion_mnist --epochs 30 --batch-size 128 --latent-dim 10 \
         --reconstruction bernoulli --kl-weight 1 --learning-rate 1e-3
 
-Writes where test images lie beside what the latent space decodes to, reconstructions, samples from
-the prior, interpolations, the loss curves, and the model, which loads again in one line:
+Writes where test images lie beside what the latent space decodes to, their ways there in the map of
+the KL divergence, reconstructions, samples from the prior, interpolations, the loss curves, and the
+model, which loads again in one line:
 `keras.saving.load_model("outputs/vae/vae.keras").generate(16)`.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 
 import kgen
 from kgen import plots
+from kgen.callbacks import SampleGrid, Snapshots
 from recipes import _command, _run
 
 DEFAULTS = {
@@ -29,7 +31,7 @@ DEFAULTS = {
 }
 
 
-def draw(run, vae, history, test):
+def draw(run, vae, history, kept, test):
     """Write the figures of the lecture."""
     images = test.images()
     where = plots.Scatter(vae.encode(images), test.labels, test.class_names, "test images, encoded")
@@ -38,6 +40,10 @@ def draw(run, vae, history, test):
         panels.append(plots.Manifold(vae.decode, heading="what each place decodes to"))
     title = "Each class has a region, and what lies between decodes to something, too"
     _run.slide(run, "latent", *panels, title=title, model=vae)
+    codes = {"codes in the end": vae.posterior(images)}
+    divergence = plots.Divergence(codes, [*zip(*kept.values(), strict=True)])
+    title = "Codes begin at N(0, 1), and pay in KL divergence (lines) for what they tell"
+    _run.slide(run, "divergence", divergence, title=title, model=vae)
     rows = [images[:10], vae.reconstruct(images[:10])]
     rows = plots.Images.with_errors(rows, ["original", "reconstruction"])
     title = "What {n} numbers keep of a test image; below, the squared error of a pixel"
@@ -57,9 +63,11 @@ def main(run):
     """Train, draw, measure; returns the model."""
     images, test = _run.load(run)
     arguments = {name: vars(run)[name] for name in ("latent_dim", "reconstruction", "kl_weight")}
-    samples = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 30))
-    vae, history = _run.train(run, kgen.VAE, arguments, images, test, "vae", [samples])
-    draw(run, vae, history, test)
+    ten, moments = test.images(10), [0, *Snapshots.moments(run.epochs, 12, first=1)]
+    kept = Snapshots(lambda vae: vae.posterior(ten), moments)
+    callbacks = [SampleGrid(run.output / "samples", every=max(1, run.epochs // 30)), kept]
+    vae, history = _run.train(run, kgen.VAE, arguments, images, test, "vae", callbacks)
+    draw(run, vae, history, kept.kept, test)
     results = {f"test {name}": value for name, value in vae.evaluate(test, verbose=0).items()}
     results["test ELBO [nats]"] = float(vae.elbo(test.images()).mean())
     few = test.images(500)

@@ -145,8 +145,9 @@ def test_images_come_by_name(tmp_path, monkeypatch):
 
 def test_the_readmes_commands_name_what_exists():
     readme = (ROOT / "README.md").read_text()
-    modules = re.findall(r"python -m (recipes\.\w+|benchmarks\.\w+)", readme)
-    assert "recipes.vae" in modules
+    modules = re.findall(r"(recipes\.[a-z]\w+|benchmarks\.\w+)", readme)
+    recipes = {f"recipes.{path.stem}" for path in (ROOT / "recipes").glob("[!_]*.py")}
+    assert recipes == {name for name in modules if name.startswith("recipes")}
     for module in modules:
         assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
     for target in re.findall(r"\]\((?!http)([^)#]+)", readme):

@@ -49,11 +49,13 @@ NODE = re.compile(r'\((?:[^()]|\([^()]*\))*\)|\[[^]]*\]|<[^>]*>|\{[^}]*\}|"[^"]*
 
 
 SCHEMES = {  # of families by their names in `FAMILIES`: rows of `Scheme.of_rows`
-    "gaussian": "(z) [$\\mu + U z$] <x'>",
+    "gaussian": "(z) [dense layer:\n$\\mu + U z$] <x'>",
     "mixture": "(k, z) [$\\mu_k + U_k z$] <x'>",
     "autoencoder": '"x" [encoder] (z) [decoder] <x\'>',
     "vae": '"x" [encoder] (z ~ q(z|x)) [decoder] <x\'>',
     "gan": "(z) [generator] <x'> {discriminator: real?}",
+    "flow": '"x" [$f$] (z) [$f^{-1}$] <x\'>',
+    "diffusion": '"x" [+ noise,\nT times] ($x_T$) [denoiser,\nT times] <x\'>',
 }
 
 

@@ -151,16 +151,19 @@ class Divergence(Chart):
     Args:
         codes: dictionary from names to `(means, log_variances)`, floats of one shape, as
             `posterior` returns them.
+        paths: None, or `(means, log_variances)` of some codes at T moments of training, floats
+            `(T, ...)`: a line for each.
         heading, options: as of `Chart`.
     """
 
-    def __init__(self, codes, heading=None, **options):
+    def __init__(self, codes, paths=None, heading=None, **options):
         labels = {"xlabel": r"$\mu$", "ylabel": r"$\sigma$", "shape": 0.5}
         super().__init__(heading, **labels | options)
         self.codes = {
             name: (np.ravel(to_numpy(mean)), np.exp(np.ravel(to_numpy(log_variance)) / 2))
             for name, (mean, log_variance) in codes.items()
         }
+        self.paths = paths
 
     def plot(self, axes):
         """Draw lines of equal divergence, then the codes with their names."""
@@ -172,6 +175,9 @@ class Divergence(Chart):
         for (name, (at, wide)), color in zip(self.codes.items(), SERIES * 9, strict=False):
             axes.plot(at, wide, "o", color=color, ms=6, mew=0, alpha=0.5)
             named(axes, 2.5, np.median(wide), name, color, ha="left")
+        if self.paths is not None:
+            means, log_variances = (np.stack(x).reshape(len(x), -1) for x in self.paths)
+            axes.plot(means, np.exp(log_variances / 2), "-", color=DARK, lw=1.5, alpha=0.7)
         axes.plot(0, 0.5**0.5, "x", color=WRONG, ms=12, mew=3)
         named(axes, 0.6, 0.5, r"if $\log \sigma$ for $\log \sigma^2$", WRONG, ha="left")
         axes.set(xlim=(-8, 8), ylim=(2e-4, 3), yscale="log")
