@@ -398,26 +398,6 @@ class AcceptedBy:
         """Which images are accepted: bool `(N,)`."""
         return self._accepts(*self._measure(_images(images, "images")))
 
-    def refused_between(self, lines):
-        """How many images of each line are refused: a hole between two accepted ends.
-
-        Args:
-            lines: images `(N, steps, ...)`, such as a model's `interpolate` makes.
-
-        Returns:
-            Integers `(N,)`, 0 where an end is refused itself.
-
-        Raises:
-            TypeError, ValueError: if the lines are not as above.
-        """
-        lines = to_numpy(lines)
-        if lines.ndim < 3:
-            raise ValueError(
-                f"lines must be images of shape (N, steps, *image_shape); got {lines.shape}."
-            )
-        accepted = self.accepts(lines.reshape(-1, *lines.shape[2:])).reshape(lines.shape[:2])
-        return np.where(accepted[:, 0] & accepted[:, -1], (~accepted).sum(axis=1), 0)
-
     def coverage(self, samples, real):
         """Share of real images that an accepted sample comes near to.
 

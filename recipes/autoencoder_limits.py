@@ -74,27 +74,32 @@ def draw(run, found, models, images, test, judged, real):
         panel = plots.Images.judged(rows, names | {"test images": judged.ceiling}, judged)
         title = "{n} latents from N(0, I): of the AE's images {ae:.0%} pass, of the VAE's {vae:.0%}"
         _run.slide(run, f"samples_{width}", panel, title=title, model=both["VAE"], **fields)
-    draw_walk(run, models[2], shares, test, judged)
+    draw_walk(run, models[2], shares, test)
     panels = dots(found, "{} latents", dict.fromkeys(real, "{:.2f}"), real, turned=True)
     title = "A density fitted to its codes makes an autoencoder (AE) generative"
     _run.slide(run, "measures", *panels, title=title)
 
 
-def draw_walk(run, models, shares, test, judged):
-    """Write the line between test images on which the judge refuses most of the AE's images."""
+def draw_walk(run, models, shares, test):
+    """Write the line between test images on which the AE's images jump furthest, of both models."""
     images = test.images()
-    n = min(100, len(images) // 2)
-    ways = [model.interpolate(images[:n], images[n : 2 * n], 9) for model in models.values()]
-    worst = judged.refused_between(ways[0]).argmax()
-    panels = []
-    for name, model in models.items():
-        line = model.encode(images[[worst, n + worst]])
-        options = {"heading": name, "equal": False, "line": line}
-        panels.append(plots.Scatter(model.encode(images), test.labels, test.class_names, **options))
-    panels.append(plots.Images.judged([way[worst] for way in ways], [*models], judged))
+    starts, ends = np.split(images[: min(400, len(images) // 2 * 2)], 2)
+    ways = np.stack([model.interpolate(starts, ends, 9) for model in models.values()])
+    moved = np.sqrt(np.square(np.diff(ways, axis=2)).sum(axis=(3, 4, 5)))
+    moved /= moved.mean(axis=2, keepdims=True)  # (models, lines, steps), of the mean of each line
+    worst = moved[0].max(axis=1).argmax()
+    panels, notes = [], []
+    for (name, model), steps in zip(models.items(), moved[:, worst], strict=True):
+        line = model.encode(np.stack([starts[worst], ends[worst]]))
+        codes = model.encode(images), test.labels, test.class_names, name
+        panels.append(plots.Scatter(*codes, equal=False, line=line))
+        notes += ["", *[f"{step:.1f}" for step in steps]]
+    heading = "below each: how far it is from the one before, of the mean of its line"
+    panels.append(plots.Images(ways[:, worst], names=[*models], notes=notes, heading=heading))
     steps = {name.lower(): shares[f"continuity, {name}, 2 latents"] for name in models}
-    title = "An autoencoder jumps across holes" if steps["ae"] > steps["vae"] else "No jumps here"
-    title += ": largest step {ae:.1f} times the mean (VAE: {vae:.1f})"
+    title = (
+        "Along a line an autoencoder's largest step is {ae:.1f} times the mean, a VAE's {vae:.1f}"
+    )
     _run.slide(run, "walk", *panels, columns=2, title=title, model=model, **steps)
 
 

@@ -329,17 +329,6 @@ def test_completeness_where_it_is_known():
     assert accepted_by.coverage(samples[1:4], test) == 0  # none of them is accepted
 
 
-def test_holes_are_what_is_refused_between_two_accepted_ends():
-    accepted_by = latent.AcceptedBy(Pixels(), *known())
-    near, far = [0.5, 0.5], [0.9, 0.5]
-    features = [[near, far, near, far, near], [near] * 5, [far, far, far, near, near]]
-    lines = pictures(np.reshape(features, (15, 2)), [0.9] * 15).reshape(3, 5, 2, 2, 1)
-    np.testing.assert_array_equal(accepted_by.refused_between(lines), [2, 0, 0])
-    np.testing.assert_array_equal(accepted_by.refused_between(lines[:, ::-1]), [2, 0, 0])
-    with pytest.raises(ValueError, match=r"\(N, steps, \*image_shape\); got \(3, 5\)"):
-        accepted_by.refused_between(lines[:, :, 0, 0, 0])
-
-
 def test_floor_is_of_seeded_noise():
     reference, test = known()
     reached = np.pi * 0.096**2 / 4 * (1 - 0.61)  # the disc's part of the square, |pixel| > 0.61
