@@ -107,8 +107,11 @@ def draw(run, found, images, test):
         values = {name: [v[what]] for name, v in found.items() if what in v}
         heading = what if what != "fid" else "FID"
         panels.append(plots.Dots(values, colors, form=form, heading=heading, shape=0.45))
-    title = "FID and seconds are better when low, recall and likelihood when high"
-    _run.slide(run, "measures", *panels, columns=2, title=title)
+    title = "Lowest FID: {fid}; highest recall: {recall}; highest likelihood: {likelihood}"
+    leads = {"fid": plots.say(best)}
+    for field, what in {"recall": "recall", "likelihood": "log p(x) [nats]"}.items():
+        leads[field] = plots.say(max(found, key=lambda name: found[name].get(what, -np.inf)))
+    _run.slide(run, "measures", *panels, columns=2, title=title, **leads)
 
 
 @_command.recipe(__doc__, ("publish",), **DEFAULTS)
