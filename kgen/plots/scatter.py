@@ -145,8 +145,9 @@ class Clouds(Chart):
 class Divergence(Chart):
     """The KL divergence from N(0, 1) over mu and sigma, and where the codes of models lie in it.
 
-    Codes beyond the axes, of 8 in mu and of 0.0002 to 3 in sigma, are not seen. A cross marks where
-    the divergence would be least if log sigma were written for log sigma squared.
+    The axes end with the codes, at the latest at 8 in mu and 0.0002 in sigma: those beyond are not
+    seen. A cross marks where the divergence would be least if log sigma were written for log sigma
+    squared.
 
     Args:
         codes: dictionary from names to `(means, log_variances)`, floats of one shape, as
@@ -167,20 +168,23 @@ class Divergence(Chart):
 
     def plot(self, axes):
         """Draw lines of equal divergence, then the codes with their names."""
-        mu, sigma = np.linspace(-8, 8, 201), np.geomspace(2e-4, 3, 200)
+        means, sigmas = (np.concatenate(x) for x in zip(*self.codes.values(), strict=True))
+        reach = np.clip(1.2 * np.abs(means).max(), 3, 8)
+        least = np.clip(sigmas.min() / 2, 2e-4, 0.05)
+        mu, sigma = np.linspace(-reach, reach, 201), np.geomspace(least, 3, 200)
         kl = (mu**2 + (sigma**2 - 1 - np.log(sigma**2))[:, None]) / 2
         style = {"colors": MUTED, "linewidths": 1.5}
         lines = axes.contour(mu, sigma, kl, [0.1, 1, 2, 4, 8, 16], **style)
         axes.clabel(lines, fontsize=TICK, fmt="%g")
         for (name, (at, wide)), color in zip(self.codes.items(), SERIES * 9, strict=False):
             axes.plot(at, wide, "o", color=color, ms=6, mew=0, alpha=0.5)
-            named(axes, 2.5, np.median(wide), name, color, ha="left")
+            named(axes, 0.31 * reach, np.median(wide), name, color, ha="left")
         if self.paths is not None:
             means, log_variances = (np.stack(x).reshape(len(x), -1) for x in self.paths)
             axes.plot(means, np.exp(log_variances / 2), "-", color=DARK, lw=1.5, alpha=0.7)
         axes.plot(0, 0.5**0.5, "x", color=WRONG, ms=12, mew=3)
-        named(axes, 0.6, 0.5, r"if $\log \sigma$ for $\log \sigma^2$", WRONG, ha="left")
-        axes.set(xlim=(-8, 8), ylim=(2e-4, 3), yscale="log")
+        named(axes, 0.07 * reach, 1.9, r"if $\log \sigma$ for $\log \sigma^2$", WRONG, ha="left")
+        axes.set(xlim=(-reach, reach), ylim=(least, 3), yscale="log")
         axes.grid(False)
 
 

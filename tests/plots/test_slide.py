@@ -258,6 +258,14 @@ def test_the_divergence_is_least_where_a_code_is_the_prior():
     assert set(codes.get_xdata()) == {0} and set(codes.get_ydata()) == {1}
     assert np.ravel(cross.get_ydata()) == pytest.approx(0.5**0.5)  # of s^2 - 1 - log s
     assert axes.get_yscale() == "log"
+    ways = (
+        np.array([[[0, 1]], [[2, 3]]]),
+        np.array([[[0, 0]], [[-2, -4]]]),
+    )  # two moments, two codes
+    (axes,) = plots.slide(plots.Divergence({"codes": (np.zeros(2), np.zeros(2))}, ways)).axes
+    _, one, other, _ = axes.get_lines()
+    np.testing.assert_allclose(one.get_xydata(), [[0, 1], [2, np.exp(-1)]])
+    np.testing.assert_allclose(other.get_xydata(), [[1, 1], [3, np.exp(-2)]])
 
 
 def test_images_that_end_in_white_have_a_line_around_them():
