@@ -275,7 +275,7 @@ def test_the_grid_shows_what_is_passed(tmp_path):
     white = np.full((4, 8, 8, 1), 255, "uint8")
     kgen.zoo.save(kgen.VAE((8, 8)), "vae", tmp_path, samples=white, **CARD)
     with Image.open(tmp_path / "vae.png") as picture:
-        assert np.asarray(picture.convert("L")).min() == 255
+        assert np.asarray(picture.convert("L")).min() > 230  # a line where images end
 
 
 def test_a_model_without_prior_needs_samples(tmp_path):
