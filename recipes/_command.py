@@ -60,7 +60,8 @@ def recipe(description, without=(), **own):
 def _command(name, argv):
     """The command that makes the same, wherever it is written."""
     flags = argparse.ArgumentParser(add_help=False)
-    flags.add_argument("--output")
+    for flag in ("--output", "--publish"):
+        flags.add_argument(flag)
     for flag in ("--overwrite", "--resume", "--debug"):
         flags.add_argument(flag, action="store_true")
     _, others = flags.parse_known_args(argv)

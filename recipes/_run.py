@@ -228,7 +228,8 @@ def report(run, model, what, results, samples=None):
     if run.publish:
         jit = {True: "on", False: "off"}.get(model.jit_compile) if run.jit == "auto" else run.jit
         card = {"what": what, "data": run.data, "seed": run.seed, "seconds": seconds}
-        card["command"] = f"KERAS_BACKEND={keras.backend.backend()} {run.command}"
+        made = f"KERAS_BACKEND={keras.backend.backend()} {run.command}"
+        card["command"] = f"{made} --publish {run.publish.name}"
         card["device"] = f"{kgen.zoo.this_device()}, {run.precision}, XLA {jit}"
         card |= {"metrics": results, "samples": samples, "dtype": "float16"}
         path = kgen.zoo.save(model, run.publish.name, run.publish.parent, **card)
