@@ -25,7 +25,7 @@ from kgen.plots.style import (
 from kgen.plots.texts import Said, say
 
 GAP = 8  # pixels between images
-FRAME, LINE = 6, 2  # pixels of a frame around one, of a line around those that end in white
+FRAME, LINE = 6, 2  # pixels of a frame around one, of a line where some end in white
 LARGEST = 360  # pixels of a side
 NARROW = 200  # pixels in which a heading is not wrapped further
 MAGENTA = (255, 0, 255)  # pixels that are no number
@@ -528,7 +528,7 @@ def magnified(images, size):
 def _tile(images, columns, gap_x, gap_y, edge=0, frames=()):
     """One picture of many, RGBA; what lies between them is transparent, but for frames.
 
-    Images that would merge with the page have a line around them.
+    Where one would merge with the page, all have a line around them.
     """
     from matplotlib.colors import to_rgba
 
@@ -536,10 +536,11 @@ def _tile(images, columns, gap_x, gap_y, edge=0, frames=()):
     rows = math.ceil(len(images) / columns)
     shape = rows * height - gap_y + 2 * edge, columns * width - gap_x + 2 * edge, 4
     canvas = np.zeros(shape, "uint8")
+    white = edge and any(map(_ends_in_white, images))
     for i, image in enumerate(images):
         y, x = edge + i // columns * height, edge + i % columns * width
         color, line = (frames[i], edge) if frames else (None, 0)
-        if color is None and edge and _ends_in_white(image):
+        if color is None and edge and white and image[..., 3].any():
             color, line = FAINT, LINE
         if color is not None:
             h, w = image.shape[:2]

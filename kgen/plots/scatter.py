@@ -174,7 +174,8 @@ class Divergence(Chart):
         mu, sigma = np.linspace(-reach, reach, 201), np.geomspace(least, 3, 200)
         kl = (mu**2 + (sigma**2 - 1 - np.log(sigma**2))[:, None]) / 2
         style = {"colors": MUTED, "linewidths": 1.5}
-        lines = axes.contour(mu, sigma, kl, [0.1, 1, 2, 4, 8, 16], **style)
+        levels = [level for level in (0.1, 1, 2, 4, 8, 16) if level < reach**2 / 2]
+        lines = axes.contour(mu, sigma, kl, levels, **style)
         axes.clabel(lines, fontsize=TICK, fmt="%g")
         for (name, (at, wide)), color in zip(self.codes.items(), SERIES * 9, strict=False):
             axes.plot(at, wide, "o", color=color, ms=6, mew=0, alpha=0.5)

@@ -268,7 +268,7 @@ def test_the_divergence_is_least_where_a_code_is_the_prior():
     np.testing.assert_allclose(other.get_xydata(), [[1, 1], [3, np.exp(-2)]])
 
 
-def test_images_that_end_in_white_have_a_line_around_them():
+def test_where_an_image_ends_in_white_all_have_a_line_around_them():
     def line(image):
         images = np.stack([np.zeros((4, 4), "uint8"), image])
         (shown,) = plots.slide(plots.Images(images, 2)).axes[0].images
@@ -278,6 +278,6 @@ def test_images_that_end_in_white_have_a_line_around_them():
     inside[1:3, 1:3] = 255
     assert not line(inside).any()
     rows, columns = np.nonzero(line(white))
-    side = np.ptp(columns) + 1
-    assert np.ptp(rows) + 1 == side and side % 4 == 0 and len(rows) == 8 * (side - 2)
-    assert columns.min() > side  # the black one has none
+    side = np.ptp(rows) + 1
+    assert side % 4 == 0 and len(rows) == 2 * 8 * (side - 2)  # two squares, two pixels wide
+    assert columns.min() == 0 and columns.max() > 2 * side - 1
