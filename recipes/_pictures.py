@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from kgen.files import written_beside
+
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SMALL = 400  # pixels: the width of what README's table shows
 PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
@@ -78,8 +80,8 @@ def take(recipe, output):
     """Copy a recipe's pictures from where it has drawn them to the documents."""
     for figure in PICTURES[recipe]:
         path = picture(recipe, figure)
-        small(path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(output / figure, path)
+        with written_beside(path) as temporary:
+            shutil.copyfile(output / figure, temporary)
         if path.suffix == ".png":  # an animation is linked to
             make_small(path)
 
@@ -89,4 +91,5 @@ def make_small(path):
     with Image.open(path) as image:
         page = image.convert("RGB")
     page.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
-    page.quantize(128).save(small(path), optimize=True)
+    with written_beside(small(path)) as temporary:
+        page.quantize(128).save(temporary, "PNG", optimize=True)

@@ -20,11 +20,25 @@ def mixed_batches(sets, batch_size=128, seed=0, **augmentation):
         augmentation: what is done to each image, `flip`, `crop` and `shift` as `ImageDataset` has
             them in `augment`.
 
-    Yields:
-        Images and labels.
+    Returns:
+        An iterator over pairs of images and labels.
+
+    Raises:
+        ValueError: if there are no sets, one is empty, its labels are not one for each image, or
+            images are of several shapes.
     """
+    sets = [(np.asarray(x), np.asarray(y)) for x, y in sets]
+    shapes = [(x.shape, y.shape) for x, y in sets]
+    whole = all(x[:1] == y[:1] and x[0] for x, y in shapes if x and y)
+    if not shapes or not all(x and y for x, y in shapes) or not whole:
+        raise ValueError(f"sets must be images (N, H, W, C) with N labels each; got {shapes}.")
+    if len({x[1:] for x, _ in shapes}) > 1:
+        raise ValueError(f"Images of all sets must be of one shape; got {shapes}.")
     share = max(1, positive(batch_size, "batch_size") // len(sets))
-    random = np.random.default_rng(seed)
+    return _drawn(sets, share, np.random.default_rng(seed), augmentation)
+
+
+def _drawn(sets, share, random, augmentation):
     while True:
         chosen = [random.integers(len(x), size=share) for x, _ in sets]
         images = np.concatenate([x[at] for (x, _), at in zip(sets, chosen, strict=True)])

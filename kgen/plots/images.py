@@ -112,6 +112,9 @@ class Images(Panel):
             options: as of the class.
         """
         order = np.argsort(scores)
+        if len(order) < 4 or len(order) != len(images) or len(which) != len(images):
+            lengths = len(images), len(order), len(which)
+            raise ValueError(f"Extremes need four images or more, a score each; got {lengths}.")
         n = min(n, len(order) // 2) // 2 * 2
         shown = np.concatenate([order[:n], order[::-1][:n]]).reshape(4, -1)
         return cls.marked(images[shown], np.asarray(which)[shown].ravel(), word, **options)
@@ -128,7 +131,7 @@ class Images(Panel):
                 `kgen.latent.AcceptedBy`.
             options: as of the class.
         """
-        rows = np.stack(rows)
+        rows = _rows(rows)
         refused = ~judge.accepts(rows.reshape(-1, *rows.shape[2:]))
         if hasattr(names, "items"):
             names = [Said(f"{say(name)}: {share:.0%}") for name, share in names.items()]
@@ -139,13 +142,15 @@ class Images(Panel):
         """Rows of images, and below each its squared error a pixel from that of one of the rows.
 
         Args:
-            rows: `(rows, columns, H, W, C)` floats in [-1, 1], or a list of the rows.
+            rows: `(rows, columns, H, W, C)`, uint8 or floats in [-1, 1], or a list of the rows. The
+                error is that of values in [-1, 1].
             names: a name for each row.
             against: the row of the originals.
             options: as of the class.
         """
-        rows = np.stack(rows)
-        errors = np.square(rows - rows[against]).mean(axis=(2, 3, 4))
+        rows = _rows(rows)
+        values = rows / 127.5 if rows.dtype == np.uint8 else rows
+        errors = np.square(values - values[against]).mean(axis=(2, 3, 4))
         notes = [f"{e:.2g}" if i != against else "" for i, row in enumerate(errors) for e in row]
         return cls(rows, names=names, notes=notes, **options)
 
@@ -548,6 +553,15 @@ def _tile(images, columns, gap_x, gap_y, edge=0, frames=()):
             canvas[around] = np.round(255 * np.array(to_rgba(color)))
         canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
     return canvas
+
+
+def _rows(rows):
+    """Rows of images as one array `(rows, columns, H, W, C)`."""
+    rows = [to_numpy(row) for row in rows]
+    shapes = [row.shape for row in rows]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 4:
+        raise ValueError(f"rows must be images (N, H, W, C) of one shape; got {shapes}.")
+    return np.stack(rows)
 
 
 def _ends_in_white(image):

@@ -165,6 +165,8 @@ class Divergence(Chart):
             for name, (mean, log_variance) in codes.items()
         }
         self.paths = paths
+        if not self.codes:
+            raise ValueError("codes is empty: there is nothing to draw.")
 
     def plot(self, axes):
         """Draw lines of equal divergence, then the codes with their names."""

@@ -32,3 +32,20 @@ def test_there_is_at_least_one_of_each():
     assert next(mixed_batches(SETS, 1))[1].tolist() == [0, 1]
     with pytest.raises(ValueError, match="batch_size must be a positive integer; got 0"):
         next(mixed_batches(SETS, 0))
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ([], r"got \[\]"),
+        ([(np.zeros((0, 4, 4, 1)), np.zeros(0))], "N labels each"),
+        ([(np.zeros((3, 4, 4, 1)), np.zeros(2))], "N labels each"),
+        (
+            [(np.zeros((3, 4, 4, 1)), np.zeros(3)), (np.zeros((3, 8, 8, 1)), np.zeros(3))],
+            "one shape",
+        ),
+    ],
+)
+def test_sets_that_cannot_be_mixed_are_refused_at_once(sets, message):
+    with pytest.raises(ValueError, match=message):
+        mixed_batches(sets)

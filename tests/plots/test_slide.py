@@ -120,6 +120,16 @@ def test_more_images_beside_a_chart_take_the_width_they_need():
         (lambda: plots.Scatter(np.eye(3), decode=len), "decode serves two dimensions; got 3"),
         (lambda: plots.Images(PIXELS, frames=[None]), "frames must be one for each image: 20"),
         (lambda: plots.Table([["a"], []]), "as many texts each"),
+        (
+            lambda: plots.Images.with_errors([PIXELS[:2], PIXELS[:3]], "ab"),
+            "images .* of one shape",
+        ),
+        (lambda: plots.Images.judged([PIXELS[0], PIXELS[0]], "ab", None), "of one shape"),
+        (
+            lambda: plots.Images.extremes(PIXELS[:3], [1, 2, 3], [0, 0, 1], "w"),
+            "four images or more",
+        ),
+        (lambda: plots.Divergence({}), "codes is empty"),
         (lambda: plots.Scheme.of_rows("(z) -> [G]"), "A row is of"),
         (lambda: plots.Transport([], [1]), r"generated must be finite points .* got \(0,\)"),
         (lambda: plots.Transport([1], POINTS), r"real must be .* got \(200, 2\)"),
@@ -281,3 +291,11 @@ def test_where_an_image_ends_in_white_all_have_a_line_around_them():
     side = np.ptp(rows) + 1
     assert side % 4 == 0 and len(rows) == 2 * 8 * (side - 2)  # two squares, two pixels wide
     assert columns.min() == 0 and columns.max() > 2 * side - 1
+
+
+def test_errors_below_images_are_those_of_values_within_one():
+    dark, light = np.zeros((1, 4, 4, 1), "uint8"), np.full((1, 4, 4, 1), 255, "uint8")
+    panel = plots.Images.with_errors([dark, light], ["original", "copy"])
+    assert panel.notes == ["", "4"]  # of -1 and 1; in uint8 the difference would wrap around
+    panel = plots.Images.with_errors([dark - np.float32(1), light / np.float32(255)], ["a", "b"])
+    assert panel.notes == ["", "4"]
