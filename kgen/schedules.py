@@ -10,9 +10,9 @@ import numbers
 import keras
 from keras import ops
 
-from kgen.arguments import positive
+from kgen.arguments import positive, whole
 
-__all__ = ["LinearWarmup", "get", "value"]
+__all__ = ["LinearDecay", "LinearWarmup", "get", "value"]
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -41,6 +41,42 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self):
         """The arguments."""
         return {"end": self.end, "steps": self.steps, "start": self.start}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Stay at `start` for `constant_steps` steps, fall linearly to `end`, then stay there.
+
+    The learning rate of CycleGAN (Zhu et al., 2017, section 4), there for 100 epochs and another
+    100 epochs down to 0.
+
+    Args:
+        start: the value up to step `constant_steps`.
+        constant_steps: integer from 0 upward.
+        decay_steps: positive integer, how many steps the way to `end` takes.
+        end: the value from step `constant_steps + decay_steps` on.
+    """
+
+    def __init__(self, start, constant_steps, decay_steps, end=0.0):
+        super().__init__()
+        self.start, self.end = get(start, "start"), get(end, "end")
+        self.constant_steps = whole(constant_steps, "constant_steps")
+        self.decay_steps = positive(decay_steps, "decay_steps")
+
+    def __call__(self, step):
+        """The value at this step, a float32 scalar."""
+        steps = ops.cast(step, "float32") - self.constant_steps
+        fraction = ops.clip(steps / self.decay_steps, 0.0, 1.0)
+        return self.start + (self.end - self.start) * fraction
+
+    def get_config(self):
+        """The arguments."""
+        return {
+            "start": self.start,
+            "constant_steps": self.constant_steps,
+            "decay_steps": self.decay_steps,
+            "end": self.end,
+        }
 
 
 def get(value, name="value"):
