@@ -3,10 +3,16 @@
 from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
+from kgen.layers.image_history import ImageHistory
 from kgen.layers.initializers import RandomNormal
 from kgen.layers.labels import OneHot
 from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
-from kgen.layers.normalization import BatchNormalization, LayerNormalization
+from kgen.layers.normalization import (
+    BatchNormalization,
+    InstanceNormalization,
+    LayerNormalization,
+)
+from kgen.layers.padding import ReflectionPadding2D
 from kgen.layers.sampling import Sampling
 from kgen.layers.spectral_normalization import SpectralNormalization
 
@@ -21,11 +27,14 @@ __all__ = [
     "DifferentiableAugmentation",
     "Gaussian",
     "GaussianNoise",
+    "ImageHistory",
+    "InstanceNormalization",
     "LayerNormalization",
     "Likelihood",
     "MaskingNoise",
     "OneHot",
     "RandomNormal",
+    "ReflectionPadding2D",
     "SaltAndPepper",
     "Sampling",
     "SpectralNormalization",

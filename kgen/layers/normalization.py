@@ -7,6 +7,8 @@ within the variance. First derivatives are right without it, second ones are not
 import keras
 from keras import ops
 
+from kgen.arguments import flag
+
 
 @keras.saving.register_keras_serializable("kgen")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -63,6 +65,67 @@ class LayerNormalization(keras.layers.Layer):
     def get_config(self):
         """The arguments."""
         return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class InstanceNormalization(keras.layers.Layer):
+    """Normalise each channel of each image over its rows and columns (Ulyanov et al., 2016).
+
+    What takes an image's contrast away, so that a translator gives it another style. An image of
+    one pixel becomes zeros.
+
+    Args:
+        epsilon: added to the variance, which is the biased one.
+        center: whether each channel is shifted by a number that is learned, `beta`.
+        scale: whether each channel is multiplied by a number that is learned, `gamma`.
+        **kwargs: as in Keras.
+
+    Call arguments:
+        inputs: `(N, ..., channels)`, with one axis at least between images and channels.
+
+    Returns:
+        As the inputs; statistics are computed in float32.
+
+    Raises:
+        ValueError: for inputs without rows.
+    """
+
+    def __init__(self, epsilon=1e-5, center=False, scale=False, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = float(epsilon)
+        self.center, self.scale = flag(center, "center"), flag(scale, "scale")
+
+    def build(self, input_shape):
+        """Make scale and shift, one of each channel, where they are asked for."""
+        if len(input_shape) < 3:
+            raise ValueError(
+                "InstanceNormalization takes images (N, H, W, C), of which it normalises each "
+                f"channel over its pixels; got shape {tuple(input_shape)}. For points take "
+                "LayerNormalization."
+            )
+        channels = input_shape[-1:]
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(shape=channels, initializer="ones", name="gamma")
+        if self.center:
+            self.beta = self.add_weight(shape=channels, initializer="zeros", name="beta")
+
+    def call(self, inputs):
+        """See the class."""
+        x = ops.cast(inputs, "float32")
+        mean, variance = _moments(x, tuple(range(1, len(inputs.shape) - 1)), keepdims=True)
+        x = ops.cast((x - mean) * ops.rsqrt(variance + self.epsilon), self.compute_dtype)
+        x = x if self.gamma is None else x * self.gamma
+        return x if self.beta is None else x + self.beta
+
+    def compute_output_shape(self, input_shape):
+        """That of the inputs."""
+        return input_shape
+
+    def get_config(self):
+        """The arguments."""
+        config = {"epsilon": self.epsilon, "center": self.center, "scale": self.scale}
+        return {**super().get_config(), **config}
 
 
 def _moments(x, axes, keepdims=False):

@@ -1,5 +1,7 @@
 """Normalisation beside Keras's, and its second derivatives beside finite differences."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -7,15 +9,21 @@ from keras import layers, ops
 
 import kgen
 from kgen.engine import input_gradient
-from kgen.layers import BatchNormalization, LayerNormalization
+from kgen.layers import BatchNormalization, InstanceNormalization, LayerNormalization
 
 SHAPE = (3, 2, 6)
+AFFINE = partial(InstanceNormalization, center=True, scale=True)
 PAIRS = {  # kgen's layer, Keras's, and the shape of what they see
     "batch": (BatchNormalization, layers.BatchNormalization, SHAPE),
     "layer of points": (LayerNormalization, lambda: layers.LayerNormalization(epsilon=1e-5), (6,)),
     "layer of images": (
         LayerNormalization,
         lambda: layers.GroupNormalization(groups=1, epsilon=1e-5),
+        SHAPE,
+    ),
+    "instance": (
+        AFFINE,
+        lambda: layers.GroupNormalization(groups=-1, epsilon=1e-5),
         SHAPE,
     ),
 }
@@ -105,7 +113,10 @@ def penalty_by_hand(x, axes, epsilon, out, kernel, bias, gamma, beta):
     return (slope.reshape(len(x), -1) ** 2).sum(axis=1).mean()
 
 
-@pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization])
+REDUCED = {BatchNormalization: (0, 1, 2), LayerNormalization: (1, 2, 3), AFFINE: (1, 2)}
+
+
+@pytest.mark.parametrize("kind", REDUCED)
 def test_second_derivatives_are_those_of_finite_differences(kind):
     """What Keras's layers get wrong on TensorFlow: the gradient of a penalty of gradients."""
     network = keras.Sequential([keras.Input(SHAPE), layers.Dense(4, "tanh"), kind()])
@@ -120,7 +131,7 @@ def test_second_derivatives_are_those_of_finite_differences(kind):
     measured = numpy(penalty(score, ops.convert_to_tensor(x)))
     found = gradients(network, lambda _, x: penalty(score, x), x)
 
-    axes = (0, 1, 2) if kind is BatchNormalization else (1, 2, 3)
+    axes = REDUCED[kind]
     weights = [w.astype("float64") for w in weights]
     epsilon = network.layers[-1].epsilon
     value = lambda: penalty_by_hand(x, axes, epsilon, out, *weights)  # noqa: E731
@@ -138,7 +149,7 @@ def test_second_derivatives_are_those_of_finite_differences(kind):
         np.testing.assert_allclose(gradient, expected, rtol=2e-3, atol=2e-3 * scale + 1e-5)
 
 
-@pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization])
+@pytest.mark.parametrize("kind", REDUCED)
 def test_statistics_of_half_precision_are_computed_in_float32(kind):
     """The sum of squares of deviations of 200 overflows float16."""
     x = np.random.default_rng(0).choice([-200.0, 200.0], (16, 5, 5, 2)).astype("float32")
@@ -159,12 +170,52 @@ def test_layer_normalization_is_of_each_image_alone():
     assert [tuple(w.shape) for w in layer.weights] == [(5,), (5,)]
 
 
+@pytest.mark.parametrize(("center", "scale"), [(False, False), (True, False), (False, True)])
+def test_instance_normalization_is_of_each_channel_of_each_image(center, scale):
+    layer = InstanceNormalization(center=center, scale=scale)
+    x = 4 + 3 * normal(6, 3, 2, 5)
+    y = numpy(alone(layer, (3, 2, 5))(x))
+    weights = {w.name: numpy(w) for w in layer.weights}
+    assert [*weights] == ["gamma"] * scale + ["beta"] * center
+    wide = x.astype("float64")
+    mean, variance = wide.mean((1, 2), keepdims=True), wide.var((1, 2), keepdims=True)
+    expected = (wide - mean) / np.sqrt(variance + 1e-5)
+    expected = expected * weights.get("gamma", 1) + weights.get("beta", 0)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="beside torch's own layer")
+def test_instance_normalization_is_that_of_torch():
+    import torch
+
+    x = 4 + 3 * normal(6, 5, 4, 3)
+    theirs = torch.nn.InstanceNorm2d(3)(torch.from_numpy(x).permute(0, 3, 1, 2))
+    theirs = theirs.permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(numpy(InstanceNormalization()(x)), theirs, atol=1e-5)
+
+
+def test_instance_normalization_of_one_pixel_is_zero_and_of_none_refused():
+    np.testing.assert_array_equal(numpy(InstanceNormalization()(normal(2, 1, 1, 3))), 0)
+    with pytest.raises(ValueError, match=r"takes images \(N, H, W, C\).*got shape \(4, 3\)"):
+        InstanceNormalization()(normal(4, 3))
+    with pytest.raises(TypeError, match="scale must be True or False"):
+        InstanceNormalization(scale=0.5)
+
+
 def test_batch_normalization_takes_no_mask():
     with pytest.raises(ValueError, match="BatchNormalization takes no mask"):
         BatchNormalization()(normal(4, 3), training=True, mask=np.ones((4,), bool))
 
 
-@pytest.mark.parametrize("layer", [BatchNormalization(momentum=0.7), LayerNormalization(0.1)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        BatchNormalization(momentum=0.7),
+        LayerNormalization(0.1),
+        InstanceNormalization(0.1, center=True, scale=True),
+        InstanceNormalization(),
+    ],
+)
 def test_files(layer, tmp_path):
     network = alone(layer, (3, 2, 4))
     x = normal(5, 3, 2, 4)
