@@ -1,5 +1,7 @@
 """What tests of networks share: small networks, what they compute, their layers."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -34,6 +36,24 @@ def weights(model, kind):
     """The layers of a kind, in the order of the data's way; wrapped ones too."""
     inside = [getattr(layer, "layer", layer) for layer in model.layers]
     return [layer for layer in inside if isinstance(layer, kind)]
+
+
+def unmade(function, *args, **settings):
+    """A network whose weights have shapes and no values: large ones are counted in no time."""
+    with keras.StatelessScope():
+        return function(*args, **settings)
+
+
+def trainable_parameters(model):
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def for_torch(layer):
+    """Kernel, as torch has it, and bias or None of a convolution or a transposed one."""
+    import torch
+
+    kernel = torch.tensor(ops.convert_to_numpy(layer.kernel)).permute(3, 2, 0, 1)
+    return kernel, torch.tensor(ops.convert_to_numpy(layer.bias)) if layer.use_bias else None
 
 
 def finish_the_power_method(model):

@@ -8,7 +8,10 @@ from kgen.networks.autoencoders import (
 )
 from kgen.networks.dcgan import dcgan_discriminator, dcgan_encoder, dcgan_generator
 from kgen.networks.mlp import mlp_discriminator, mlp_encoder, mlp_generator
+from kgen.networks.patchgan import patchgan
 from kgen.networks.resnet import resnet_discriminator, resnet_encoder, resnet_generator
+from kgen.networks.resnet_translator import resnet_translator
+from kgen.networks.unet import unet
 
 __all__ = [
     "ADVERSARIAL_NETWORKS",
@@ -22,9 +25,12 @@ __all__ = [
     "mlp_discriminator",
     "mlp_encoder",
     "mlp_generator",
+    "patchgan",
     "resnet_discriminator",
     "resnet_encoder",
     "resnet_generator",
+    "resnet_translator",
+    "unet",
 ]
 
 ADVERSARIAL_NETWORKS = {

@@ -4,8 +4,13 @@ import keras
 from keras import layers
 from keras.initializers import GlorotUniform
 
+from kgen.layers.initializers import RandomNormal
 from kgen.layers.labels import OneHot
-from kgen.layers.normalization import BatchNormalization, LayerNormalization
+from kgen.layers.normalization import (
+    BatchNormalization,
+    InstanceNormalization,
+    LayerNormalization,
+)
 from kgen.layers.spectral_normalization import SpectralNormalization
 
 CHANNELS_LAST = "channels_last"  # whatever Keras is configured for: images are NHWC
@@ -78,9 +83,14 @@ def encoder_model(images, x, latent_dim, normalization, initializer=GlorotUnifor
     return keras.Model(images, normalize_weights(latent, normalization)(features), name="encoder")
 
 
-def batch_normalization(dtype):
+def batch_normalization(dtype, **settings):
     """The layer as DCGAN's code sets it."""
-    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, **settings)
+
+
+def small_normal():
+    """N(0, 0.02) for a kernel, made anew for each layer."""
+    return RandomNormal(stddev=0.02)
 
 
 def leaky_relu(x, dtype):
@@ -101,6 +111,8 @@ def normalize_activations(x, normalization, dtype):
         return batch_normalization(dtype)(x)
     if normalization == "layer":
         return LayerNormalization(dtype=dtype)(x)
+    if normalization == "instance":
+        return InstanceNormalization(dtype=dtype)(x)
     return x
 
 
@@ -120,6 +132,11 @@ def cropped(x, size, dtype):
     if not any(extra):
         return x
     return layers.Cropping2D(((0, extra[0]), (0, extra[1])), CHANNELS_LAST, dtype=dtype)(x)
+
+
+def doubled_channels(filters, stages):
+    """Channels of stages that halve the size: doubled with each, up to eight times as many."""
+    return [filters * min(2**i, 8) for i in range(stages)]
 
 
 def halved_sizes(image_shape, stop):
@@ -153,10 +170,10 @@ def checked_image_shape(image_shape, network):
     )
 
 
-def check_normalization(normalization):
+def check_normalization(normalization, known=_NORMALIZATIONS):
     """Raise a ValueError for an unknown normalization."""
-    if normalization not in _NORMALIZATIONS:
+    if normalization not in known:
         raise ValueError(
             f"Unknown normalization {normalization!r}; known are "
-            f"{', '.join(repr(name) for name in _NORMALIZATIONS)}."
+            f"{', '.join(repr(name) for name in known)}."
         )

@@ -6,7 +6,6 @@ import keras
 from keras import layers
 
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
-from kgen.layers.initializers import RandomNormal
 from kgen.networks.common import (
     CHANNELS_LAST,
     batch_normalization,
@@ -15,6 +14,7 @@ from kgen.networks.common import (
     cropped,
     discriminator_inputs,
     discriminator_model,
+    doubled_channels,
     encoder_model,
     generator_inputs,
     halved_sizes,
@@ -23,6 +23,7 @@ from kgen.networks.common import (
     normalization_of_first_layer,
     normalize_activations,
     normalize_weights,
+    small_normal,
 )
 
 
@@ -52,11 +53,11 @@ def dcgan_generator(image_shape, latent_dim, *, num_classes=None, filters=64, dt
         ValueError: for points, and images with sides below 8.
     """
     sizes = halved_sizes(checked_image_shape(image_shape, "dcgan"), stop=8)
-    channels = [image_shape[-1], *_filters_of_stages(filters, len(sizes) - 1)]
+    channels = [image_shape[-1], *doubled_channels(filters, len(sizes) - 1)]
     inputs, x = generator_inputs(latent_dim, num_classes, dtype)
     smallest = (*sizes[-1], channels[-1])
     x = layers.Dense(
-        math.prod(smallest), use_bias=False, dtype=dtype, kernel_initializer=_small_normal()
+        math.prod(smallest), use_bias=False, dtype=dtype, kernel_initializer=small_normal()
     )(x)
     x = layers.Reshape(smallest, dtype=dtype)(x)
     for stage in reversed(range(len(sizes) - 1)):
@@ -72,7 +73,7 @@ def dcgan_generator(image_shape, latent_dim, *, num_classes=None, filters=64, dt
             activation="tanh" if last else None,
             use_bias=last,
             dtype=policy,
-            kernel_initializer=_small_normal(),
+            kernel_initializer=small_normal(),
         )(x)
         x = cropped(x, sizes[stage], policy)
     return keras.Model(inputs, x, name="generator")
@@ -121,7 +122,7 @@ def dcgan_discriminator(
             `num_classes` and `latent_dim`.
     """
     inputs, x = _features(image_shape, num_classes, normalization, filters, dtype)
-    return discriminator_model(inputs, x, latent_dim, heads, normalization, _small_normal, dtype)
+    return discriminator_model(inputs, x, latent_dim, heads, normalization, small_normal, dtype)
 
 
 def dcgan_encoder(image_shape, latent_dim, *, normalization="batch", filters=64, dtype=None):
@@ -138,14 +139,14 @@ def dcgan_encoder(image_shape, latent_dim, *, normalization="batch", filters=64,
         `keras.Model` from `(N, H, W, C)` to `(N, latent_dim)`.
     """
     images, x = _features(image_shape, None, normalization, filters, dtype)
-    return encoder_model(images, x, latent_dim, normalization, _small_normal)
+    return encoder_model(images, x, latent_dim, normalization, small_normal)
 
 
 def _features(image_shape, num_classes, normalization, filters, dtype):
     stages = len(halved_sizes(checked_image_shape(image_shape, "dcgan"), stop=8)) - 1
     check_normalization(normalization)
     inputs, x = discriminator_inputs(image_shape, num_classes, dtype)
-    for i, channels in enumerate(_filters_of_stages(filters, stages)):
+    for i, channels in enumerate(doubled_channels(filters, stages)):
         kind = normalization if i else normalization_of_first_layer(normalization)
         convolution = Conv2D(
             channels,
@@ -155,17 +156,8 @@ def _features(image_shape, num_classes, normalization, filters, dtype):
             CHANNELS_LAST,
             use_bias=has_bias(kind),
             dtype=dtype,
-            kernel_initializer=_small_normal(),
+            kernel_initializer=small_normal(),
         )
         x = normalize_weights(convolution, kind)(x)
         x = leaky_relu(normalize_activations(x, kind, dtype), dtype)
     return inputs, x
-
-
-def _filters_of_stages(filters, stages):
-    return [filters * min(2**i, 8) for i in range(stages)]
-
-
-def _small_normal():
-    """N(0, 0.02), drawn anew for each layer."""
-    return RandomNormal(stddev=0.02)
