@@ -101,6 +101,18 @@ def test_given_factors_change_nothing_that_does_not_depend_on_them():
     assert bearded["beard"].tolist() == [2, 0]  # whoever asks for it gets it
 
 
+def test_a_set_of_classes_is_one_of_them_for_each_face():
+    drawn = sample_factors(3000, seed=5)
+    given = sample_factors(3000, seed=5, glasses={"square", "round"}, hair={0, 4}, smile={-1, 0.5})
+    for name, values in {"glasses": [1, 2], "hair": [0, 4], "smile": [-1, 0.5]}.items():
+        found, counts = np.unique(given[name], return_counts=True)
+        np.testing.assert_array_equal(found, values)
+        assert given[name].dtype == drawn[name].dtype and abs(counts[0] / 3000 - 0.5) < 0.04
+    assert same({**given, **{name: drawn[name] for name in ("glasses", "hair", "smile")}}, drawn)
+    some = sample_factors(8, seed=5, start=100, glasses=frozenset({1, 2}))
+    np.testing.assert_array_equal(some["glasses"], given["glasses"][100:108])
+
+
 @pytest.mark.parametrize("rendering", RENDERINGS)
 @pytest.mark.parametrize("size", [8, 33, 1024])
 def test_renderings_at_any_size(rendering, size):
@@ -273,6 +285,9 @@ def test_wrong_arguments_say_what_is_right():
         ({"smile": 2.0}, r"smile must be a number in \[-1.0, 1.0\]; got 2.0"),
         ({"smile": "much"}, "smile must be a number"),
         ({"smile": [0, 0]}, "smile must be one value or one for each of 3"),
+        ({"glasses": set()}, r"glasses must be one of a set that is not empty; got set\(\)"),
+        ({"glasses": {"oval"}}, r"glasses must be among .*; got \['oval'\]"),
+        ({"smile": {0, 2}}, r"smile must be a number in \[-1.0, 1.0\]; got \[0, 2\]"),
     ):
         with pytest.raises(ValueError, match=message):
             sample_factors(**{"n": 3, **arguments})

@@ -35,6 +35,7 @@ SHARES = {  # where classes are not equally likely
 
 NUMBERS_PER_FACE = 32  # uniform ones, some in reserve
 FACES_AT_ONCE = 2**14  # faces whose factors are drawn at once
+SETS = (set, frozenset)
 
 
 def sample_factors(n, seed=0, start=0, **fixed):
@@ -47,8 +48,10 @@ def sample_factors(n, seed=0, start=0, **fixed):
         n: number of faces.
         seed: integer of at least 0.
         start: number of the first face: faces 8 to 15 are `sample_factors(8, seed, start=8)`.
-        **fixed: factors that are given instead of drawn: a class by name or index, a number, or one
-            of these for each face. Whatever does not depend on them stays as it was drawn.
+        **fixed: factors that are given instead of drawn: a class by name or index, a number, one of
+            these for each face, or a set of these, such as `glasses={"round", "square"}`, of which
+            each face has one, all equally likely. Whatever does not depend on them stays as it was
+            drawn.
 
     Returns:
         A dictionary of arrays of N rows: each factor's int32 class indices or float32 numbers, and
@@ -60,7 +63,8 @@ def sample_factors(n, seed=0, start=0, **fixed):
     n, seed, start = positive(n, "n"), whole(seed, "seed"), whole(start, "start")
     if unknown := sorted(set(fixed) - set(FACTORS)):
         raise ValueError(f"There is no factor {unknown}; the factors are {list(FACTORS)}.")
-    given = {name: _given(name, value, n) for name, value in fixed.items()}
+    among = {name: _among(name, fixed[name]) for name in fixed if isinstance(fixed[name], SETS)}
+    given = {name: _given(name, fixed[name], n) for name in fixed if name not in among}
     kinds = {
         name: "int32" if isinstance(kind[0], str) else "float32" for name, kind in FACTORS.items()
     }
@@ -72,7 +76,9 @@ def sample_factors(n, seed=0, start=0, **fixed):
         bits.advance((start + part.start) * NUMBERS_PER_FACE)
         uniforms = np.random.Generator(bits).random((part.stop - part.start, NUMBERS_PER_FACE))
         for u, name in zip(uniforms.T, FACTORS, strict=False):
-            if name not in given:
+            if name in among:
+                factors[name][part] = among[name][(u * len(among[name])).astype("int32")]
+            elif name not in given:
                 factors[name][part] = _drawn(name, u, factors["presentation"][part])
         factors["detail"][part] = uniforms[:, -4:].astype("float32") * np.float32(0.9999)
 
@@ -91,6 +97,13 @@ def _drawn(name, u, presentation):
     if isinstance(kind[0], str):
         return (u * len(kind)).astype("int32")
     return (kind[0] + u * (kind[1] - kind[0])).astype("float32")
+
+
+def _among(name, values):
+    """Of what the caller lets a factor be, an array in ascending order."""
+    if not values:
+        raise ValueError(f"{name} must be one of a set that is not empty; got {values!r}.")
+    return np.unique(_given(name, list(values), len(values)))
 
 
 def _given(name, value, n):
