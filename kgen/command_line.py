@@ -83,7 +83,10 @@ IMAGES = {  # how `kgen.data.load` reads them, under its names
         "metavar": "COLOUR",
         "help": "what transparent images are shown on: a name, or a grey from 0 to 255",
     },
-    "kind": {"choices": KINDS, "help": "of a folder, where it cannot be seen from what it holds"},
+    "kind": {
+        "choices": KINDS,
+        "help": "of a folder, where it cannot be seen from what it holds; of two domains of faces",
+    },
     "skip_broken": {"action": "store_true", "help": "leave out images that cannot be read"},
     "memory": {
         "type": from_zero,

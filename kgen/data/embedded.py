@@ -10,20 +10,22 @@ import numpy as np
 
 from kgen.arguments import check_room
 from kgen.data import faces, toy2d
+from kgen.data.faces.domains import are_aligned, sides
 from kgen.data.memory import KeptImages, shares
-from kgen.data.request import Found, fifths
+from kgen.data.request import SPLIT_SEEDS, Found, fifths
 from kgen.data.storage import ConvertedImages
 
 
 class Embedded(NamedTuple):
-    """A set: a line about it, and a function `(variant, split, request)` that returns `Found`."""
+    """A set: a line about it, and a function `(variant, split, kind, request)` to `Found`."""
 
     what: str
     find: Callable
 
 
-def _digits(variant, split, request):
+def _digits(variant, split, kind, request):
     """Handwritten digits: a fifth of each class, evenly spaced, is the test set."""
+    _refuse_kind("digits", kind)
     if variant not in DIGITS:
         raise ValueError(
             f"digits are 28x28 pixels as 'digits', or smaller as 'digits/8x8'; got "
@@ -63,40 +65,51 @@ DIGITS = {"": _digits_of_mnist, "8x8": _digits_of_uci}
 
 
 DRAWN_EXAMPLES = 10_000  # by default
-SPLIT_SEEDS = {"train": 0, "test": 1}
+FACTORS_BYTES = 500  # of a face; its pixels are drawn when they are asked for
 
 
-def _toy2d(variant, split, request):
+def _toy2d(variant, split, kind, request):
+    _refuse_kind("toy2d", kind)
     _check_split("toy2d", split, SPLIT_SEEDS)
     n = _drawn(request.num_examples, 64)
     return Found(*toy2d.draw(variant or "ring", n, seed=SPLIT_SEEDS[split]))
 
 
-def _faces(variant, split, request):
+def _faces(variant, split, kind, request):
+    """Faces, with one of their factors as labels; or two domains of them."""
     _check_split("faces", split, SPLIT_SEEDS)
-    renderings = tuple(variant.split("2")) if "2" in variant else None
-    if renderings and not (len(renderings) == 2 and set(renderings) <= set(faces.RENDERINGS)):
-        raise ValueError(
-            f"A pair of renderings is two of {faces.RENDERINGS}, such as 'faces/edges2photo'; got "
-            f"'faces/{variant}'."
-        )
-    if variant and not renderings and variant not in faces.FACTORS:
+    if "2" in variant:
+        return _two_domains(variant, split, kind, request)
+    _refuse_kind("/".join(filter(None, ("faces", variant))), kind)
+    if variant and variant not in faces.FACTORS:
         raise ValueError(f"Unknown factor {variant!r} of faces; known are {list(faces.FACTORS)}.")
-    height, width = request.size or (64, 64)
-    if height != width:
-        raise ValueError(f"Faces are squares: image_size must be one number; got {request.size}.")
-    n = _drawn(request.num_examples, 500)  # their factors: pixels are drawn when they are asked for
+    n = _drawn(request.num_examples, FACTORS_BYTES)
     factors = faces.sample_factors(n, seed=SPLIT_SEEDS[split])
-    drawn = [faces.DrawnFaces(factors, height, rendering) for rendering in renderings or ("photo",)]
-    if request.channels not in (None, 3):
-        drawn = [ConvertedImages(images, request.channels) for images in drawn]
-    rooms = shares(request.room, [images.nbytes for images in drawn])
-    images, *second = map(KeptImages, drawn, rooms)
-    if renderings:
-        return Found(images, second=second[0], domain_names=renderings)
+    (images,) = _portraits([factors], ["photo"], request)
     names = faces.FACTORS[variant] if variant else (None,)
     named = isinstance(names[0], str)
     return Found(images, factors.get(variant), list(names) if named else None)
+
+
+def _two_domains(variant, split, kind, request):
+    names, renderings, _ = sides(variant)
+    aligned = are_aligned(variant, split, kind)
+    n = _drawn(request.num_examples, 2 * FACTORS_BYTES)
+    factors = faces.domain_factors(variant, split, n, kind)
+    images, second = _portraits(factors, renderings, request)
+    return Found(images, second=second, aligned=aligned, domain_names=names)
+
+
+def _portraits(factors, renderings, request):
+    """Faces of these factors, each in its rendering, that share the memory for pixels."""
+    height, width = request.size or (64, 64)
+    if height != width:
+        raise ValueError(f"Faces are squares: image_size must be one number; got {request.size}.")
+    drawn = [faces.DrawnFaces(f, height, r) for f, r in zip(factors, renderings, strict=True)]
+    if request.channels not in (None, 3):
+        drawn = [ConvertedImages(images, request.channels) for images in drawn]
+    rooms = shares(request.room, [images.nbytes for images in drawn])
+    return list(map(KeptImages, drawn, rooms))
 
 
 def _drawn(num_examples, nbytes):
@@ -111,10 +124,19 @@ def _check_split(name, split, known):
         raise ValueError(f"{name} has the splits {list(known)}; got {split!r}.")
 
 
+def _refuse_kind(name, kind):
+    if kind is not None:
+        raise ValueError(
+            f"kind={kind!r} is for folders and two domains of faces, such as 'faces/day2night' or "
+            f"'faces/photo2sketch'; {name!r} is embedded and of one kind only: leave kind out."
+        )
+
+
 EMBEDDED = {
     "digits": Embedded("5,000 real digits, 28x28, of MNIST; digits/8x8: 1,797 others", _digits),
     "faces": Embedded(
-        "portraits drawn from known factors, 8 to 1,024 pixels: faces/glasses, faces/edges2photo",
+        "portraits drawn from known factors, 8 to 1,024 pixels: faces/glasses; pairs: "
+        "faces/edges2photo; two domains: faces/day2night, faces/plain2glasses",
         _faces,
     ),
     "toy2d": Embedded("points: toy2d/ring, toy2d/grid, toy2d/moons, toy2d/swiss_roll", _toy2d),

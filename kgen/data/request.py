@@ -13,6 +13,8 @@ from kgen.data.pairs import ImagePairs
 from kgen.data.pixels import WHITE
 from kgen.data.storage import Storage
 
+SPLIT_SEEDS = {"train": 0, "test": 1}  # of what is drawn
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:

@@ -50,7 +50,10 @@ def load(
             - `"faces"`: portraits drawn when they are needed, at the size asked for, 64 pixels by
               default;
               `"faces/glasses"` and the like have that factor of `kgen.data.faces.FACTORS` as
-              label, `"faces/edges2photo"` and the like are pairs of two renderings;
+              label, `"faces/edges2photo"` and the like are pairs of two renderings,
+              `"faces/day2night"` and `"faces/plain2glasses"` two domains
+              (`kgen.data.faces.DOMAINS`): other faces in each for training, and for testing the
+              same in both, the truth of a translation;
             - a path: a folder with a folder of images for each class (they take turns); of images;
               of side-by-side pairs (`kind="pairs"`); of two domains (`trainA`, `trainB`, `testA`,
               `testB`, or two folders and `kind="domains"`); of IDX files; or an LMDB; each also
@@ -78,7 +81,9 @@ def load(
             `faces`), of which any number can be had that fits into memory.
         augment: what is drawn anew in each epoch, such as `{"flip": True, "crop": 0.9, "shift": 2}`
             (see `ImageDataset`); the same for both images of an aligned pair.
-        kind: of a folder, where it cannot be seen from its entries.
+        kind: of a folder, where it cannot be seen from its entries; of two domains of faces,
+            `"domains"` for other faces in each or `"pairs"` for the same in both
+            (`kgen.data.faces.domain_factors`).
         channels: 1 or 3 (or 4, with transparency), to convert images to; their own by default.
         memory: bytes of pixels to keep in memory, by default a quarter of what is free. What does
             not fit is read from disk again in each epoch.
@@ -88,7 +93,8 @@ def load(
         allow_fewer: take all where there are fewer than `num_examples`, instead of refusing.
 
     Returns:
-        An `ImageDataset`, with labels where there are some; an `ImagePairs` for two domains.
+        An `ImageDataset`, with labels where there are some; an `ImagePairs` for two domains,
+        `aligned` where the two images of an example belong together.
 
     Raises:
         ValueError: for an unknown name or split, one without images or with fewer than
@@ -176,12 +182,10 @@ def _find(name, split, data_dir, kind, request):
     """Look among embedded sets, then paths that exist, then TensorFlow Datasets."""
     if _is_embedded(name):
         embedded, _, variant = name.partition("/")
-        if kind is not None:
-            raise ValueError(f"kind={kind!r} is for folders; {name!r} is embedded.")
         if os.path.exists(name):
             print(f"{name}: the embedded set; the folder of that name is ./{name}")
         split = "train" if split is None else spelled(split)
-        found = EMBEDDED[embedded].find(variant, split, request)
+        found = EMBEDDED[embedded].find(variant, split, kind, request)
         return found._replace(own=("train", "test"))
     if _is_path(name):
         return from_path(name, split, kind, request)
@@ -197,7 +201,7 @@ def splits(name, kind=None, data_dir=None):
 
     Args:
         name: what `load` takes.
-        kind: of a folder, where it cannot be seen from its entries.
+        kind: as for `load`.
         data_dir: the store of TensorFlow Datasets; by default its own.
 
     Returns:
