@@ -40,7 +40,9 @@ def test_list_names_what_is_in_the_store_and_all_that_could_be(capsys, tmp_path)
     assert {"mnist", "celeb_a", "lsun"} <= lines and "imdb_reviews" not in lines
 
 
-@pytest.mark.parametrize("name", ["digits", "faces/glasses", "toy2d/ring", "faces/day2night"])
+@pytest.mark.parametrize(
+    "name", ["digits", "faces/glasses", "toy2d/ring", "faces/edges2photo", "faces/day2night"]
+)
 def test_preview(name, capsys, tmp_path):
     path = tmp_path / "deep" / "grid.png"
     path.parent.mkdir()

@@ -4,8 +4,8 @@
 photo, a sketch, edges or a segmentation, pixel for pixel in the same place; `DrawnFaces` does so
 when images are asked for. Face i depends on the seed and i alone. All shapes are signed distances
 in a unit square, so a face is the same at every size; where pixels are large, thin parts (glasses,
-brows, the mouth's line) are a pixel wide. `domain_factors` says which faces are in two domains, such
-as day and night, and what each becomes in the other one.
+brows, the mouth's line) are a pixel wide. `domain_factors` says which faces are in two domains,
+such as day and night, and what each becomes in the other one.
 
 The drawing is written once, against a namespace: NumPy on the host, in pieces that fit the cache,
 on a few threads; `keras.ops` in `draw_on_device`, on any backend and inside compiled steps.
