@@ -155,6 +155,12 @@ def preview(run):
     if isinstance(images, data.ImagePairs):
         title += f" ({' | '.join(images.domain_names)})"
         both = [_opaque(part, run) for part in batch]
+        if both[0].shape != both[1].shape:
+            sizes = " and ".join(f"{part.shape[1]}x{part.shape[2]}" for part in both)
+            raise ValueError(
+                f"The images of {run.name} have {sizes} pixels (height x width) in its two domains:"
+                " pass image_size=, to show them side by side."
+            )
         plots.grid(np.concatenate(both, axis=2), title=title, path=run.output)
     elif len(images.image_shape) == 1:
         plots.latent_scatter(images.images(), images.labels, title=title, path=run.output)

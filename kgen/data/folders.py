@@ -10,6 +10,7 @@ import numpy as np
 from kgen.arguments import check_regular
 from kgen.data.array_files import from_file, from_idx, idx_by_split, splits_of_file
 from kgen.data.layout import (
+    IDX,
     KINDS,
     chosen,
     counted,
@@ -24,6 +25,7 @@ from kgen.data.layout import (
     refuse_shared,
     some,
     spelled,
+    split_of,
 )
 from kgen.data.memory import into_memory, shares
 from kgen.data.pixels import CHUNK_IMAGES, BrokenImage, probe
@@ -106,6 +108,11 @@ def _existing(path, kind):
             check_regular(path)
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error}.") from error
+        if kind is not None and not (kind == "idx" and IDX.match(path.name)):
+            raise ValueError(
+                f"kind={kind!r} is for folders, and {path} is a file: leave kind out. Two arrays "
+                "of images make a kgen.data.ImagePairs."
+            )
     return path.absolute()  # wherever the process goes then
 
 
@@ -179,7 +186,8 @@ def _refuse_odd(paths, shapes):
         if shape[1] % 2:
             raise ValueError(
                 f"{path} is {shape[1]} pixels wide (and {shape[0]} high): an image that holds a "
-                "pair side by side has an even width, half for each."
+                "pair side by side has an even width, half for each. If these are no pairs, leave "
+                'kind="pairs" out.'
             )
 
 
@@ -260,12 +268,19 @@ def _from_images(folders, split, kind, request, left_out):
     """Images without classes, each of them one image or a pair."""
     entered = {}
     files = [file for f in folders for file in _images_in(f, left_out, entered, deep=False)]
+    inner = [f"{f / name}" for f in folders for name in folders_in(f) if holds(f / name)]
+    if not files and inner:
+        each = ", each a pair side by side" if kind == "pairs" else ""
+        raise ValueError(
+            f"{folders[0]} itself holds no images, as kind={kind!r} expects{each}; its folders do "
+            f"({some(inner)}). Leave kind out, or load one of them."
+        )
     if not files:
         raise ValueError(
             f"{_no_images(folders[0], left_out)}. Expected images, folders named by their classes, "
             "trainA and trainB, IDX files, or an LMDB's data.mdb."
         )
-    if inner := [f"{f / name}" for f in folders for name in folders_in(f) if holds(f / name)]:
+    if inner:
         print(f"{some(folders[:1])}: the images in its folders are left out ({some(inner)})")
     files = part(files, split, folders[0])
     if kind == "pairs":
@@ -293,10 +308,8 @@ def _from_domains(folder, split, request, left_out):
         wanted = list(own) if spelled(split) == "all" else [chosen(split, own, folder)]
         sides, split = list(zip(*(own[name] for name in wanted), strict=True)), "all"
     elif len(names) != 2:
-        raise ValueError(
-            f"Two domains are two folders, or trainA and trainB (testA, testB); {folder} has "
-            f"{names}."
-        )
+        raise _no_two_domains(folder, names)
+    _refuse_splits_of_a_domain(folder, [] if own else names)
     refuse_shared({name: [folder / name] for pair in (own.values() or [names]) for name in pair})
     left_out.update(files_in(folder))
     stored, entered = [], {}
@@ -304,13 +317,38 @@ def _from_domains(folder, split, request, left_out):
         files = [file for name in side for file in _images_in(folder / name, left_out, entered)]
         if not files:
             there = _no_images(folder / side[0], left_out)
-            raise ValueError(f"The domain {side[0]!r} is empty: {there}.")
+            raise ValueError(f"The domain {side[0]!r} is empty: {there}. Put its images there.")
         stored.append(_files(part(files, split, folder), request)[0])
     rooms = shares(request.room, [images.nbytes for images in stored])
     a, b = map(into_memory, stored, rooms)
     names = tuple(side[0] if len(side) == 1 else side[0][-1:] for side in sides)
     found = Found(a, second=b, aligned=False, domain_names=names, origins=tuple(stored))
     return found._replace(own=list(own))
+
+
+def _no_two_domains(folder, names):
+    """The error for a folder of one domain, of none or of several."""
+    needed = "Two domains are two folders, or trainA and trainB (testA, testB)"
+    for name, place in ((folder.name, folder.parent), *((name, folder) for name in names)):
+        if split_of(name[:-1]) and name[-1].lower() in "ab":
+            if any(name in both for both in domains(place).values()):
+                return ValueError(f"{folder} is one of two domains: load {place}.")
+            return ValueError(f"{needed}; {place} has {name}, but not the other one.")
+    pairs = next(images_of(folder, deep=False), None) and not names
+    hint = '. Images that hold a pair side by side are kind="pairs"' if pairs else ""
+    return ValueError(f"{needed}; {folder} has {names or 'no folders'}{hint}.")
+
+
+def _refuse_splits_of_a_domain(folder, names):
+    """Raise a `ValueError` where splits lie in the domains: all would be taken together."""
+    for name in names:
+        splits = [inner for inner in folders_in(folder / name) if split_of(inner)]
+        if len({split_of(inner) for inner in splits}) > 1:
+            raise ValueError(
+                f"The domain {folder / name} holds folders named by splits ({', '.join(splits)}): "
+                f"put the domains into the splits instead, {splits[0]}/{names[0]} and "
+                f"{splits[0]}/{names[1]}."
+            )
 
 
 def _from_lmdb(folder, split, request):

@@ -190,7 +190,10 @@ def _find(name, split, data_dir, kind, request):
     if _is_path(name):
         return from_path(name, split, kind, request)
     if kind is not None:
-        raise ValueError(f"kind={kind!r} is for folders; there is no folder {name!r}.")
+        raise ValueError(
+            f"kind={kind!r} is for folders, and there is no folder {name!r}; for a set of "
+            "TensorFlow Datasets leave kind out: two domains are found there by name."
+        )
     from kgen.data.tfds_images import from_tfds
 
     return from_tfds(name, split, data_dir, request)

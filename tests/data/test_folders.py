@@ -7,7 +7,7 @@ import pytest
 from image_files import RGB, everything, idx, write, write_classes, write_flat
 from PIL import Image
 
-from kgen.data import ImagePairs, load
+from kgen.data import ImagePairs, load, splits
 from kgen.data.memory import KeptImages
 from kgen.data.storage import ImageFiles, PairFiles
 
@@ -225,6 +225,83 @@ def test_two_domains(tmp_path):
     assert data.domain_names == ("summer", "winter") and data.num_examples == 4
 
 
+def test_two_domains_may_differ_in_number_size_and_channels(tmp_path):
+    write_flat(tmp_path / "trainA", RGB[:5, ..., :1])
+    write_flat(tmp_path / "trainB", RGB[:3, :8])
+    data = load(tmp_path, batch_size=5)
+    assert data.image_shape == (12, 8, 1) and data.target_shape == (8, 8, 3)
+    assert [len(images) for images in data[0]] == [5, 5]  # the smaller one begins again
+    same = load(tmp_path, channels=3, image_size=8)
+    assert same.image_shape == same.target_shape == (8, 8, 3)
+    for name, odd in (("c.png", RGB[0]), ("d.png", RGB[0, :6, ..., :1])):
+        write(tmp_path / "trainA" / name, odd)
+    with pytest.raises(
+        ValueError, match=r"trainA/00\.png has 12x8 .*trainA/d\.png 6x8.*image_size="
+    ):
+        load(tmp_path)
+    with pytest.raises(ValueError, match=r"trainA/00\.png has 1, \S+trainA/c\.png 3.*channels=3"):
+        load(tmp_path, image_size=8)
+    assert load(tmp_path, image_size=8, channels=3).num_examples == 7
+
+
+@pytest.mark.parametrize(
+    ("folders", "options", "message"),
+    [
+        (["trainA"], {"kind": "domains"}, "set has trainA, but not the other one"),
+        (["trainB", "testB"], {"kind": "domains"}, "set has trainB, but not the other one"),
+        (["trainA", "trainB", "testA"], {}, r"\(testA\).*kind=\"domains\" to leave those out"),
+        (["train", "test"], {"kind": "domains"}, r'train has no folders\. .* kind="pairs"'),
+        (["a", "b", "c"], {"kind": "domains"}, r"set has \['a', 'b', 'c'\]"),
+        (
+            ["A/train", "A/test", "B/train"],
+            {"kind": "domains"},
+            r"A holds .*\(test, train\).*test/B",
+        ),
+        (
+            ["trainA", "trainB"],
+            {"kind": "pairs"},
+            r"itself holds no images.*trainA.*Leave kind out",
+        ),
+        (["A", "B"], {"kind": "flat"}, r"as kind='flat' expects; its folders do \(\S+A, \S+B\)"),
+    ],
+)
+def test_layouts_of_two_domains_and_pairs_that_are_mistaken(tmp_path, folders, options, message):
+    for folder in folders:
+        write_flat(tmp_path / "set" / folder, RGB[:2])
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "set", **options)
+
+
+def test_half_of_two_domains_says_where_both_are(tmp_path):
+    for name in ("trainA", "trainB"):
+        write_flat(tmp_path / name, RGB[:2])
+    with pytest.raises(ValueError, match=f"trainA is one of two domains: load {tmp_path}"):
+        load(tmp_path / "trainA", kind="domains")
+
+
+def test_an_empty_domain_is_named(tmp_path):
+    write_flat(tmp_path / "trainA", RGB[:2])
+    (tmp_path / "trainB").mkdir()
+    (tmp_path / "trainB" / "list.txt").write_text("zebras")
+    with pytest.raises(
+        ValueError, match=r"'trainB' is empty: .*\(\.txt 1\)\. Put its images there"
+    ):
+        load(tmp_path)
+
+
+def test_kinds_are_of_folders(tmp_path):
+    np.save(tmp_path / "wide.npy", np.concatenate([RGB, RGB], axis=2))
+    for find in (load, splits):
+        with pytest.raises(
+            ValueError, match=r"kind='pairs' is for folders, .*wide\.npy.*ImagePairs"
+        ):
+            find(tmp_path / "wide.npy", kind="pairs")
+    with pytest.raises(ValueError, match=r"no folder 'cycle_gan/maps'; .* leave kind out"):
+        load("cycle_gan/maps", kind="domains")
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(RGB[..., 0]))
+    assert load(tmp_path / "train-images-idx3-ubyte", kind="idx").num_examples == 10
+
+
 def pipe(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(path)
@@ -331,7 +408,9 @@ def test_folders_that_are_refused(tmp_path):
     with pytest.raises(ValueError, match="one image; a dataset is a folder"):
         load(tmp_path / "both" / "b.png")
     write(tmp_path / "odd" / "wide.png", np.zeros((4, 9, 3), "uint8"))
-    with pytest.raises(ValueError, match=r"wide\.png is 9 pixels wide.*even"):
+    with pytest.raises(
+        ValueError, match=r'wide\.png is 9 pixels wide.*even.*leave kind="pairs" out'
+    ):
         load(tmp_path / "odd", kind="pairs")
     with pytest.raises(ValueError, match=r"Two domains.*\['cat'\]"):
         load(tmp_path / "both", kind="domains")

@@ -62,6 +62,17 @@ def test_preview_of_pairs_with_transparency(tmp_path):
     assert (picture(path) == [253, 156, 156]).all(axis=-1).sum() > 1000
 
 
+def test_preview_of_domains_of_two_sizes_says_how(tmp_path, capsys):
+    for name, side in {"trainA": 8, "trainB": 12}.items():
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("RGB", (side, 8), (250, 0, 0)).save(tmp_path / "set" / name / "0.png")
+    command = ["preview", str(tmp_path / "set"), "--output", str(tmp_path / "grid.png")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "8x8 and 8x12 pixels" in said and "pass --image-size" in said
+    assert main([*command, "--image-size", "8"]) == 0
+
+
 def test_preview_of_a_folder_with_augmentation(capsys, tmp_path):
     for name in ("left", "right"):
         (tmp_path / name).mkdir()

@@ -220,3 +220,27 @@ def test_a_real_builder_on_mock_data(tmp_path):
         data = load("fashion_mnist", data_dir=tmp_path)
     assert data.image_shape == (28, 28, 1) and data.num_examples == 12
     assert data.class_names[0] == "T-shirt/top" and data.num_classes == 10
+
+
+def test_two_domains_of_a_real_builder_on_mock_data(tmp_path):
+    """The code for the sets of CycleGAN; mocked, it knows its splits from metadata only."""
+    name = "cycle_gan/horse2zebra"
+    builder = tfds.builder(name, data_dir=tmp_path)
+    splits = [
+        tfds.core.SplitInfo(name=f"{split}{domain}", shard_lengths=[12], num_bytes=0)
+        for split in ("train", "test")
+        for domain in "AB"
+    ]
+    builder.info.set_splits(tfds.core.SplitDict(splits))
+    pathlib.Path(builder.data_dir).mkdir(parents=True)
+    builder.info.write_to_directory(builder.data_dir)
+    with tfds.testing.mock_data(num_examples=12, data_dir=str(tmp_path)):
+        data = load(name, image_size=8, data_dir=tmp_path)
+        test = load(name, "test", image_size=8, channels=1, num_examples=5, data_dir=tmp_path)
+        with pytest.raises(ValueError, match=r"several sizes.*image_size="):
+            load(name, data_dir=tmp_path)
+        with pytest.raises(ValueError, match=r"'trainA', 'trainB'\]; got 'validation'"):
+            load(name, "val", image_size=8, data_dir=tmp_path)
+    assert not data.aligned and not test.aligned and data.domain_names == ("A", "B")
+    assert data.image_shape == data.target_shape == (8, 8, 3) and data.num_examples == 12
+    assert test.image_shape == (8, 8, 1) and [len(images) for images in test.domains] == [5, 5]
