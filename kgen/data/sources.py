@@ -76,9 +76,10 @@ def load(
         shuffle: whether each epoch has its own order; by default, for training splits and
             where there are none.
         data_dir: the store of TensorFlow Datasets; by default its own.
-        num_examples: how many examples, the first ones (with `skip_broken`, fewer where some of
-            these are broken); by default all, and 10,000 of the sets that are drawn (`toy2d`,
-            `faces`), of which any number can be had that fits into memory.
+        num_examples: how many examples, of two domains so many of each; the first ones (with
+            `skip_broken`, fewer where some of these are broken); by default all, and 10,000 of the
+            sets that are drawn (`toy2d`, `faces`), of which any number can be had that fits into
+            memory.
         augment: what is drawn anew in each epoch, such as `{"flip": True, "crop": 0.9, "shift": 2}`
             (see `ImageDataset`); the same for both images of an aligned pair.
         kind: of a folder, where it cannot be seen from its entries; of two domains of faces,
