@@ -6,7 +6,8 @@ from kgen.arguments import positive
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.random import SeedGenerator
 from kgen.layers import corruptions, likelihoods
-from kgen.models.latent_model import EncodingModel, check_shapes, default_networks, given
+from kgen.models.latent_model import EncodingModel, check_shapes, default_networks
+from kgen.models.network_checks import given
 
 
 @saving.register_keras_serializable("kgen")

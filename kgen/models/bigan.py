@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from kgen.conditions import Nothing
-from kgen.models.gan import GAN, as_list, check_outputs, stop_gradient
-from kgen.models.latent_model import EncodingModel, given
+from kgen.models.gan import GAN, as_list, stop_gradient
+from kgen.models.latent_model import EncodingModel
+from kgen.models.network_checks import check_outputs, given
 from kgen.networks import ADVERSARIAL_NETWORKS
 
 

@@ -15,11 +15,11 @@ from kgen.engine.moving_average import MovingAverage
 from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.spectral_normalization import SpectralNormalization
 from kgen.losses import R1, AdversarialObjective
-from kgen.models.latent_model import (
-    LatentModel,
+from kgen.models.latent_model import LatentModel
+from kgen.models.network_checks import (
+    check_outputs,
     given,
-    last_activations,
-    output_shapes,
+    refuse_probabilities,
     refuse_sigmoid,
 )
 from kgen.networks import ADVERSARIAL_NETWORKS
@@ -28,7 +28,6 @@ serialize = keras.saving.serialize_keras_object
 Adam, RMSprop = keras.optimizers.Adam, keras.optimizers.RMSprop
 ADAM = partial(Adam, 2e-4, 0.5)  # Radford et al. (2016), section 4
 NORMALIZATIONS = ("batch", "layer", "spectral", "none")
-PROBABILITIES = (keras.activations.sigmoid, keras.activations.softmax)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -459,13 +458,7 @@ class GAN(LatentModel):
         made, told = {"images of shape": self.image_shape}, self.discriminator_outputs()
         check_outputs(self.generator, self.generator_signature(), made, "generator")
         check_outputs(self.discriminator, self.discriminator_signature(), told, "discriminator")
-        for what, activation in zip(told, last_activations(self.discriminator), strict=False):
-            if "logits" in what and activation in PROBABILITIES:
-                raise ValueError(
-                    f"The discriminator ends in a {activation.__name__}, but it must return "
-                    f"{what.removesuffix(' of shape')}, from which losses compute probabilities: "
-                    "leave the activation out."
-                )
+        refuse_probabilities(self.discriminator, told)
         refuse_sigmoid(self.generator, self.image_shape, "generator")
 
     def check_loss(self):
@@ -509,31 +502,6 @@ def one_or_all(inputs):
 def stop_gradient(batch):
     """A batch that passes no gradient on."""
     return tree.map_structure(ops.stop_gradient, batch)
-
-
-def check_outputs(network, signature, expected, name):
-    """Raise a `ValueError` unless a network takes these inputs and its outputs have these shapes.
-
-    Args:
-        network: `keras.Model`; one that is left out of a file for inference is passed over.
-        signature: shapes and dtypes of its inputs, without the batch axis, by what they are.
-        expected: shapes of the outputs without the batch axis, None for any size, by what they are.
-        name: of the network, for the message.
-    """
-    if isinstance(network, LeftOut):
-        return
-    inputs = [keras.KerasTensor((None, *shape), dtype) for shape, dtype in signature.values()]
-    reason = f"it has to take {' and '.join(signature)}"
-    found = output_shapes(network, one_or_all(inputs), name, reason)
-    if isinstance(found, dict):
-        raise ValueError(f"The {name} must return a tensor or a list of them; it returns {found}.")
-    wanted = [(None, *shape) for shape in expected.values()]
-    ranks = [len(shape) for shape in wanted] == [len(shape) for shape in found]
-    if not ranks or any(
-        w not in (None, f) for w, f in zip(sum(wanted, ()), sum(found, ()), strict=True)
-    ):
-        said = " and ".join(f"{what} {(None, *shape)}" for what, shape in expected.items())
-        raise ValueError(f"The {name} must return {said}; it returns {found}.")
 
 
 def _known(name, table, what):

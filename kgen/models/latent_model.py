@@ -1,13 +1,13 @@
 """What models with a latent space share: decode, generate; encode, reconstruct, interpolate."""
 
-import keras
 import numpy as np
-from keras import ops, tree
+from keras import ops
 
 from kgen.arguments import positive
 from kgen.conditions import Nothing
 from kgen.engine.generative_model import GenerativeModel
 from kgen.engine.random import Draws
+from kgen.models.network_checks import output_shapes, refuse_sigmoid
 from kgen.networks.autoencoders import NETWORKS
 
 
@@ -136,11 +136,6 @@ def default_networks(name, image_shape):
     return NETWORKS[name]
 
 
-def given(network, make, *sizes, **options):
-    """The network that was passed to a constructor, or else the default one."""
-    return make(*sizes, **options) if network is None else network
-
-
 def check_shapes(model, gaussian):
     """Raise a `ValueError` unless encoder and decoder fit each other and the images.
 
@@ -166,55 +161,3 @@ def check_shapes(model, gaussian):
             f"The decoder must return images of image_shape {shape}; it returns {outputs}."
         )
     refuse_sigmoid(model.decoder, shape, "decoder")
-
-
-def refuse_sigmoid(network, image_shape, name):
-    """Raise a `ValueError` if what makes images ends in a sigmoid."""
-    if len(image_shape) == 3 and keras.activations.sigmoid in last_activations(network):
-        raise ValueError(
-            f"The {name} ends in a sigmoid, so its images lie in [0, 1]; here they lie in [-1, 1]. "
-            "End it in tanh."
-        )
-
-
-def last_activations(network):
-    """Activation of the layer that each output of a network comes from, None where unknown."""
-    if not isinstance(network, keras.Model):
-        return [getattr(network, "activation", None)]
-    found = []
-    for output in tree.flatten(getattr(network, "outputs", None) or []):
-        layer, node, _ = output._keras_history
-        while isinstance(layer, keras.layers.Reshape | keras.layers.Cropping2D):
-            layer, node, _ = layer._inbound_nodes[node].input_tensors[0]._keras_history
-        found += last_activations(layer)[:1]
-    return found
-
-
-def output_shapes(network, inputs, name, reason):
-    """Shapes of a network's outputs, by a symbolic call.
-
-    Args:
-        network: `keras.Model`.
-        inputs: shape of one input without the batch axis, or symbolic tensors.
-        name, reason: of the network and of these inputs, for the message.
-
-    Raises:
-        TypeError, ValueError: if it is no model, or does not take these inputs.
-    """
-    if not isinstance(network, keras.layers.Layer):
-        raise TypeError(f"The {name} must be a keras.Model; got {type(network).__name__}.")
-    if isinstance(inputs, tuple):
-        inputs = keras.KerasTensor((None, *inputs))
-    try:
-        outputs = network(inputs)
-    except (TypeError, ValueError) as error:
-        shapes = " and ".join(
-            f"(N, {', '.join(map(str, t.shape[1:]))})" for t in keras.tree.flatten(inputs)
-        )
-        raise ValueError(
-            f"The {name} does not take inputs of shape {shapes}, but {reason}. Keras says: {error}"
-        ) from error
-    if isinstance(outputs, dict):
-        return {key: tuple(o.shape) for key, o in outputs.items()}
-    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-    return [tuple(o.shape) for o in outputs]

@@ -14,8 +14,9 @@ from kgen.engine.random import host_generator
 from kgen.layers import likelihoods
 from kgen.layers.sampling import Sampling
 from kgen.losses import kl_divergence
-from kgen.models.latent_model import EncodingModel, check_shapes, default_networks, given
+from kgen.models.latent_model import EncodingModel, check_shapes, default_networks
 from kgen.models.likelihood import bits_per_dim, dequantized
+from kgen.models.network_checks import given
 
 
 @keras.saving.register_keras_serializable("kgen")
