@@ -27,14 +27,17 @@ from kgen import (
 from kgen.engine import GenerativeModel, MovingAverage, NonFiniteLoss
 from kgen.models import (
     ACGAN,
+    CUT,
     GAN,
     VAE,
     Autoencoder,
     BiGAN,
     ConditionalGAN,
+    CycleGAN,
     Gaussian,
     GaussianMixture,
     InfoGAN,
+    Pix2Pix,
     SemiSupervisedGAN,
 )
 
@@ -45,17 +48,20 @@ if "kgen.quiet" in sys.modules:
 
 __all__ = [
     "ACGAN",
+    "CUT",
     "GAN",
     "VAE",
     "Autoencoder",
     "BiGAN",
     "ConditionalGAN",
+    "CycleGAN",
     "Gaussian",
     "GaussianMixture",
     "GenerativeModel",
     "InfoGAN",
     "MovingAverage",
     "NonFiniteLoss",
+    "Pix2Pix",
     "SemiSupervisedGAN",
     "bayes",
     "callbacks",

@@ -76,6 +76,11 @@ def below(value, end, name):
     return float(value)
 
 
+def free_bytes():
+    """Bytes of memory that can still be taken."""
+    return psutil.virtual_memory().available
+
+
 def check_room(nbytes, what, instead):
     """Refuse what memory does not hold, before it is begun.
 
@@ -87,7 +92,7 @@ def check_room(nbytes, what, instead):
     Raises:
         ValueError: if they are not free.
     """
-    free = psutil.virtual_memory().available
+    free = free_bytes()
     if nbytes > free:
         raise ValueError(
             f"{what} take {nbytes / 2**30:,.1f} GiB of memory, of which {free / 2**30:,.1f} are "

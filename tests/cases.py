@@ -47,6 +47,12 @@ class Case:
         """The first images, and their labels where there are some, as a tuple."""
         return tuple(a[:n] for a in (self.data, self.labels) if a is not None)
 
+    def images(self, model, n, seed=None, **options):
+        """What the model makes: generated images, or the first of the data, translated."""
+        if hasattr(model, "translate"):
+            return model.translate(self.data[np.arange(n) % len(self.data)], **options)
+        return model.generate(n, seed=seed, **options)
+
     def with_data(self, images):
         """The same case with other images, and as many labels."""
         labels = None if self.labels is None else self.labels[: len(images)]
@@ -281,6 +287,79 @@ def semi_supervised_by_hand(model, images, labels):
     return {**found, "generator_loss": loss}
 
 
+def in_range(images):
+    return images[..., None].astype("float32") / 127.5 - 1
+
+
+def against(loss, real, fake, weight):
+    """Losses of a discriminator and of who fools it, as the papers on translation weigh them."""
+    told_apart, fooled = by_hand.ADVERSARIAL[loss]
+    real, fake = real.astype("float64"), fake.astype("float64")
+    return weight / 2 * told_apart(real, fake, 1), weight * fooled(None, fake)
+
+
+def pix2pix_by_hand(model, images, targets):
+    x, y = in_range(images), in_range(targets)
+    fake = numpy(model.generator, x)
+    scores = [numpy(model.discriminator, answer, x) for answer in (y, fake)]
+    told_apart, fooled = against("non_saturating", *scores, weight=1)
+    l1 = np.abs(y - fake).mean()
+    return {"discriminator_loss": told_apart, "generator_loss": fooled + 100 * l1, "l1": l1}
+
+
+def cyclegan_by_hand(model, images, others):
+    a, b = in_range(images), in_range(others)
+    there, back = (lambda x, n=n: numpy(n, x) for n in (model.a_to_b, model.b_to_a))
+    distance = lambda x, y: np.abs(x.astype("float64") - y).mean()  # noqa: E731
+    told_apart, fooled = np.add(
+        against(
+            "least_squares", *(numpy(model.discriminator_a, x) for x in (a, back(b))), weight=2
+        ),
+        against(
+            "least_squares", *(numpy(model.discriminator_b, x) for x in (b, there(a))), weight=2
+        ),
+    )
+    cycle = distance(back(there(a)), a) + distance(there(back(b)), b)
+    found = {"discriminator_loss": told_apart, "cycle_loss": cycle}
+    if model.identity_weight:
+        found["identity_loss"] = distance(back(a), a) + distance(there(b), b)
+    identity = model.identity_weight * found.get("identity_loss", 0)
+    return {**found, "generator_loss": fooled + 10 * (cycle + identity)}
+
+
+def cut_by_hand(model, images, others):
+    a, b = in_range(images), in_range(others)
+    generator, seed, nces = model.generator, model._evaluation_random, []
+    layers = [generator.get_layer(name).output for name in model.features]
+    features = lambda x: numpy(keras.Model(generator.inputs, layers), x)  # noqa: E731
+    seed.reset()
+    for x in (a, b) if model.identity_nce else (a,):
+        pairs, losses = [*zip(features(x), features(numpy(generator, x)), strict=True)], []
+        places = [
+            np.argsort(ops.convert_to_numpy(keras.random.uniform((h * w,), seed=seed)))
+            for (_, h, w, _) in (k.shape for k, _ in pairs)
+        ]
+        rows = [
+            [
+                t.reshape(len(t), -1, t.shape[-1])[:, where[: model.patches]]
+                for t, where in zip(side, places, strict=True)
+            ]
+            for side in zip(*pairs, strict=True)
+        ]
+        keys, queries = (numpy(model.projection, *side) for side in rows)
+        for key, query in zip(keys, queries, strict=True):
+            likeness = query.astype("float64") @ key.swapaxes(1, 2) / model.temperature
+            shares = special.log_softmax(likeness, axis=-1)
+            losses.append(-np.diagonal(shares, axis1=1, axis2=2).mean())
+        nces.append(np.mean(losses))
+    seed.reset()
+    scores = [numpy(model.discriminator, x) for x in (b, numpy(generator, a))]
+    told_apart, fooled = against("least_squares", *scores, weight=2)
+    nce = np.mean(nces)
+    loss = fooled + model.nce_weight * nce
+    return {"discriminator_loss": told_apart, "generator_loss": loss, "nce_loss": nce}
+
+
 WRONG_IMAGES = (
     (np.zeros((40, 8, 9), "uint8"), "expects"),
     (np.zeros((40, 8, 8, 3), "uint8"), "channels differ"),
@@ -457,6 +536,49 @@ CASES = [
         semi_supervised_by_hand,
         WRONG_IMAGES,
         labels=classes(known=100),
+        brief=True,
+    ),
+    Case(
+        "pix2pix",
+        of_digits(kgen.Pix2Pix, filters=8, receptive_field=16),
+        digits(),
+        pix2pix_by_hand,
+        WRONG_IMAGES,
+        labels=255 - digits(),
+        head=True,
+    ),
+    Case(
+        "cyclegan",
+        of_digits(kgen.CycleGAN, filters=8, blocks=1, receptive_field=16),
+        digits(),
+        cyclegan_by_hand,
+        WRONG_IMAGES,
+        labels=255 - digits()[::-1],
+    ),
+    Case(
+        "cut",
+        of_digits(kgen.CUT, filters=8, blocks=1, receptive_field=16, projection_dim=16),
+        digits(),
+        cut_by_hand,
+        WRONG_IMAGES,
+        labels=255 - digits()[::-1],
+        brief=True,
+    ),
+    Case(
+        "fastcut",
+        of_digits(
+            kgen.CUT,
+            variant="fastcut",
+            filters=8,
+            blocks=1,
+            receptive_field=16,
+            patches=20,
+            projection_dim=16,
+        ),
+        digits(),
+        cut_by_hand,
+        WRONG_IMAGES,
+        labels=255 - digits()[::-1],
         brief=True,
     ),
 ]

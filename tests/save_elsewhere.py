@@ -22,7 +22,7 @@ def save_cases(folder, names):
         model = case.make()
         model.compile()
         model.fit(*case.first(), batch_size=case.batch_size, epochs=1, verbose=0)
-        outputs = {"generated": model.generate(6, seed=2)}
+        outputs = {"generated": case.images(model, 6, seed=2)}
         if hasattr(model, "encode"):
             outputs["encoded"] = model.encode(case.data[:20])
         np.savez(folder / f"{case.name}.npz", **outputs)

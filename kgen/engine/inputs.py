@@ -16,16 +16,21 @@ from kgen.engine import feed
 class Inputs:
     """Images and inputs of `call`, checked, and what such inputs are."""
 
-    def images_in(self, images, what="images", warns=True):
+    def images_in(self, images, what="images", warns=True, image_shape=None):
         """Check images from outside and return them float32 in [-1, 1], `(N, *image_shape)`.
 
         Floats of which none is negative are a warning, unless `warns` is False.
+
+        Args:
+            images: array.
+            what, warns: of messages.
+            image_shape: that one image must have; by default the model's.
         """
         if isinstance(images, feed.ImageDataset):
             raise TypeError(f"{what} must be an array; of a dataset pass dataset.images().")
-        images = to_numpy(images)
-        feed.check_values(images, self.image_shape, self.check_range, what)
-        of_range = images.dtype != np.uint8 and self.check_range and len(self.image_shape) == 3
+        images, shape = to_numpy(images), image_shape or self.image_shape
+        feed.check_values(images, shape, self.check_range, what)
+        of_range = images.dtype != np.uint8 and self.check_range and len(shape) == 3
         if warns and of_range and images.min() >= 0:  # a bright image has no negative value either
             warnings.warn(
                 f"{what} has floats in [{images.min():.4g}, {images.max():.4g}], none negative: "
@@ -34,7 +39,7 @@ class Inputs:
                 "ask.",
                 stacklevel=3,
             )
-        return to_model_range(with_channel(images, self.image_shape))
+        return to_model_range(with_channel(images, shape))
 
     def inputs_in(self, inputs, what="x", warns=True):
         """Check inputs of `call` from outside and return them as it takes them.

@@ -39,9 +39,14 @@ def seed_states(model):
     Those of the networks come first, by the order of the players, so that a model that was made
     from another one's configuration has them in the same order.
     """
-    weights = {id(v) for v in model.weights}
     parts = [*(getattr(model, name) for name in model.network_names), model]
-    return list({id(v): v for p in parts for v in p.variables if id(v) not in weights}.values())
+    return list({id(v): v for part in parts for v in seeds_of(part)}.values())
+
+
+def seeds_of(network):
+    """States of the seed generators of a network, such as those of its dropout."""
+    weights = {id(v) for v in network.weights}
+    return [v for v in network.variables if id(v) not in weights]
 
 
 class Draws:

@@ -21,6 +21,7 @@ __all__ = [
     "code_divergence",
     "feature_matching",
     "kl_divergence",
+    "patch_contrastive",
     "sparse_cross_entropy",
 ]
 
@@ -63,6 +64,26 @@ def feature_matching(real, fake):
     """
     real, fake = ops.cast(real, "float32"), ops.cast(fake, "float32")
     return ops.sum(ops.square(ops.mean(real, axis=0) - ops.mean(fake, axis=0)))
+
+
+def patch_contrastive(query, key, temperature=0.07):
+    r"""Mean of $-\log(e^{v \cdot v^+ / \tau} / \sum_k e^{v \cdot v_k / \tau})$ over patches.
+
+    The PatchNCE loss of one layer (Park et al., 2020, equations 3 and 5): a patch of a translation
+    shall be nearer to the patch at its place in the input than to the others of the same input.
+
+    Args:
+        query: patches of the translation, rows of length 1, `(N, P, D)`.
+        key: patches of the input at the same places, `(N, P, D)`.
+        temperature: tau.
+
+    Returns:
+        float32 scalar.
+    """
+    query, key = ops.cast(query, "float32"), ops.cast(key, "float32")
+    logits = ops.einsum("npd,nqd->npq", query, key) / temperature
+    own = ops.sum(query * key, axis=-1) / temperature
+    return ops.mean(ops.logsumexp(logits, axis=-1) - own)
 
 
 def kl_divergence(mean, log_variance):

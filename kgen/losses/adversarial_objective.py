@@ -80,7 +80,7 @@ class AdversarialObjective:
         loss = self._functions.discriminator(of_real[0], of_fake[0], label)
         if self.penalty is not None and self.penalty.per_image:
             moved, fixed = slice(differentiated), real[differentiated:]
-            score = lambda x: discriminate([*x, *fixed])[0]  # noqa: E731
+            score = lambda x: _of_images(discriminate([*x, *fixed])[0])  # noqa: E731
             with preserving():
                 loss = loss + self.penalty.loss(score, real[moved], fake[moved], seed, step)
         return loss, of_real, of_fake
@@ -137,6 +137,11 @@ class AdversarialObjective:
                 f"The scores of the loss {self.loss!r} are no probabilities: use scores()."
             )
         return ops.convert_to_numpy(self._functions.probability(scores))
+
+
+def _of_images(scores):
+    """Scores `(N, 1)` of scores of patches `(N, h, w, 1)`: their mean; others as they are."""
+    return ops.mean(scores, axis=range(1, len(scores.shape) - 1)) if len(scores.shape) > 2 else scores
 
 
 def _augmentation(augment):

@@ -12,6 +12,7 @@ from kgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage
 from kgen.metrics.ms_ssim import MSSSIM, ms_ssim
 from kgen.metrics.neighbors import PRDC, Memorization, memorization, nearest, prdc
 from kgen.metrics.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
+from kgen.metrics.translation import Translation, translation
 from kgen.metrics.wasserstein import wasserstein_1d
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Memorization",
     "ModeCoverage",
     "SlicedWasserstein",
+    "Translation",
     "auroc",
     "class_coverage",
     "evaluate",
@@ -47,5 +49,6 @@ __all__ = [
     "nearest",
     "prdc",
     "sliced_wasserstein",
+    "translation",
     "wasserstein_1d",
 ]

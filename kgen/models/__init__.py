@@ -3,21 +3,27 @@
 from kgen.models.autoencoder import Autoencoder
 from kgen.models.bigan import BiGAN
 from kgen.models.conditional import ACGAN, ConditionalGAN
+from kgen.models.cut import CUT
+from kgen.models.cyclegan import CycleGAN
 from kgen.models.gan import GAN
 from kgen.models.gaussian import Gaussian, GaussianMixture
 from kgen.models.infogan import InfoGAN
+from kgen.models.pix2pix import Pix2Pix
 from kgen.models.semi_supervised import SemiSupervisedGAN
 from kgen.models.vae import VAE
 
 __all__ = [
     "ACGAN",
+    "CUT",
     "GAN",
     "VAE",
     "Autoencoder",
     "BiGAN",
     "ConditionalGAN",
+    "CycleGAN",
     "Gaussian",
     "GaussianMixture",
     "InfoGAN",
+    "Pix2Pix",
     "SemiSupervisedGAN",
 ]

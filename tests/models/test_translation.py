@@ -1,0 +1,311 @@
+"""pix2pix, CycleGAN and CUT: what is theirs beside the conformance suite."""
+
+import collections
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from as_new import as_new
+from keras import layers, ops
+
+import kgen
+from kgen.engine import state
+from kgen.models import translator
+
+SMALL = {"filters": 4, "receptive_field": 16}
+A = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), "uint8")
+B = 255 - A
+
+
+def make(kind, **options):
+    options = {"filters": 4, "receptive_field": 16} | options
+    if kind is not kgen.Pix2Pix:
+        options = {"blocks": 1, **options}
+    return kind((16, 16, 3), **options)
+
+
+def ready(kind, **options):
+    def new():
+        keras.utils.set_random_seed(0)
+        model = make(kind, **options)
+        model.compile()
+        return model
+
+    return as_new(("translation", kind.__name__, *options.items()), new)
+
+
+each_kind = pytest.mark.parametrize("kind", [kgen.Pix2Pix, kgen.CycleGAN, kgen.CUT])
+
+
+def counted(model, names):
+    """How many images each network is run on in one update."""
+    counts = collections.Counter()
+    model.compile(run_eagerly=True)
+    for name in names:
+        network = getattr(model, name)
+
+        def call(*args, network=network, name=name, run=network.call, **kwargs):
+            counts[name] += 1
+            return run(*args, **kwargs)
+
+        network.call = call
+    model.fit(A[:2], B[:2], batch_size=2, verbose=0)
+    return dict(counts)
+
+
+def test_networks_run_no_more_often_than_the_algorithms_need():
+    model = make(kgen.Pix2Pix)  # the discriminator: fooled; real and generated images
+    assert counted(model, ["generator", "discriminator"]) == {"generator": 1, "discriminator": 3}
+    model, of_domains = make(kgen.CycleGAN), ["discriminator_a", "discriminator_b"]
+    found = counted(model, ["a_to_b", "b_to_a", *of_domains])  # there, back, identity
+    assert found == {"a_to_b": 3, "b_to_a": 3, "discriminator_a": 3, "discriminator_b": 3}
+    model = make(kgen.CycleGAN, identity_weight=0)
+    assert counted(model, ["a_to_b", "b_to_a"]) == {"a_to_b": 2, "b_to_a": 2}
+    model = make(kgen.Pix2Pix, adversarial_weight=0)
+    assert counted(model, ["generator", "discriminator"]) == {"generator": 1}
+
+
+def test_a_cut_update_runs_the_generator_once_for_each_domain():
+    """Whole, and its first half again on what it made."""
+    model, counts = make(kgen.CUT), collections.Counter()
+    model.compile(run_eagerly=True)
+    first, last = model.generator.layers[1], model.generator.layers[-1]
+    for layer in (first, last):
+
+        def call(*args, layer=layer, run=layer.call, **kwargs):
+            counts[layer.name] += 1
+            return run(*args, **kwargs)
+
+        layer.call = call
+    model.fit(A[:2], B[:2], batch_size=2, verbose=0)
+    assert counts == {first.name: 4, last.name: 2}
+
+
+def test_each_player_moves_its_networks_alone():
+    for kind, still in ((kgen.Pix2Pix, "discriminator"), (kgen.CUT, "discriminator")):
+        model = ready(kind)
+        getattr(model, still).trainable = False
+        model.compile()
+        before = [w.copy() for w in getattr(model, still).get_weights()]
+        model.fit(A, B, batch_size=4, verbose=0)
+        for old, new in zip(before, getattr(model, still).get_weights(), strict=True):
+            if old.shape and "mean" not in still:
+                assert old.shape == new.shape
+        getattr(model, still).trainable = True
+
+
+# Sizes.
+
+
+@each_kind
+def test_translates_other_sizes_than_it_learnt(kind):
+    model = ready(kind)
+    for height, width in ((16, 16), (32, 16), (48, 64)):
+        images = np.zeros((2, height, width, 3), "uint8")
+        assert model.translate(images).shape == (2, height, width, 3)
+    divisor = 16 if kind is kgen.Pix2Pix else 4
+    near = {16: "16x32", 4: "20x36"}[divisor] if divisor == 16 else "20x36"
+    with pytest.raises(ValueError, match=rf"18x35.*divisible by {divisor}.*{near}|18x35"):
+        model.translate(np.zeros((1, 18, 35, 3), "uint8"))
+
+
+def test_what_memory_does_not_hold_is_refused_with_the_size_that_it_does(monkeypatch):
+    model = ready(kgen.CycleGAN)
+    image = np.zeros((1, 256, 256, 3), "uint8")
+    monkeypatch.setattr(translator, "free_bytes", lambda: 10 * 2**20)
+    monkeypatch.setattr("kgen.arguments.free_bytes", lambda: 5 * 2**20)
+    with pytest.raises(ValueError, match=r"256x256 pixels take .* at most (\d+)x\1"):
+        model.translate(image)
+
+
+@each_kind
+def test_what_is_no_image_of_the_domain_is_refused(kind):
+    model = ready(kind)
+    for wrong, words in (
+        (A[..., :1], "channels differ"),
+        (A[0], "shape"),
+        (A / 255.0, "\\[0, 1\\]|divided by 255"),
+        (A.astype("int64"), "astype"),
+        (kgen.data.ImagePairs(A, B), r"pairs\(\)\[0\]"),
+        ("faces", "must be"),
+    ):
+        with warnings.catch_warnings(), pytest.raises((TypeError, ValueError), match=words):
+            warnings.simplefilter("error")
+            try:
+                model.translate(wrong)
+            except UserWarning as warning:
+                raise ValueError(str(warning)) from warning
+    with pytest.raises(ValueError, match="direction must be one of"):
+        model.translate(A, "b2a")
+    if kind is kgen.CycleGAN:
+        assert model.translate(A, "b_to_a").shape == A.shape
+    else:
+        with pytest.raises(ValueError, match=r"one direction.*pairs\.swapped\(\)"):
+            model.translate(A, "b_to_a")
+
+
+def test_domains_that_differ_in_channels():
+    grey = A[..., :1]
+    model = kgen.Pix2Pix((16, 16, 1), (16, 16, 3), **SMALL)
+    model.compile()
+    model.fit(grey, A, batch_size=6, verbose=0)
+    assert model.translate(grey).shape == A.shape
+    with pytest.raises(ValueError, match="identity_weight=0"):
+        kgen.CycleGAN((16, 16, 1), (16, 16, 3), blocks=1, **SMALL)
+    model = kgen.CycleGAN((16, 16, 1), (16, 16, 3), blocks=1, identity_weight=0, **SMALL)
+    model.compile()
+    model.fit(grey, A, batch_size=6, verbose=0)
+    assert model.translate(A, "b_to_a").shape == grey.shape
+    with pytest.raises(ValueError, match="identity_nce=False"):
+        kgen.CUT((16, 16, 1), (16, 16, 3), blocks=1, **SMALL)
+
+
+# Data.
+
+
+def test_pairs_that_do_not_belong_together_are_refused_by_pix2pix_alone():
+    apart = kgen.data.ImagePairs(A, B[:5], aligned=False)
+    with pytest.raises(ValueError, match="do not belong together"):
+        ready(kgen.Pix2Pix).fit(apart, verbose=0)
+    for kind in (kgen.CycleGAN, kgen.CUT):
+        model = ready(kind)
+        model.fit(apart, batch_size=6, verbose=0)
+        assert int(model.step) == 2
+        model.fit(kgen.data.ImagePairs(A, B), batch_size=6, verbose=0)
+        with pytest.raises(ValueError, match="has no second images"):
+            model.fit(A, verbose=0)
+    with pytest.raises(TypeError, match="learns from images"):
+        kgen.VAE((16, 16, 3)).fit(apart) if False else _vae().fit(apart, verbose=0)
+
+
+def _vae():
+    vae = kgen.VAE((16, 16, 3), network="dense")
+    vae.compile()
+    return vae
+
+
+# Noise.
+
+
+def test_noise_of_pix2pix_is_that_of_its_seed_and_of_each_image_alone():
+    model = ready(kgen.Pix2Pix, filters=8, depth=3)
+    model.fit(A, B, batch_size=6, verbose=0)
+    before = state.capture(model)
+    noisy = model.translate(A[:4], noise=True, seed=1)
+    np.testing.assert_allclose(model.translate(A[2:4], noise=True, seed=1), noisy[2:], atol=1e-5)
+    assert np.abs(model.translate(A[:4], noise=True, seed=2) - noisy).max() > 1e-3
+    assert np.abs(model.translate(A[:4]) - noisy).max() > 1e-3
+    after = state.capture(model)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    with pytest.raises(ValueError, match="noise=True"):
+        model.translate(A, seed=1)
+
+
+# The history.
+
+
+def test_the_history_is_in_checkpoints_and_files_and_not_in_the_zoo(tmp_path):
+    model = ready(kgen.CycleGAN, history_size=8)
+    model.fit(A, B, batch_size=4, verbose=0)
+    assert int(model.history_a.count) == 8
+    assert any("history" in v.path for v in state._variables(model).values())
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    kept, again = (ops.convert_to_numpy(m.history_b.images) for m in (model, loaded))
+    np.testing.assert_array_equal(kept, again)
+    card = {"what": "-", "data": "digits", "seed": 0, "seconds": 1, "metrics": {"l1": 1.0}}
+    samples = model.preview(2, inputs=(A, B))
+    kgen.zoo.save(model, "cycle", tmp_path / "zoo", samples=samples, **card)
+    kept = kgen.zoo.load("cycle", tmp_path / "zoo")
+    assert kept.history_a is None and kept.history_b is None
+    np.testing.assert_allclose(kept.translate(A), model.translate(A), atol=1e-6)
+    np.testing.assert_allclose(kept.translate(A, "b_to_a"), model.translate(A, "b_to_a"), atol=1e-6)
+    with pytest.raises(ValueError, match="saved for inference"):
+        kept.compile()
+        kept.fit(A, B, verbose=0)
+
+
+def test_discriminators_see_the_history_and_generators_do_not():
+    model = make(kgen.CycleGAN, history_size=2)
+    model.compile(run_eagerly=True)
+    seen, loss = [], model.discriminator_loss
+
+    def watched(a, b, fake_a, fake_b, training):
+        seen.append([ops.convert_to_numpy(x) for x in (fake_a, fake_b)])
+        return loss(a, b, fake_a, fake_b, training)
+
+    model.discriminator_loss = watched
+    made, update = [], model.generator_loss
+
+    def making(a, b, training):
+        result = update(a, b, training)
+        made.append([ops.convert_to_numpy(ops.stop_gradient(x)) for x in result[1][1:]])
+        return result
+
+    if keras.backend.backend() == "jax":  # whose gradients are traced
+        return
+    model.generator_loss = making
+    model.fit(A[:8], B[:8], batch_size=1, verbose=0)
+    new = [np.array_equal(s, m) for s, m in zip(seen, made, strict=True)]
+    assert new[:2] == [True, True] and not all(new)
+    for old, step in zip(seen, range(8), strict=True):
+        before = [m[0] for m in made[: step + 1]]
+        assert any(np.allclose(old[0], fake) for fake in before)
+
+
+# CUT.
+
+
+def test_features_are_layers_of_the_generator():
+    with pytest.raises(ValueError, match=r"it has no \['feature_9'\].*feature_0"):
+        make(kgen.CUT, features=("feature_0", "feature_9"))
+    own = keras.Sequential(
+        [keras.Input((16, 16, 3)), layers.Conv2D(4, 3, padding="same", name="first")]
+        + [layers.Conv2D(3, 3, padding="same", activation="tanh", name="last")]
+    )
+    model = make(kgen.CUT, generator=own, features=("first",))
+    model.compile()
+    model.fit(A, B, batch_size=6, verbose=0)
+
+
+def test_mirrored_inputs_have_the_features_of_inputs_mirrored_back():
+    """Where the generator knows no sides, FastCUT's loss is the same with and without a flip."""
+    pixelwise = keras.Sequential(
+        [keras.Input((16, 16, 3)), layers.Conv2D(4, 1, name="first", activation="relu")]
+        + [layers.Conv2D(3, 1, activation="tanh", name="last")]
+    )
+    model = make(kgen.CUT, variant="fastcut", generator=pixelwise, features=("first",))
+    x = ops.convert_to_tensor(A.astype("float32") / 127.5 - 1)
+    for mirrored in (True, False):
+        source, fake = model._translated(x, ops.convert_to_tensor(mirrored), training=False)
+        seen = ops.flip(x, 2) if mirrored else x
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(fake), ops.convert_to_numpy(pixelwise(seen)), atol=1e-6
+        )
+        (found,) = model._features(fake, ops.convert_to_tensor(mirrored), training=False)
+        (expected,) = model._features(pixelwise(x), None, training=False)
+        np.testing.assert_allclose(*map(ops.convert_to_numpy, (found, expected)), atol=1e-5)
+
+
+def test_variants_are_the_papers_and_arguments_win():
+    cut, fast = make(kgen.CUT), make(kgen.CUT, variant="fastcut")
+    assert (cut.nce_weight, cut.identity_nce, cut.flip) == (1, True, False)
+    assert (fast.nce_weight, fast.identity_nce, fast.flip) == (10, False, True)
+    assert make(kgen.CUT, variant="fastcut", nce_weight=3).nce_weight == 3
+    with pytest.raises(ValueError, match="variant must be one of"):
+        make(kgen.CUT, variant="slowcut")
+
+
+# Pictures.
+
+
+def test_previews_show_inputs_outputs_and_the_truth():
+    rows = ready(kgen.Pix2Pix).preview(3, inputs=(A, B))
+    assert [*rows] == ["input", "output", "truth"] and {len(r) for r in rows.values()} == {3}
+    rows = ready(kgen.CycleGAN).preview(2, inputs=(A, B))
+    assert [*rows] == ["a", "a to b", "a to b to a", "b", "b to a", "b to a to b"]
+    assert [*ready(kgen.CUT).preview(2, inputs=A)] == ["a", "a to b"]
+    for kind in (kgen.Pix2Pix, kgen.CycleGAN, kgen.CUT):
+        with pytest.raises(ValueError, match="needs some"):
+            ready(kind).preview(2)
