@@ -65,7 +65,7 @@ class CUT(Translator):
         flip: whether inputs are mirrored half of the time, and features mirrored back.
         features: names of the generator's layers whose outputs are compared; by default the
             authors' (0, 4, 8, 12, 16): the pixels, both strided convolutions, the first and the
-            fifth residual block.
+            fifth residual block (of fewer blocks, as many as there are).
         patches: places in each of them.
         temperature: tau.
         generator: functional `keras.Model` from images to images in [-1, 1].
@@ -109,7 +109,7 @@ class CUT(Translator):
         nce_weight=None,
         identity_nce=None,
         flip=None,
-        features=FEATURES,
+        features=None,
         patches=256,
         temperature=0.07,
         generator=None,
@@ -145,7 +145,8 @@ class CUT(Translator):
         self.generator = given(
             generator, resnet_translator, a, b[-1], blocks=blocks, upsampling=upsampling, **options
         )
-        self.features = tuple(features)
+        known = {layer.name for layer in getattr(self.generator, "layers", [])}
+        self.features = tuple(sorted(known & {*FEATURES}) if features is None else features)
         channels = [tensor.shape[-1] for tensor in self._feature_tensors()]
         self.projection = given(
             projection, projection_heads, channels, width=projection_dim, dtype=dtype
