@@ -15,7 +15,7 @@ from kgen.models.translator import DIRECTIONS
 
 @keras.saving.register_keras_serializable("kgen")
 class FaceSwap(GenerativeModel):
-    r"""One encoder, two decoders: the autoencoder of deepfakes (Perov et al., 2020, section 3.2).
+    r"""One encoder, two decoders: the autoencoder of deepfakes (Perov et al., 2020, DeepFaceLab).
 
     The encoder sees the faces of two people, each decoder draws one of them: $E \|D_A(E(a)) - a\|_1
     + E \|D_B(E(b)) - b\|_1$, means over pixels and channels. What the encoder tells has to serve

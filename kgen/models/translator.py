@@ -191,7 +191,7 @@ class Translator(GenerativeModel):
         divisor = 2
         while divisor <= LARGEST_DIVISOR:
             near = [max(divisor, round(side / divisor) * divisor) for side in (height, width)]
-            if _same_size(network, *near, depth, channels):
+            if _same_size(network, 5 * divisor, 7 * divisor, depth, channels):
                 raise ValueError(
                     f"The {name} does not give images of {height}x{width} pixels back in their "
                     f"size: its sides must be divisible by {divisor}. Resize or crop them, for "
