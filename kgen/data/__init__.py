@@ -2,6 +2,7 @@
 
 from kgen.data import faces, toy2d
 from kgen.data.dataset import ImageDataset
+from kgen.data.edges import edges
 from kgen.data.licenses import license
 from kgen.data.mixing import mixed_batches
 from kgen.data.pairs import ImagePairs
@@ -16,6 +17,7 @@ __all__ = [
     "ImagePairs",
     "Storage",
     "check_images",
+    "edges",
     "faces",
     "license",
     "load",

@@ -25,7 +25,7 @@ serialize = keras.saving.serialize_keras_object
 
 DIRECTIONS = ("a_to_b", "b_to_a")
 FLOATS_AT_ONCE = 6  # of what the widest layer makes, while images are translated
-LARGEST_DIVISOR = 2**10  # of sides: no network halves images more often
+MOST_HALVINGS = 10  # of images, in any network
 SCORES = {"scores of patches (logits) of shape": (None, None, 1)}
 
 
@@ -171,36 +171,46 @@ class Translator(GenerativeModel):
                 "images must be an array; of pairs pass those of one domain, such as "
                 "pairs.pairs()[0]."
             )
-        forward = direction == "a_to_b"
-        shape = self.image_shape if forward else self.target_shape
-        made = self.target_shape if forward else self.image_shape
+        shape = self.image_shape if direction == "a_to_b" else self.target_shape
         array = to_numpy(images)
         if array.ndim in (3, 4) and 0 not in array.shape:
             shape = (*array.shape[1:3], shape[-1])
         found = self.images_in(array if array.ndim else images, image_shape=shape)
-        self._check_size(self.translators[direction], shape, made[-1])
+        self._check_size(direction, *shape[:2])
         return found
 
-    def _check_size(self, name, shape, channels):
-        """Raise a `ValueError` unless a network makes images of the size that it is given."""
-        if shape[:2] == self.image_shape[:2]:
-            return
-        network, (height, width, depth) = getattr(self, name), shape
-        if _same_size(network, height, width, depth, channels):
-            return
-        divisor = 2
-        while divisor <= LARGEST_DIVISOR:
-            near = [max(divisor, round(side / divisor) * divisor) for side in (height, width)]
-            if _same_size(network, 5 * divisor, 7 * divisor, depth, channels):
-                raise ValueError(
-                    f"The {name} does not give images of {height}x{width} pixels back in their "
-                    f"size: its sides must be divisible by {divisor}. Resize or crop them, for "
-                    f"example to {near[0]}x{near[1]}."
-                )
-            divisor *= 2
+    def divisor(self, direction="a_to_b"):
+        """What both sides of images must be divisible by, so that they come back in their size.
+
+        Raises:
+            ValueError: for a network that takes images of one size alone.
+        """
+        network, channels = getattr(self, self.translators[direction]), self._channels(direction)
+        for power in range(MOST_HALVINGS + 1):
+            if _same_size(network, 5 * 2**power, 7 * 2**power, *channels):
+                return 2**power
         raise ValueError(
-            f"The {name} takes images of {self.image_shape[:2]} pixels alone; got {height}x{width}."
+            f"The {self.translators[direction]} takes images of {self.image_shape[:2]} pixels alone."
         )
+
+    def _check_size(self, direction, height, width):
+        """Raise a `ValueError` unless a network makes images of the size that it is given."""
+        network, channels = getattr(self, self.translators[direction]), self._channels(direction)
+        fits = (height, width) == self.image_shape[:2]
+        if fits or _same_size(network, height, width, *channels):
+            return
+        divisor = self.divisor(direction)
+        near = [max(divisor, round(side / divisor) * divisor) for side in (height, width)]
+        raise ValueError(
+            f"The {self.translators[direction]} does not give images of {height}x{width} pixels "
+            f"back in their size: both sides must be divisible by {divisor}. Resize or crop them, "
+            f"for example to {near[0]}x{near[1]}."
+        )
+
+    def _channels(self, direction):
+        """Channels of what a direction takes and makes."""
+        channels = self.image_shape[-1], self.target_shape[-1]
+        return channels if direction == "a_to_b" else channels[::-1]
 
     def _rows_at_once(self, images, direction):
         """How many images to translate at a time; refused where memory does not hold one."""
