@@ -124,7 +124,8 @@ def parse(parser, argv=None):
     run.offered, run.begun, run.started = parser.offered, False, time.monotonic()
     if run.resume and run.overwrite:
         parser.error("--resume continues a run, --overwrite replaces it: one of both.")
-    if not run.resume and not run.overwrite:
+    applied = vars(run).get("translate") is not None  # what was trained is applied to a folder
+    if not (run.resume or run.overwrite or applied):
         if finished(run.output):
             ways = "--overwrite replaces it, another --output keeps it."
             parser.error(f"{run.output} holds a finished run: {ways}")

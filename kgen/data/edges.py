@@ -33,7 +33,9 @@ def edges(images, sigma=1.0, threshold=0.2):
     check_images(images, check_range=False)
     sigma, threshold = weight_of(sigma, "sigma"), below(threshold, 1, "threshold")
     if images.ndim not in (3, 4):
-        raise ValueError(f"Edges are of images (N, H, W, C) or (N, H, W); got shape {images.shape}.")
+        raise ValueError(
+            f"Edges are of images (N, H, W, C) or (N, H, W); got shape {images.shape}."
+        )
     images = images[..., None] if images.ndim == 3 else images
     found = np.empty((*images.shape[:3], 1), "uint8")
 
@@ -50,7 +52,9 @@ def _edges(images, sigma, threshold):
     down, right = np.gradient(smooth, axis=(1, 2))
     slope = np.hypot(down, right)
     steepest = slope.argmax(axis=-1)[..., None]
-    slope, down, right = (np.take_along_axis(x, steepest, -1)[..., 0] for x in (slope, down, right))
+    slope, down, right = (
+        np.take_along_axis(values, steepest, -1)[..., 0] for values in (slope, down, right)
+    )
     padded = np.pad(slope, ((0, 0), (1, 1), (1, 1)), mode="edge")
     # Which neighbours lie across the line: by the gradient's angle, in steps of 45 degrees.
     octant = np.round(np.arctan2(down, right) / (np.pi / 4)).astype(int) % 4

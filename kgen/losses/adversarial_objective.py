@@ -141,7 +141,8 @@ class AdversarialObjective:
 
 def _of_images(scores):
     """Scores `(N, 1)` of scores of patches `(N, h, w, 1)`: their mean; others as they are."""
-    return ops.mean(scores, axis=range(1, len(scores.shape) - 1)) if len(scores.shape) > 2 else scores
+    patches = tuple(range(1, len(scores.shape) - 1))
+    return ops.mean(scores, axis=patches) if patches else scores
 
 
 def _augmentation(augment):

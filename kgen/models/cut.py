@@ -6,13 +6,12 @@ import keras
 from keras import ops
 
 from kgen.arguments import flag, one_of, positive, weight_of
-from kgen.engine.left_out import LeftOut
 from kgen.losses import patch_contrastive
 from kgen.models.network_checks import given
 from kgen.models.translator import Translator
 from kgen.networks.patchgan import patchgan
 from kgen.networks.projection import projection_heads
-from kgen.networks.resnet_translator import FEATURES, resnet_translator
+from kgen.networks.resnet_translator import resnet_translator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Variant:
     flip: bool
 
 
+FEATURES = tuple(f"feature_{number}" for number in range(5))  # as `resnet_translator` names them
 VARIANTS = {"cut": Variant(1.0, True, False), "fastcut": Variant(10.0, False, True)}
 """Settings by name; what is passed to the constructor wins."""
 
@@ -65,7 +65,7 @@ class CUT(Translator):
         flip: whether inputs are mirrored half of the time, and features mirrored back.
         features: names of the generator's layers whose outputs are compared; by default the
             authors' (0, 4, 8, 12, 16): the pixels, both strided convolutions, the first and the
-            fifth residual block (of fewer blocks, as many as there are).
+            fifth residual block (`kgen.networks.resnet_translator`).
         patches: places in each of them.
         temperature: tau.
         generator: functional `keras.Model` from images to images in [-1, 1].
@@ -109,7 +109,7 @@ class CUT(Translator):
         nce_weight=None,
         identity_nce=None,
         flip=None,
-        features=None,
+        features=FEATURES,
         patches=256,
         temperature=0.07,
         generator=None,
@@ -128,7 +128,8 @@ class CUT(Translator):
         super().__init__(image_shape, target_shape, loss=loss, penalty=penalty, **kwargs)
         self.variant = one_of(variant, VARIANTS, "variant")
         row = VARIANTS[variant]
-        self.nce_weight = weight_of(row.nce_weight if nce_weight is None else nce_weight, "nce_weight")
+        nce_weight = row.nce_weight if nce_weight is None else nce_weight
+        self.nce_weight = weight_of(nce_weight, "nce_weight")
         identity_nce = row.identity_nce if identity_nce is None else identity_nce
         self.identity_nce = flag(identity_nce, "identity_nce")
         self.flip = flag(row.flip if flip is None else flip, "flip")
@@ -145,8 +146,7 @@ class CUT(Translator):
         self.generator = given(
             generator, resnet_translator, a, b[-1], blocks=blocks, upsampling=upsampling, **options
         )
-        known = {layer.name for layer in getattr(self.generator, "layers", [])}
-        self.features = tuple(sorted(known & {*FEATURES}) if features is None else features)
+        self.features = tuple(features)
         channels = [tensor.shape[-1] for tensor in self._feature_tensors()]
         self.projection = given(
             projection, projection_heads, channels, width=projection_dim, dtype=dtype
@@ -206,9 +206,10 @@ class CUT(Translator):
     def nce(self, source, translated):
         """PatchNCE loss (equation 5): mean over layers, of features of an image and of its fake."""
         places = [self._places(tensor) for tensor in source]
-        keys = [at_places(tensor, where) for tensor, where in zip(source, places, strict=True)]
-        queries = [at_places(tensor, where) for tensor, where in zip(translated, places, strict=True)]
-        keys, queries = self._projected(keys), self._projected(queries)
+        keys, queries = (
+            self._projected([at_places(*both) for both in zip(side, places, strict=True)])
+            for side in (source, translated)
+        )
         losses = [
             patch_contrastive(query, ops.stop_gradient(key), self.temperature)
             for query, key in zip(queries, keys, strict=True)

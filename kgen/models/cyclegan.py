@@ -108,10 +108,10 @@ class CycleGAN(Translator):
         options = {"filters": filters, "normalization": normalization, "dtype": kwargs.get("dtype")}
         resnet = {"blocks": blocks, "upsampling": upsampling, **options}
         patches = {"receptive_field": receptive_field, **options}
-        self.a_to_b = given(a_to_b, resnet_translator, a, b[-1], name="a_to_b", **resnet)
-        self.b_to_a = given(b_to_a, resnet_translator, b, a[-1], name="b_to_a", **resnet)
-        self.discriminator_a = given(discriminator_a, patchgan, a, name="discriminator_a", **patches)
-        self.discriminator_b = given(discriminator_b, patchgan, b, name="discriminator_b", **patches)
+        self.a_to_b = given(a_to_b, resnet_translator, a, b[-1], **resnet)
+        self.b_to_a = given(b_to_a, resnet_translator, b, a[-1], **resnet)
+        self.discriminator_a = given(discriminator_a, patchgan, a, **patches)
+        self.discriminator_b = given(discriminator_b, patchgan, b, **patches)
         self.check_networks()
         self.history_a, self.history_b = self._history(a), self._history(b)
         self.ensure_built()

@@ -25,7 +25,6 @@ serialize = keras.saving.serialize_keras_object
 
 DIRECTIONS = ("a_to_b", "b_to_a")
 FLOATS_AT_ONCE = 6  # of what the widest layer makes, while images are translated
-MOST_HALVINGS = 10  # of images, in any network
 SCORES = {"scores of patches (logits) of shape": (None, None, 1)}
 
 
@@ -185,27 +184,25 @@ class Translator(GenerativeModel):
         Raises:
             ValueError: for a network that takes images of one size alone.
         """
-        network, channels = getattr(self, self.translators[direction]), self._channels(direction)
-        for power in range(MOST_HALVINGS + 1):
-            if _same_size(network, 5 * 2**power, 7 * 2**power, *channels):
-                return 2**power
-        raise ValueError(
-            f"The {self.translators[direction]} takes images of {self.image_shape[:2]} pixels alone."
-        )
+        name = self.translators[direction]
+        network, (taken, made) = getattr(self, name), self._channels(direction)
+        divisor = _reduction(network)
+        if not _same_size(network, 5 * divisor, 7 * divisor, taken, made):
+            raise ValueError(f"The {name} takes images of one size, {self.image_shape[:2]}.")
+        return divisor
 
     def _check_size(self, direction, height, width):
         """Raise a `ValueError` unless a network makes images of the size that it is given."""
-        network, channels = getattr(self, self.translators[direction]), self._channels(direction)
-        fits = (height, width) == self.image_shape[:2]
-        if fits or _same_size(network, height, width, *channels):
+        if (height, width) == self.image_shape[:2]:
             return
         divisor = self.divisor(direction)
-        near = [max(divisor, round(side / divisor) * divisor) for side in (height, width)]
-        raise ValueError(
-            f"The {self.translators[direction]} does not give images of {height}x{width} pixels "
-            f"back in their size: both sides must be divisible by {divisor}. Resize or crop them, "
-            f"for example to {near[0]}x{near[1]}."
-        )
+        if height % divisor or width % divisor:
+            near = [max(divisor, round(side / divisor) * divisor) for side in (height, width)]
+            raise ValueError(
+                f"The {self.translators[direction]} does not give images of {height}x{width} "
+                f"pixels back in their size: both sides must be divisible by {divisor}. Resize or "
+                f"crop them, for example to {near[0]}x{near[1]}."
+            )
 
     def _channels(self, direction):
         """Channels of what a direction takes and makes."""
@@ -254,6 +251,13 @@ def _same_size(network, height, width, channels, made):
     except ValueError:
         return False
     return shapes == [(None, height, width, made)]
+
+
+def _reduction(network):
+    """By how much a network reduces the sides of images before it restores them."""
+    kinds = keras.layers.Conv2D | keras.layers.AveragePooling2D | keras.layers.MaxPooling2D
+    reducing = [layer for layer in network._flatten_layers() if isinstance(layer, kinds)]
+    return math.prod(max(layer.strides) for layer in reducing)
 
 
 def _widest(network):

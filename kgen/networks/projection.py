@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from kgen.layers.initializers import RandomNormal
+from kgen.networks.common import small_normal
 
 
 def projection_heads(channels, *, width=256, dtype=None):
@@ -24,8 +24,8 @@ def projection_heads(channels, *, width=256, dtype=None):
     inputs = [keras.Input((None, count)) for count in channels]
     outputs = []
     for x in inputs:
-        x = layers.Dense(width, "relu", kernel_initializer=RandomNormal(stddev=0.02), dtype=dtype)(x)
-        x = layers.Dense(width, kernel_initializer=RandomNormal(stddev=0.02), dtype=dtype)(x)
+        x = layers.Dense(width, "relu", kernel_initializer=small_normal(), dtype=dtype)(x)
+        x = layers.Dense(width, kernel_initializer=small_normal(), dtype=dtype)(x)
         outputs.append(layers.UnitNormalization(dtype="float32")(x))
     if len(inputs) == 1:
         inputs, outputs = inputs[0], outputs[0]

@@ -155,6 +155,25 @@ class Images(Panel):
         return cls(rows, names=names, notes=notes, **options)
 
     @classmethod
+    def named(cls, rows, **options):
+        """Rows of images by name; grey ones beside colour become colour.
+
+        Args:
+            rows: dictionary from names to images `(n, H, W, C)`, uint8 or floats in [-1, 1].
+            options: as of the class.
+
+        Raises:
+            ValueError: for rows of several sizes or numbers.
+        """
+        images = [to_numpy(row) for row in rows.values()]
+        channels = max(row.shape[-1] for row in images)
+        wide = [np.repeat(row, channels, -1) if row.shape[-1] == 1 else row for row in images]
+        if len({row.shape for row in wide}) > 1:
+            shapes = {name: row.shape for name, row in zip(rows, images, strict=True)}
+            raise ValueError(f"rows must be images of one size, as many in each; got {shapes}.")
+        return cls(np.stack(wide), names=[*rows], **options)
+
+    @classmethod
     def neighbors(cls, found, n=12, **options):
         """Generated images above their nearest training images: the first, then the most alike.
 
@@ -418,17 +437,11 @@ def preview(rows, *, title=None, path=None):
         ValueError: if the rows are no images of one size, or of several numbers.
         OSError: if `path` cannot be written.
     """
-    images = {name: to_numpy(row) for name, row in rows.items()}
-    if not images:
+    if not rows:
         raise ValueError("rows is empty: there is nothing to draw.")
-    if len(images) == 1:
-        return grid(*images.values(), title=title, path=path)
-    channels = max(row.shape[-1] for row in images.values())
-    wide = [np.repeat(r, channels, -1) if r.shape[-1] == 1 else r for r in images.values()]
-    if len({row.shape for row in wide}) > 1:
-        shapes = {name: row.shape for name, row in images.items()}
-        raise ValueError(f"rows must be images of one size, as many in each; got {shapes}.")
-    return strips(np.stack(wide), [*images], title=title, path=path)
+    if len(rows) == 1:
+        return grid(*rows.values(), title=title, path=path)
+    return slide(Images.named(rows), title=title, path=path)
 
 
 def manifold(decode, n=9, *, title=None, path=None):

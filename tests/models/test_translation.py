@@ -88,10 +88,10 @@ def test_each_player_moves_its_networks_alone(kind):
     model = make(kind)
     for still in model.players:
         model.compile({p: keras.optimizers.SGD(0.1 * (p != still)) for p in model.players})
-        before = {p: [ops.convert_to_numpy(v) for v in model.variables_of(p)] for p in model.players}
+        before = {p: [*map(ops.convert_to_numpy, model.variables_of(p))] for p in model.players}
         model.fit(A[:4], B[:4], batch_size=2, verbose=0)
         for player, old in before.items():
-            new = [ops.convert_to_numpy(v) for v in model.variables_of(player)]
+            new = [*map(ops.convert_to_numpy, model.variables_of(player))]
             moved = [not np.array_equal(x, y) for x, y in zip(old, new, strict=True)]
             assert not any(moved) if player == still else any(moved)
 
@@ -192,7 +192,9 @@ def test_noise_of_pix2pix_is_that_of_its_seed_and_of_each_image_alone():
     model.fit(large, 255 - large, batch_size=6, verbose=0)
     before = state.capture(model)
     noisy = model.translate(large[:4], noise=True, seed=1)
-    np.testing.assert_allclose(model.translate(large[2:4], noise=True, seed=1), noisy[2:], atol=1e-5)
+    np.testing.assert_allclose(
+        model.translate(large[2:4], noise=True, seed=1), noisy[2:], atol=1e-5
+    )
     assert np.abs(model.translate(large[:4], noise=True, seed=2) - noisy).max() > 1e-3
     assert np.abs(model.translate(large[:4]) - noisy).max() > 1e-3
     after = state.capture(model)
@@ -218,8 +220,9 @@ def test_the_history_is_in_checkpoints_and_files_and_not_in_the_zoo(tmp_path):
     kgen.zoo.save(model, "cycle", tmp_path / "zoo", samples=samples, **card)
     kept = kgen.zoo.load("cycle", tmp_path / "zoo")
     assert kept.history_a is None and kept.history_b is None
-    np.testing.assert_allclose(kept.translate(A), model.translate(A), atol=1e-6)
-    np.testing.assert_allclose(kept.translate(A, "b_to_a"), model.translate(A, "b_to_a"), atol=1e-6)
+    for direction in ("a_to_b", "b_to_a"):
+        both = (m.translate(A, direction) for m in (kept, model))
+        np.testing.assert_allclose(*both, atol=1e-6)
     with pytest.raises(ValueError, match="saved for inference"):
         kept.compile()
         kept.fit(A, B, verbose=0)
@@ -259,10 +262,9 @@ def test_discriminators_see_the_history_and_generators_do_not():
 def test_features_are_layers_of_the_generator():
     with pytest.raises(ValueError, match=r"it has no \['feature_9'\].*feature_0"):
         make(kgen.CUT, features=("feature_0", "feature_9"))
-    own = keras.Sequential(
-        [keras.Input((16, 16, 3)), layers.Conv2D(4, 3, padding="same", name="first")]
-        + [layers.Conv2D(3, 3, padding="same", activation="tanh", name="last")]
-    )
+    first = layers.Conv2D(4, 3, padding="same", name="first")
+    last = layers.Conv2D(3, 3, padding="same", activation="tanh", name="last")
+    own = keras.Sequential([keras.Input((16, 16, 3)), first, last])
     model = make(kgen.CUT, generator=own, features=("first",))
     model.compile()
     model.fit(A, B, batch_size=6, verbose=0)
@@ -270,14 +272,13 @@ def test_features_are_layers_of_the_generator():
 
 def test_mirrored_inputs_have_the_features_of_inputs_mirrored_back():
     """Where the generator knows no sides, FastCUT's loss is the same with and without a flip."""
-    pixelwise = keras.Sequential(
-        [keras.Input((16, 16, 3)), layers.Conv2D(4, 1, name="first", activation="relu")]
-        + [layers.Conv2D(3, 1, activation="tanh", name="last")]
-    )
+    first = layers.Conv2D(4, 1, name="first", activation="relu")
+    last = layers.Conv2D(3, 1, name="last", activation="tanh")
+    pixelwise = keras.Sequential([keras.Input((16, 16, 3)), first, last])
     model = make(kgen.CUT, variant="fastcut", generator=pixelwise, features=("first",))
     x = ops.convert_to_tensor(A.astype("float32") / 127.5 - 1)
     for mirrored in (True, False):
-        source, fake = model._translated(x, ops.convert_to_tensor(mirrored), training=False)
+        _, fake = model._translated(x, ops.convert_to_tensor(mirrored), training=False)
         seen = ops.flip(x, 2) if mirrored else x
         np.testing.assert_allclose(
             ops.convert_to_numpy(fake), ops.convert_to_numpy(pixelwise(seen)), atol=1e-6

@@ -1,0 +1,117 @@
+r"""CycleGAN of the lecture: from day to night and back, without a single pair.
+
+    python -m recipes.cyclegan
+    python -m recipes.cyclegan --dataset faces/plain2glasses
+    python -m recipes.cyclegan --model cut
+    python -m recipes.cyclegan --dataset cycle_gan/horse2zebra --image-size 256 --filters 64 \
+        --blocks 9 --batch-size 1 --epochs 200
+    python -m recipes.cyclegan --translate FOLDER
+
+Trains on two sets of images that show the same kind of thing, by default portraits by day and
+others at night; folders `trainA` and `trainB` of your own serve as they are. Writes held-out images
+with what they become, what that becomes again, and the truth, where it is known (of the embedded
+faces it is: the same face with that one factor changed); how one arrives at the model from a GAN;
+the same images at every epoch as an animation; losses, and the model. `--model cut` and `fastcut`
+learn one direction, without going back. `--translate` writes what becomes of the images of a
+folder.
+"""
+
+from pathlib import Path
+
+import kgen
+from kgen import plots
+from recipes import _command, _run, _translation
+from recipes._flags import from_zero, one_of
+
+MODELS = {
+    "cyclegan": (kgen.CycleGAN, {}),
+    "cut": (kgen.CUT, {"variant": "cut"}),
+    "fastcut": (kgen.CUT, {"variant": "fastcut"}),
+}
+DEFAULTS = {
+    "output": Path("outputs/cyclegan"),
+    "dataset": "faces/day2night",
+    "image_size": 64,
+    "limit": {"default": 2_000},
+    "epochs": 3,
+    "batch_size": 4,
+    "learning_rate": 2e-4,
+    "model": one_of(MODELS, "what to train", default="cyclegan"),
+    "blocks": {"default": 4, "help": "residual blocks of the generators"},
+    "receptive_field": {"default": 34, "help": "of the discriminators, in pixels"},
+    "cycle_weight": {"default": 10.0, "type": from_zero, "help": "lambda of CycleGAN"},
+    **_translation.FLAGS,
+    "filters": {"default": 16, "help": "of the first layers; the papers have 64"},
+}
+
+
+def arguments(run, domains):
+    """What the model is made with."""
+    kind, given = MODELS[run.model]
+    same = ("filters", "blocks", "receptive_field")
+    given = {**given, "target_shape": domains.target_shape}
+    given |= {name: vars(run)[name] for name in same}
+    return given | {"cycle_weight": run.cycle_weight} if kind is kgen.CycleGAN else given
+
+
+def said(rows):
+    """Rows whose names are as they are to be written."""
+    return {plots.Said(name): images for name, images in rows.items()}
+
+
+def draw(run, model, history, test):
+    """Write the figures of the lecture."""
+    a, b = test.pairs(6)
+    first, second = map(plots.say, test.domain_names)
+    rows, both = {first: a, f"{first} → {second}": model.translate(a)}, hasattr(model, "b_to_a")
+    if both:
+        again = model.translate([*rows.values()][1], "b_to_a")
+        rows[f"{first} → {second} → {first}"] = again
+    if test.aligned:
+        rows[plots.say("the truth")] = b
+    title = "Nobody showed it a pair: it learned what is different, and keeps the rest"
+    _run.slide(run, "translated", plots.Images.named(said(rows)), title=title, model=model)
+    if both:
+        rows = {second: b, f"{second} → {first}": model.translate(b, "b_to_a")}
+        rows |= {plots.say("the truth"): a} if test.aligned else {}
+        title = "The other direction comes with it"
+        _run.slide(run, "back", plots.Images.named(said(rows)), title=title, model=model)
+    scheme = plots.Scheme.of_rows(
+        "(z) [generator] <b'> {D: like b?}",
+        '"a" [G] <b\'> {D: like b?}',
+        '"a" [G] <b\'> [F] <a again>',
+        '"b" [F] <a\'> [G] <b again>',
+        names=["GAN", "of an image", "and back", "both ways"],
+    )
+    title = "A GAN whose noise is an image, and a way back that keeps it to the image"
+    _run.slide(run, "scheme", scheme, title=title)
+    _run.draw_losses(run, history)
+
+
+@_command.recipe(__doc__, **DEFAULTS)
+def main(run):
+    """Train, draw, measure; returns the model."""
+    if run.translate:
+        return _translation.translate_folder(run, run.model, f"{run.model}_faces")
+    domains, test = _translation.load(run)
+    kind, _ = MODELS[run.model]
+    grid = kgen.callbacks.SampleGrid(run.output / "samples", inputs=test.pairs(6))
+    rates = _translation.optimizers(run, kind, domains)
+    held_out = test.take(min(_translation.SHOWN, test.num_examples))
+    given = kind, arguments(run, domains), domains, held_out, run.model, [grid], rates
+    model, history = _run.train(run, *given)
+    draw(run, model, history, test)
+    results, (a, b) = {}, test.pairs(min(_translation.PICTURES, test.num_examples))
+    truth, targets = b if test.aligned else None, domains.pairs(len(a))[1]
+    made = {"translated": model.translate(a), "unchanged": a} | {"truth": b} * test.aligned
+    for name, images in made.items():
+        found = _translation.measure(run, images, truth, targets)
+        results |= {f"{name}, {measure}": value for measure, value in found.items()}
+    what = f"{kind.__name__}, {run.dataset}: {run.blocks} blocks of {4 * run.filters} channels, "
+    what += f"{run.epochs} epochs."
+    _run.report(run, model, what, results, model.preview(6, inputs=test.pairs(6)))
+    return model
+
+
+if __name__ == "__main__":
+    main()
