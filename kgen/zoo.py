@@ -290,8 +290,14 @@ def markdown(card):
         f"# {card['name']}\n\n{card['what']}\n\n"
         f"![Images by {card['name']}]({card['samples']})\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
-        f'```python\nkgen.zoo.load("{card["name"]}").generate(16, seed=0)\n```\n'
+        f'```python\nkgen.zoo.load("{card["name"]}").{_first_call(card["model"])}\n```\n'
     )
+
+
+def _first_call(registered_name):
+    """What one does with a model of this class first."""
+    of_images = hasattr(keras.saving.get_registered_object(registered_name), "translate")
+    return "translate(images)" if of_images else "generate(16, seed=0)"
 
 
 def this_command():

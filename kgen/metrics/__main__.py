@@ -64,7 +64,12 @@ def generated(run, model=None):
     """What is to be measured, uint8 `(N, H, W, C)`."""
     if model is None:
         return _pixels(_load(run, run.fake))
-    images = data.to_uint8(model.generate(run.n, seed=run.seed))
+    try:
+        images = data.to_uint8(model.generate(run.n, seed=run.seed))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{run.fake}: {error} Of what makes images of images, pass these images."
+        ) from error
     images = images if run.channels is None else with_channels(images, run.channels)
     return images if run.image_size is None else _resized(images, run.image_size)
 
