@@ -22,12 +22,21 @@ import kgen
 from kgen import plots
 from recipes import _command, _run, _translation
 from recipes._flags import from_zero, one_of
+from recipes._measured import Measured, dots, means
 
-MODELS = {
+MODELS = {  # and what they are made with
     "cyclegan": (kgen.CycleGAN, {}),
     "cut": (kgen.CUT, {"variant": "cut"}),
     "fastcut": (kgen.CUT, {"variant": "fastcut"}),
+    "pix2pix": (kgen.Pix2Pix, {}),  # of pairs, to compare with
 }
+COMPARED = {
+    "CycleGAN": ("cyclegan", {}),
+    "without cycle loss": ("cyclegan", {"cycle_weight": 0.0}),
+    "CUT": ("cut", {}),
+    "pix2pix, of pairs": ("pix2pix", {}),
+}
+NUMBERS = {"error": "{:.2f}", "changed": "{:.0%}", "kept": "{:.0%}"}
 DEFAULTS = {
     "output": Path("outputs/cyclegan"),
     "dataset": "faces/day2night",
@@ -36,10 +45,12 @@ DEFAULTS = {
     "epochs": 3,
     "batch_size": 4,
     "learning_rate": 2e-4,
-    "model": one_of(MODELS, "what to train", default="cyclegan"),
+    "model": one_of(["cyclegan", "cut", "fastcut"], "what to train", default="cyclegan"),
     "blocks": {"default": 4, "help": "residual blocks of the generators"},
     "receptive_field": {"default": 34, "help": "of the discriminators, in pixels"},
     "cycle_weight": {"default": 10.0, "type": from_zero, "help": "lambda of CycleGAN"},
+    "compare": {"action": "store_true", "help": "train the other models with each seed, too"},
+    "seeds": 3,
     **_translation.FLAGS,
     "filters": {"default": 16, "help": "of the first layers; the papers have 64"},
 }
@@ -48,10 +59,24 @@ DEFAULTS = {
 def arguments(run, domains):
     """What the model is made with."""
     kind, given = MODELS[run.model]
-    same = ("filters", "blocks", "receptive_field")
-    given = {**given, "target_shape": domains.target_shape}
-    given |= {name: vars(run)[name] for name in same}
+    given = {**given, "target_shape": domains.target_shape, "filters": run.filters}
+    given |= {"receptive_field": run.receptive_field}
+    given |= {"blocks": run.blocks} if kind is not kgen.Pix2Pix else {}
     return given | {"cycle_weight": run.cycle_weight} if kind is kgen.CycleGAN else given
+
+
+def measure(run, domains, test, name, seed):
+    """Train one of the compared models with a seed; returns numbers of what it makes."""
+    model, changes = COMPARED[name]
+    settings = type(run)(**vars(run) | changes | {"model": model, "seed": seed})
+    kind, _ = MODELS[model]
+    if kind is kgen.Pix2Pix:
+        pairs = {"kind": "pairs", "image_size": run.image_size, "num_examples": run.limit}
+        domains = kgen.data.load(run.dataset, "train", batch_size=run.batch_size, **pairs)
+    rates, given = _translation.optimizers(run, kind, domains), arguments(settings, domains)
+    made, _ = _run.train(settings, kind, given, domains, None, f"{name}, {seed}", (), rates)
+    a, b = _translation.of_the_truth(run, test)
+    return _translation.measure(run, made.translate(a), b, domains.pairs(len(a))[1])
 
 
 def said(rows):
@@ -94,6 +119,10 @@ def main(run):
     if run.translate:
         return _translation.translate_folder(run, run.model, f"{run.model}_faces")
     domains, test = _translation.load(run)
+    if run.compare and not test.aligned:
+        raise ValueError(
+            f"--compare is for sets whose truth is known; that of {run.dataset} is not."
+        )
     kind, _ = MODELS[run.model]
     grid = kgen.callbacks.SampleGrid(run.output / "samples", inputs=test.pairs(6))
     rates = _translation.optimizers(run, kind, domains)
@@ -101,12 +130,21 @@ def main(run):
     given = kind, arguments(run, domains), domains, held_out, run.model, [grid], rates
     model, history = _run.train(run, *given)
     draw(run, model, history, test)
-    results, (a, b) = {}, test.pairs(min(_translation.PICTURES, test.num_examples))
-    truth, targets = b if test.aligned else None, domains.pairs(len(a))[1]
-    made = {"translated": model.translate(a), "unchanged": a} | {"truth": b} * test.aligned
-    for name, images in made.items():
-        found = _translation.measure(run, images, truth, targets)
-        results |= {f"{name}, {measure}": value for measure, value in found.items()}
+    a, b = _translation.of_the_truth(run, test)
+    targets = domains.pairs(len(a))[1]
+    made = {"translated": model.translate(a), "unchanged": a}
+    made |= {} if b is None else {"the truth": b}
+    found = {name: _translation.measure(run, x, b, targets) for name, x in made.items()}
+    if run.compare:
+        measured = Measured(run, free=("compare", "model"))
+        compared = measured.each("{}", COMPARED, measured.seeds, measure, run, domains, test)
+        rows = {"unchanged": [found["unchanged"]], **compared, "the truth": [found["the truth"]]}
+        title = "Without pairs it comes near to what pairs teach; the way back keeps the rest"
+        _run.slide(run, "measures", *dots(rows, "{}", NUMBERS), title=title)
+        found |= {name: means({name: parts}, "") for name, parts in compared.items()}
+    results = {
+        f"{name}, {n}".rstrip(", "): v for name, row in found.items() for n, v in row.items()
+    }
     what = f"{kind.__name__}, {run.dataset}: {run.blocks} blocks of {4 * run.filters} channels, "
     what += f"{run.epochs} epochs."
     _run.report(run, model, what, results, model.preview(6, inputs=test.pairs(6)))
