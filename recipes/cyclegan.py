@@ -45,7 +45,7 @@ DEFAULTS = {
     "epochs": 3,
     "batch_size": 4,
     "learning_rate": 2e-4,
-    "model": one_of(["cyclegan", "cut", "fastcut"], "what to train", default="cyclegan"),
+    "model": one_of(["cyclegan", "cut", "fastcut"], "what to train", default="cyclegan", type=str),
     "blocks": {"default": 4, "help": "residual blocks of the generators"},
     "receptive_field": {"default": 34, "help": "of the discriminators, in pixels"},
     "cycle_weight": {"default": 10.0, "type": from_zero, "help": "lambda of CycleGAN"},
