@@ -26,7 +26,7 @@ FLAGS = {
     "shorter_side": {
         "type": positive,
         "metavar": "N",
-        "help": "to which --translate resizes images; by default that of training",
+        "help": "to which --translate resizes images; that of training if not given",
     },
 }
 
