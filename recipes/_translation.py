@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 import kgen
+from kgen import plots
 from kgen.data import faces
 from kgen.data.pixels import decode, resize_one, suffixes
 from kgen.files import written_beside
@@ -73,6 +74,13 @@ def optimizers(run, model, pairs):
     steps = max(1, run.epochs * (pairs.num_examples // run.batch_size) // 2)
     rate = kgen.schedules.LinearDecay(run.learning_rate, steps, steps)
     return {player: keras.optimizers.Adam(rate, 0.5) for player in model.players}
+
+
+def names_of(run, pairs):
+    """Names of both domains for figures: of the embedded ones in their language."""
+    if run.dataset.startswith("faces/"):
+        return [plots.say(name) for name in pairs.domain_names]
+    return ["A", "B"] if run.direction == "a_to_b" else ["B", "A"]
 
 
 def of_the_truth(run, test, n=PICTURES):

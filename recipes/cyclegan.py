@@ -87,7 +87,7 @@ def said(rows):
 def draw(run, model, history, test):
     """Write the figures of the lecture."""
     a, b = test.pairs(6)
-    first, second = map(plots.say, test.domain_names)
+    first, second = _translation.names_of(run, test)
     rows, both = {first: a, f"{first} → {second}": model.translate(a)}, hasattr(model, "b_to_a")
     if both:
         again = model.translate([*rows.values()][1], "b_to_a")

@@ -28,7 +28,7 @@ DEFAULTS = {
     "dataset": "faces/edges2photo",
     "image_size": 64,
     "limit": {"default": 5_000},
-    "epochs": 6,
+    "epochs": 4,
     "batch_size": 16,
     "learning_rate": 2e-4,
     "l1_weight": {"default": 100.0, "type": from_zero, "help": "of the mean absolute error"},
