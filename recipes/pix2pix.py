@@ -29,7 +29,7 @@ DEFAULTS = {
     "image_size": 64,
     "limit": {"default": 5_000},
     "epochs": 4,
-    "batch_size": 16,
+    "batch_size": 4,
     "learning_rate": 2e-4,
     "l1_weight": {"default": 100.0, "type": from_zero, "help": "of the mean absolute error"},
     "receptive_field": {"default": 70, "help": "of the discriminator, in pixels"},
