@@ -136,7 +136,7 @@ EMBEDDED = {
     "digits": Embedded("5,000 real digits, 28x28, of MNIST; digits/8x8: 1,797 others", _digits),
     "faces": Embedded(
         "portraits drawn from known factors, 8 to 1,024 pixels: faces/glasses; pairs: "
-        "faces/edges2photo; two domains: faces/day2night, faces/plain2glasses",
+        "faces/edges2photo; two domains: faces/day2night, faces/plain2glasses, faces/alice2bob",
         _faces,
     ),
     "toy2d": Embedded("points: toy2d/ring, toy2d/grid, toy2d/moons, toy2d/swiss_roll", _toy2d),

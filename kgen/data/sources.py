@@ -51,9 +51,9 @@ def load(
               default;
               `"faces/glasses"` and the like have that factor of `kgen.data.faces.FACTORS` as
               label, `"faces/edges2photo"` and the like are pairs of two renderings,
-              `"faces/day2night"` and `"faces/plain2glasses"` two domains
-              (`kgen.data.faces.DOMAINS`): other faces in each for training, and for testing the
-              same in both, the truth of a translation;
+              `"faces/day2night"`, `"faces/plain2glasses"` and `"faces/alice2bob"`, two people, are
+              two domains (`kgen.data.faces.DOMAINS`): other faces in each for training, and for
+              testing the same in both, the truth of a translation;
             - a path: a folder with a folder of images for each class (they take turns); of images;
               of side-by-side pairs (`kind="pairs"`); of two domains (`trainA`, `trainB`, `testA`,
               `testB`, or two folders and `kind="domains"`); of IDX files; or an LMDB; each also

@@ -48,6 +48,18 @@ def test_one_factor_makes_the_domain(name, made_by, classes):
         assert differing(factors, sample_factors(400, seed=0, start=start)) == {made_by}
 
 
+def test_two_people_differ_in_who_they_are_and_agree_in_how_they_look():
+    looks = {"smile", "yaw", "tilt", "light", "light_strength", "brows", "detail"}
+    alice, bob = domain_factors("alice2bob", "test", 400)
+    for factors in (alice, bob, *domain_factors("alice2bob", "train", 400)):
+        varying = {name for name, values in factors.items() if len(np.unique(values, axis=0)) > 1}
+        assert varying == looks
+        assert all(np.ptp(factors[name]) > 0.6 for name in looks - {"detail"})
+    assert not differing(alice, bob) & (looks | {"background", "time"})
+    named = {name for name in differing(alice, bob) if isinstance(FACTORS[name][0], str)}
+    assert named >= {"presentation", "skin", "hair", "hair_color", "eye_color", "beard", "outfit"}
+
+
 def test_both_kinds_of_glasses_are_drawn_by_the_number_of_the_face():
     _, worn = domain_factors("plain2glasses", "test", 4000)
     assert abs((worn["glasses"] == 1).mean() - 0.5) < 0.03

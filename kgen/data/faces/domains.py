@@ -6,11 +6,40 @@ from kgen.data.faces.factors import sample_factors
 from kgen.data.layout import spelled
 from kgen.data.request import SPLIT_SEEDS
 
+ROOM = {"background": "room", "time": "day", "glasses": "none"}
+ALICE = ROOM | {
+    "presentation": "woman",
+    "skin": "brown",
+    "hair": "bob",
+    "hair_color": "black",
+    "eye_color": "brown",
+    "beard": "none",
+    "outfit": "sweater",
+    "outfit_color": "yellow",
+    "face_width": -0.5,
+    "eye_size": 0.5,
+}
+BOB = ROOM | {
+    "presentation": "man",
+    "skin": "fair",
+    "hair": "curly",
+    "hair_color": "red",
+    "eye_color": "blue",
+    "beard": "moustache",
+    "outfit": "shirt",
+    "outfit_color": "blue",
+    "face_width": 0.6,
+    "eye_size": -0.4,
+}
 DOMAINS = {
     "day2night": ({"time": "day"}, {"time": "night"}),
     "plain2glasses": ({"glasses": "none"}, {"glasses": {"round", "square"}}),
+    "alice2bob": (ALICE, BOB),
 }
-"""Two domains by name: the factor that is given in the first, and in the second."""
+"""Two domains by name: the factors that are given in the first, and in the second.
+
+Of two people these are who each is; how they look stays free: pose, expression and light.
+"""
 
 OTHER_FACES = 2**40  # number of the first of them; no memory holds so many before it
 
@@ -19,8 +48,8 @@ def domain_factors(name, split, n, kind=None):
     """The factors of the faces that `load` shows in two domains.
 
     For training, each domain has faces of its own, so that no image has its answer in the other one
-    (CycleGAN). For testing, row i of both is one face, which nobody trained on, but for the factor
-    that makes the domain: each is the true translation of the other.
+    (CycleGAN). For testing, row i of both is one face, which nobody trained on, but for the factors
+    that make the domain: each is the true translation of the other.
 
     Args:
         name: of a row of `DOMAINS`, such as `"day2night"`, or two of `RENDERINGS`, such as
