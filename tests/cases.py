@@ -360,6 +360,14 @@ def cut_by_hand(model, images, others):
     return {"discriminator_loss": told_apart, "generator_loss": loss, "nce_loss": nce}
 
 
+def faceswap_by_hand(model, images, others):
+    errors = {}
+    for name, x in (("a", in_range(images)), ("b", in_range(others))):
+        again = numpy(getattr(model, f"decoder_{name}"), numpy(model.encoder, x))
+        errors[f"error_{name}"] = np.abs(again.astype("float64") - x).mean()
+    return {"loss": sum(errors.values()), **errors}
+
+
 WRONG_IMAGES = (
     (np.zeros((40, 8, 9), "uint8"), "expects"),
     (np.zeros((40, 8, 8, 3), "uint8"), "channels differ"),
@@ -580,5 +588,14 @@ CASES = [
         WRONG_IMAGES,
         labels=255 - digits()[::-1],
         brief=True,
+    ),
+    Case(
+        "faceswap",
+        of_digits(kgen.FaceSwap, latent_dim=8),
+        digits(),
+        faceswap_by_hand,
+        WRONG_IMAGES,
+        labels=255 - digits()[::-1],
+        head=True,
     ),
 ]

@@ -65,6 +65,8 @@ class FaceSwap(GenerativeModel):
         **kwargs,
     ):
         shape, dtype = normalize_image_shape(image_shape), kwargs.get("dtype")
+        if len(shape) != 3:
+            raise ValueError(f"FaceSwap translates images, (H, W) or (H, W, C); got {shape}.")
         latent_dim = positive(latent_dim, "latent_dim")
         make_encoder, make_decoder = default_networks(network, shape)
         super().__init__(
@@ -133,7 +135,7 @@ class FaceSwap(GenerativeModel):
         return decoder(self.encoder(images, training=False), training=False)
 
     def _encode(self, images):
-        return self.encoder(images, training=False)
+        return ops.cast(self.encoder(images, training=False), "float32")
 
     def preview(self, n, seed=None, inputs=None):
         """Rows of images: each domain, and its images as of the other.
