@@ -361,11 +361,15 @@ def cut_by_hand(model, images, others):
 
 
 def faceswap_by_hand(model, images, others):
-    errors = {}
+    errors, told = {}, []
     for name, x in (("a", in_range(images)), ("b", in_range(others))):
-        again = numpy(getattr(model, f"decoder_{name}"), numpy(model.encoder, x))
-        errors[f"error_{name}"] = np.abs(again.astype("float64") - x).mean()
-    return {"loss": sum(errors.values()), **errors}
+        z = numpy(model.intermediate, numpy(model.encoder, x))
+        again = numpy(getattr(model, f"decoder_{name}"), z).astype("float64")
+        errors[f"error_{name}"] = np.square(again - x).mean()
+        told.append(z.reshape(len(z), -1).astype("float64"))
+    apart = np.square(told[0].mean(0) - told[1].mean(0)).mean()
+    gap = apart / (np.square(told).mean() + 1e-6)
+    return {"loss": sum(errors.values()) + 0.5 * gap, **errors, "gap": gap}
 
 
 WRONG_IMAGES = (
@@ -591,7 +595,7 @@ CASES = [
     ),
     Case(
         "faceswap",
-        of_digits(kgen.FaceSwap, latent_dim=8),
+        of_digits(kgen.FaceSwap, filters=8, latent_dim=8, matching_weight=0.5),
         digits(),
         faceswap_by_hand,
         WRONG_IMAGES,

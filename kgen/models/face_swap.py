@@ -4,53 +4,63 @@ import keras
 import numpy as np
 from keras import ops
 
-from kgen.arguments import one_of, positive
+from kgen.arguments import one_of, positive, weight_of
 from kgen.conditions import Target
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.generative_model import GenerativeModel
-from kgen.models.latent_model import default_networks
-from kgen.models.network_checks import check_outputs, given, refuse_sigmoid
+from kgen.models.network_checks import check_outputs, given, output_shapes, refuse_sigmoid
 from kgen.models.translator import DIRECTIONS
+from kgen.networks.face_swap import swap_decoder, swap_encoder, swap_intermediate
+
+EPSILON = 1e-6  # of what is told at least
 
 
 @keras.saving.register_keras_serializable("kgen")
 class FaceSwap(GenerativeModel):
     r"""One encoder, two decoders: the autoencoder of deepfakes (Perov et al., 2020, DeepFaceLab).
 
-    The encoder sees the faces of two people, each decoder draws one of them: $E \|D_A(E(a)) - a\|_1
-    + E \|D_B(E(b)) - b\|_1$, means over pixels and channels. What the encoder tells has to serve
-    both, pose and expression; who it is, each decoder knows by itself. So $D_B(E(a))$ is the person
-    B, looking as A does.
+    An encoder E and an intermediate network I see the faces of two people, each decoder D draws one
+    of them (the paper's structure "DF"): $E \|D_A(z_a) - a\|^2 + E \|D_B(z_b) - b\|^2$ with $z_x =
+    I(E(x))$, means over pixels and channels. What z tells has to serve both, pose and expression;
+    who it is, each decoder knows by itself. So $D_B(z_a)$ is the person B, looking as A does.
+
+    That needs faces of both to be told alike, which a term with a weight asks for: $\lambda
+    \|\bar z_a - \bar z_b\|^2 / \overline{\|z\|^2}$, how far apart the means over a batch are, in
+    units of what is told. (The paper's code has a discriminator of z for this, "true face".)
 
     `fit` takes two domains: two arrays, a `kgen.data.ImagePairs`, or batches `(a, b)`. Nothing has
     to belong together; the more alike the poses of both are, the better.
 
     Args:
         image_shape: of both domains, `(H, W)` or `(H, W, C)`.
-        latent_dim: width of what the encoder tells.
-        encoder: `keras.Model` from images to latents `(N, latent_dim)`.
-        decoder_a, decoder_b: `keras.Model` from latents to images in [-1, 1].
-        network: of the default networks, as in `kgen.Autoencoder`.
+        latent_dim: width of the code, through which all has to pass.
+        encoder: `keras.Model` from images to codes `(N, latent_dim)`.
+        intermediate: `keras.Model` from codes to features z, of any shape.
+        decoder_a, decoder_b: `keras.Model` from features to images in [-1, 1].
+        matching_weight: lambda.
+        filters: of the default networks (`kgen.networks.swap_encoder`, `swap_intermediate`,
+            `swap_decoder`).
         **kwargs: `seed` (of noise and order; `keras.utils.set_random_seed` seeds the weights),
             `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
-    Logs `loss` and its two terms, `error_a` and `error_b`.
+    Logs `loss` and its terms: `error_a`, `error_b`, and `gap`, the last one without its weight.
 
     Raises:
-        ValueError: for unknown names, or networks whose shapes do not fit.
+        ValueError: for numbers out of range, or networks whose shapes do not fit.
 
     Example:
 
     ```python
-    model = kgen.FaceSwap((64, 64, 3))
-    model.compile("adam")
-    model.fit(faces_of_a, faces_of_b, epochs=20)
-    model.translate(faces_of_a)  # as B
+    two = kgen.data.load("faces/alice2bob", num_examples=5000)
+    model = kgen.FaceSwap(two.image_shape)
+    model.compile()
+    model.fit(two, batch_size=16, epochs=12)
+    model.translate(faces_of_alice)  # as Bob
     ```
     """
 
-    players = {"autoencoder": ["encoder", "decoder_a", "decoder_b"]}
-    logs = ("loss", "error_a", "error_b")
+    players = {"autoencoder": ["encoder", "intermediate", "decoder_a", "decoder_b"]}
+    logs = ("loss", "error_a", "error_b", "gap")
     conditions = (Target,)
 
     def __init__(
@@ -59,25 +69,32 @@ class FaceSwap(GenerativeModel):
         latent_dim=64,
         *,
         encoder=None,
+        intermediate=None,
         decoder_a=None,
         decoder_b=None,
-        network="auto",
+        matching_weight=0.1,
+        filters=32,
         **kwargs,
     ):
-        shape, dtype = normalize_image_shape(image_shape), kwargs.get("dtype")
+        shape = normalize_image_shape(image_shape)
         if len(shape) != 3:
             raise ValueError(f"FaceSwap translates images, (H, W) or (H, W, C); got {shape}.")
         latent_dim = positive(latent_dim, "latent_dim")
-        make_encoder, make_decoder = default_networks(network, shape)
+        options = {"filters": filters, "dtype": kwargs.get("dtype")}
+        intermediate = given(intermediate, swap_intermediate, shape, latent_dim, **options)
+        code = {"codes": ((latent_dim,), "float32")}
+        features = features_of(intermediate, code, "intermediate")
         super().__init__(
             shape,
             condition=Target(shape, aligned=False),
-            encoder=given(encoder, make_encoder, shape, latent_dim, dtype=dtype),
-            decoder_a=given(decoder_a, make_decoder, shape, latent_dim, dtype=dtype),
-            decoder_b=given(decoder_b, make_decoder, shape, latent_dim, dtype=dtype),
+            encoder=given(encoder, swap_encoder, shape, latent_dim, **options),
+            intermediate=intermediate,
+            decoder_a=given(decoder_a, swap_decoder, shape, features, **options),
+            decoder_b=given(decoder_b, swap_decoder, shape, features, **options),
             **kwargs,
         )
-        self.latent_dim, self.network = latent_dim, network
+        self.latent_dim = latent_dim
+        self.matching_weight = weight_of(matching_weight, "matching_weight")
         self.check_networks()
         self.ensure_built()
 
@@ -85,22 +102,32 @@ class FaceSwap(GenerativeModel):
         """Everything that the constructor needs, networks included."""
         config = super().get_config()
         del config["condition"]
-        return {**config, "latent_dim": self.latent_dim, "network": self.network}
+        return {
+            **config,
+            "latent_dim": self.latent_dim,
+            "matching_weight": self.matching_weight,
+        }
 
     def objective(self, batch, training):
-        """The mean absolute error of both domains, each by its own decoder; and its terms."""
-        a, b = batch
-        errors = {}
-        for name, images, decoder in (("a", a, self.decoder_a), ("b", b, self.decoder_b)):
-            again = decoder(self.encoder(images, training=training), training=training)
-            errors[f"error_{name}"] = ops.mean(ops.abs(ops.cast(again, "float32") - images))
-        return sum(errors.values()), errors
+        """Squared errors of both domains, each by its own decoder, and the gap; and these."""
+        errors, told = {}, {}
+        decoders = {"a": self.decoder_a, "b": self.decoder_b}
+        for (name, decoder), images in zip(decoders.items(), batch, strict=True):
+            told[name] = z = self.features(images, training)
+            again = ops.cast(decoder(z, training=training), "float32")
+            errors[f"error_{name}"] = ops.mean(ops.square(again - images))
+        gap = relative_gap(told["a"], told["b"])
+        return sum(errors.values()) + self.matching_weight * gap, {**errors, "gap": gap}
+
+    def features(self, images, training=False):
+        """What decoders are given: a tensor z of a tensor of images in [-1, 1]."""
+        return self.intermediate(self.encoder(images, training=training), training=training)
 
     # What a user asks for.
 
     def call(self, inputs, training=False):
         """Images of A as B."""
-        return self.decoder_b(self.encoder(inputs, training=training), training=training)
+        return self.decoder_b(self.features(inputs, training), training=training)
 
     def input_signature(self):
         """An image."""
@@ -122,7 +149,7 @@ class FaceSwap(GenerativeModel):
         return self._drawn_as(images, one_of(domain, ("a", "b"), "domain"), batch_size)
 
     def encode(self, images, batch_size=None):
-        """What the encoder tells of images, of whichever domain: float32 `(N, latent_dim)`."""
+        """Codes of images, of whichever domain: float32 `(N, latent_dim)`."""
         return self.infer(self._encode, self.images_in(images), batch_size=batch_size)
 
     def _drawn_as(self, images, domain, batch_size):
@@ -132,7 +159,7 @@ class FaceSwap(GenerativeModel):
 
     def _draw_as(self, images, domain):
         decoder = {"a": self.decoder_a, "b": self.decoder_b}[domain]
-        return decoder(self.encoder(images, training=False), training=False)
+        return decoder(self.features(images), training=False)
 
     def _encode(self, images):
         return ops.cast(self.encoder(images, training=False), "float32")
@@ -158,10 +185,29 @@ class FaceSwap(GenerativeModel):
     def check_networks(self):
         """Raise a `ValueError` unless the networks fit each other and the images."""
         taken = {"images": (self.image_shape, "float32")}
-        code = {"latents of shape": (self.latent_dim,)}
-        check_outputs(self.encoder, taken, code, "encoder")
+        code = {"codes": ((self.latent_dim,), "float32")}
+        check_outputs(self.encoder, taken, {"codes of shape": (self.latent_dim,)}, "encoder")
+        features = features_of(self.intermediate, code, "intermediate")
         for name in ("decoder_a", "decoder_b"):
-            decoder = getattr(self, name)
-            made = {"images of shape": self.image_shape}
-            check_outputs(decoder, {"latents": ((self.latent_dim,), "float32")}, made, name)
+            decoder, made = getattr(self, name), {"images of shape": self.image_shape}
+            check_outputs(decoder, {"features": (features, "float32")}, made, name)
             refuse_sigmoid(decoder, self.image_shape, name)
+
+
+def features_of(network, signature, name):
+    """Shape of what a network makes, without the batch axis; a `ValueError` if it is not one."""
+    ((taken, _),) = signature.values()
+    shapes = output_shapes(network, taken, name, f"it has to take {next(iter(signature))}")
+    if not isinstance(shapes, list) or len(shapes) != 1 or None in shapes[0][1:]:
+        raise ValueError(
+            f"The {name} must return one tensor of features, all of whose sizes are known; it "
+            f"returns {shapes}."
+        )
+    return shapes[0][1:]
+
+
+def relative_gap(a, b):
+    """Squared distance of the means of two batches of features, in units of their mean square."""
+    a, b = (ops.reshape(ops.cast(x, "float32"), (ops.shape(x)[0], -1)) for x in (a, b))
+    told = (ops.mean(ops.square(a)) + ops.mean(ops.square(b))) / 2
+    return ops.mean(ops.square(ops.mean(a, axis=0) - ops.mean(b, axis=0))) / (told + EPSILON)

@@ -7,6 +7,7 @@ from kgen.networks.autoencoders import (
     dense_encoder,
 )
 from kgen.networks.dcgan import dcgan_discriminator, dcgan_encoder, dcgan_generator
+from kgen.networks.face_swap import swap_decoder, swap_encoder, swap_intermediate
 from kgen.networks.mlp import mlp_discriminator, mlp_encoder, mlp_generator
 from kgen.networks.patchgan import patchgan
 from kgen.networks.resnet import resnet_discriminator, resnet_encoder, resnet_generator
@@ -30,6 +31,9 @@ __all__ = [
     "resnet_encoder",
     "resnet_generator",
     "resnet_translator",
+    "swap_decoder",
+    "swap_encoder",
+    "swap_intermediate",
     "unet",
 ]
 

@@ -57,7 +57,7 @@ def test_two_people_differ_in_who_they_are_and_agree_in_how_they_look():
         assert all(np.ptp(factors[name]) > 0.6 for name in looks - {"detail"})
     assert not differing(alice, bob) & (looks | {"background", "time"})
     named = {name for name in differing(alice, bob) if isinstance(FACTORS[name][0], str)}
-    assert named >= {"presentation", "skin", "hair", "hair_color", "eye_color", "beard", "outfit"}
+    assert named >= {"presentation", "skin", "hair", "hair_color", "eye_color", "outfit"}
 
 
 def test_both_kinds_of_glasses_are_drawn_by_the_number_of_the_face():

@@ -7,10 +7,11 @@ from as_new import as_new
 from keras import layers, ops
 
 import kgen
+from kgen.models.face_swap import relative_gap
 
 A = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), "uint8")
 B = 255 - A[::-1]
-SMALL = {"latent_dim": 4, "network": "dense"}
+SMALL = {"latent_dim": 4, "filters": 4}
 
 
 def make(**options):
@@ -30,7 +31,8 @@ def ready():
 def by_hand(model, images, domain):
     """Images by the decoder of a domain, network by network."""
     codes = model.encoder(images.astype("float32") / 127.5 - 1, training=False)
-    drawn = getattr(model, f"decoder_{domain}")(codes, training=False)
+    features = model.intermediate(codes, training=False)
+    drawn = getattr(model, f"decoder_{domain}")(features, training=False)
     return ops.convert_to_numpy(drawn)
 
 
@@ -56,7 +58,7 @@ def test_a_reconstruction_is_by_the_decoder_of_its_own_domain():
     losses = model.evaluate(A, B, verbose=0)
     for domain, images in (("a", A), ("b", B)):
         x = images.astype("float32") / 127.5 - 1
-        error = np.abs(model.reconstruct(images, domain) - x).mean()
+        error = np.square(model.reconstruct(images, domain) - x).mean()
         assert losses[f"error_{domain}"] == pytest.approx(error, rel=1e-5)
 
 
@@ -68,7 +70,7 @@ def test_one_encoder_serves_both_domains():
     np.testing.assert_allclose(codes[:24], ops.convert_to_numpy(expected), atol=1e-5)
 
 
-def test_a_domain_teaches_the_encoder_and_its_own_decoder_alone():
+def test_a_domain_teaches_what_is_shared_and_its_own_decoder_alone():
     """A step on other images of B leads the decoder of A to the same place, the others not."""
     after = {}
     for number, others in enumerate((B, B // 2)):
@@ -78,35 +80,55 @@ def test_a_domain_teaches_the_encoder_and_its_own_decoder_alone():
         start = model.decoder_a.get_weights()
         model.fit(A, others, batch_size=24, verbose=0)
         assert int(model.step) == 1
-        for name in ("encoder", "decoder_a", "decoder_b"):
+        for name in ("encoder", "intermediate", "decoder_a", "decoder_b"):
             after[name, number] = np.concatenate(
                 [w.ravel() for w in getattr(model, name).get_weights()]
             )
-    same = {name: np.allclose(after[name, 0], after[name, 1], atol=1e-7) for name, _ in after}
-    assert same == {"encoder": False, "decoder_a": True, "decoder_b": False}
+    same = {name for name, _ in after if np.allclose(after[name, 0], after[name, 1], atol=1e-7)}
+    assert same == {"decoder_a"}
     assert not np.allclose(after["decoder_a", 0], np.concatenate([w.ravel() for w in start]))
 
 
 def test_poses_pass_and_people_change():
-    """Two 'people' are a dark and a bright grey; their 'pose' is a slope from left to right."""
-    ramp = np.linspace(-1, 1, 8, dtype="float32")[None, :, None]
+    """Two 'people' are a dark and a brighter grey; their 'pose' is where a light spot is."""
+    columns = np.arange(8, dtype="float32")[None, None, :, None]
 
-    def person(tone, poses):
-        slopes = poses[:, None, None, None] * np.ones((8, 1, 1)) * ramp
-        return (tone + 0.6 * slopes).astype("float32")
+    def person(tone, places):
+        spot = np.exp(-np.square(columns - places[:, None, None, None]) / 2)
+        return (tone + 0.6 * spot * np.ones((8, 1, 1))).astype("float32")
 
     random = np.random.default_rng(0)
-    a, b = (person(tone, random.uniform(-1, 1, 320)) for tone in (-0.4, 0.4))
+    a, b = (person(tone, random.uniform(1, 6, 320)) for tone in (-0.8, -0.2))
     keras.utils.set_random_seed(0)
-    model = kgen.FaceSwap((8, 8), latent_dim=4, network="dense", seed=0)
+    model = kgen.FaceSwap((8, 8), latent_dim=4, filters=8, seed=0)
     model.compile(keras.optimizers.Adam(3e-3))
     model.fit(a, b, batch_size=32, epochs=15, verbose=0)
-    poses = np.linspace(-0.9, 0.9, 20)
-    of_a, truth = person(-0.4, poses), person(0.4, poses)
+    places = np.linspace(1.5, 5.5, 20)
+    of_a, truth = person(-0.8, places), person(-0.2, places)
     swapped = model.translate(of_a)
-    slopes = (swapped * ramp).mean(axis=(1, 2, 3))
-    assert abs(swapped.mean() - 0.4) < 0.1 and np.corrcoef(slopes, poses)[0, 1] > 0.9
-    assert np.abs(swapped - truth).mean() < 0.5 * np.abs(of_a - truth).mean()
+    seen = swapped.mean(axis=(1, 3)).argmax(axis=1)
+    assert np.corrcoef(seen, places)[0, 1] > 0.9
+    assert np.abs(swapped - truth).mean() < 0.3 * np.abs(of_a - truth).mean()
+
+
+def test_the_gap_is_that_of_the_means_in_units_of_what_is_told():
+    a = ops.convert_to_tensor([[[3.0, 1.0]], [[1.0, 1.0]]])
+    b = ops.convert_to_tensor([[[0.0, 1.0]], [[0.0, 1.0]]])
+    found = float(ops.convert_to_numpy(relative_gap(a, b)))
+    assert found == pytest.approx((2**2 + 0) / 2 / ((10 + 2) / 4 + 2 / 4) * 2, rel=1e-5)
+    same = float(ops.convert_to_numpy(relative_gap(a, ops.flip(a, 0))))
+    assert same == pytest.approx(0, abs=1e-9)
+
+
+def test_matching_brings_together_what_is_told_of_both():
+    gaps = []
+    for weight in (0.0, 1.0):
+        keras.utils.set_random_seed(0)
+        model = make(matching_weight=weight)
+        model.compile(keras.optimizers.Adam(3e-3))
+        model.fit(A, B // 4, batch_size=24, epochs=30, verbose=0)
+        gaps.append(model.evaluate(A, B // 4, verbose=0)["gap"])
+    assert gaps[1] < 0.3 * gaps[0]
 
 
 # Data.
@@ -145,15 +167,22 @@ def test_networks_that_do_not_fit_are_refused():
         kgen.FaceSwap((2,))
     with pytest.raises(ValueError, match="latent_dim must be"):
         make(latent_dim=0)
+    with pytest.raises(ValueError, match="matching_weight must be"):
+        make(matching_weight=-1)
     wide = kgen.networks.dense_encoder((8, 8, 3), 5)
-    with pytest.raises(ValueError, match=r"encoder must return latents of shape \(None, 4\)"):
+    with pytest.raises(ValueError, match=r"encoder must return codes of shape \(None, 4\)"):
         make(encoder=wide)
+    with pytest.raises(ValueError, match="intermediate does not take inputs of shape"):
+        make(intermediate=kgen.networks.swap_intermediate((8, 8, 3), 5))
+    two = keras.Input((4,))
+    with pytest.raises(ValueError, match="intermediate must return one tensor of features"):
+        make(intermediate=keras.Model(two, [two, two]))
     for name in ("decoder_a", "decoder_b"):
-        large = kgen.networks.dense_decoder((16, 16, 3), 4)
+        large = kgen.networks.swap_decoder((16, 16, 3), (8, 8, 4), filters=4)
         with pytest.raises(ValueError, match=rf"{name} must return images of shape"):
             make(**{name: large})
         sigmoid = keras.Sequential(
-            [keras.Input((4,)), layers.Dense(192, "sigmoid"), layers.Reshape((8, 8, 3))]
+            [keras.Input((8, 8, 4)), layers.Conv2D(3, 3, padding="same", activation="sigmoid")]
         )
         with pytest.raises(ValueError, match=rf"{name} ends in a sigmoid"):
             make(**{name: sigmoid})
@@ -169,7 +198,7 @@ def test_a_file_of_the_zoo_translates_in_both_directions(tmp_path):
     samples = model.preview(2, inputs=(A, B))
     kgen.zoo.save(model, "swap", tmp_path, samples=samples, **card)
     loaded = kgen.zoo.load("swap", tmp_path)
-    assert loaded.latent_dim == 4 and loaded.network == "dense"
+    assert loaded.latent_dim == 4 and loaded.matching_weight == 0.1
     for direction, images in (("a_to_b", A), ("b_to_a", B)):
         found = loaded.translate(images, direction)
         np.testing.assert_allclose(found, model.translate(images, direction), atol=1e-6)

@@ -9,7 +9,7 @@ from kgen.data.request import SPLIT_SEEDS
 ROOM = {"background": "room", "time": "day", "glasses": "none"}
 ALICE = ROOM | {
     "presentation": "woman",
-    "skin": "brown",
+    "skin": "tan",
     "hair": "bob",
     "hair_color": "black",
     "eye_color": "brown",
@@ -25,7 +25,7 @@ BOB = ROOM | {
     "hair": "curly",
     "hair_color": "red",
     "eye_color": "blue",
-    "beard": "moustache",
+    "beard": "none",
     "outfit": "shirt",
     "outfit_color": "blue",
     "face_width": 0.6,
