@@ -52,7 +52,7 @@ def load(run, draw_from=None):
                 "domains: folders trainA and trainB, or --kind domains for two folders."
             )
         sets = [_drawn(images, draw_from, run.batch_size, run.seed) for images in sets]
-    if run.direction == "b_to_a":
+    if vars(run).get("direction") == "b_to_a":
         sets = [pairs.swapped() for pairs in sets]
     _run.begin(run, sets[0])
     return sets
