@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from kgen.arrays import to_numpy
-from kgen.data.ranges import check_images, to_model_range
+from kgen.data.ranges import check_images, to_model_range, to_uint8
 from kgen.metrics.judges import Judge
 
 
@@ -85,7 +85,8 @@ def translation(translated, truth, judge=None, factors=None, changed=None):
         return Translation(error, None, {}, len(truth))
     if not isinstance(judge, Judge) or not isinstance(judge.class_names, dict):
         raise ValueError(f"judge must be one that reads factors, such as 'faces'; got {judge!r}.")
-    read = {**judge.labels(translated), **judge.values(translated)}
+    pixels = to_uint8(translated)  # a grey image has no negative value either
+    read = {**judge.labels(pixels), **judge.values(pixels)}
     known = {name: to_numpy(factors[name]) for name in factors if name in read}
     if wrong := [name for name, values in known.items() if values.shape != (len(truth),)]:
         raise ValueError(
@@ -109,7 +110,7 @@ def _agreement(read, true, classes):
     """Share of equal classes, or correlation of numbers (0 where one side does not vary)."""
     if classes:
         return float((read == true).mean())
-    if not (np.std(read) and np.std(true)):
+    if not (np.ptp(read) and np.ptp(true)):  # a rounded deviation of equal numbers is not 0
         return 0.0
     return float(np.corrcoef(read, true)[0, 1])
 

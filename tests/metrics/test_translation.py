@@ -41,6 +41,11 @@ def test_other_faces_keep_as_much_as_chance():
     assert found.kept["yaw"] == pytest.approx(yaw, abs=1e-6)
 
 
+def test_a_number_that_does_not_vary_agrees_with_nothing():
+    constant = NIGHT | {"smile": np.full(40, 0.6, "float32")}
+    assert measure(B, factors=constant).kept["smile"] == 0
+
+
 def test_a_grey_image_has_a_share_of_nothing():
     found = measure(np.full_like(B, 128))
     assert all(0 <= value <= 1 for value in found.kept.values())
