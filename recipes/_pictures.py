@@ -23,6 +23,7 @@ PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "data_augmentation": ("data_augmentation.png",),
     "dcgan": ("samples.png", "interpolation.png"),
     "dcgan_arithmetic": ("dcgan_arithmetic.png",),
+    "deepfake": ("swap.png", "motion.png", "scheme.png", "motion.gif"),
     "denoising_autoencoder": ("denoised.png",),
     "discriminative_generative": ("points.png", "samples.png", "strange.png"),
     "faces": ("faces.png",),
