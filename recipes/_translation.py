@@ -18,7 +18,7 @@ SHOWN = 500  # test pairs whose losses are validated
 FLAGS = {
     "kind": one_of(["pairs", "domains"], "what the images are, where it cannot be seen"),
     "direction": one_of(["a_to_b", "b_to_a"], "from which to which", default="a_to_b"),
-    "filters": {"default": 32, "help": "of the first layers; the papers have 64"},
+    "filters": {"default": 16, "help": "of the first layers; the papers have 64"},
     "translate": {
         "type": folder,
         "metavar": "FOLDER",
@@ -81,6 +81,17 @@ def names_of(run, pairs):
     if run.dataset.startswith("faces/"):
         return [plots.say(name) for name in pairs.domain_names]
     return ["A", "B"] if run.direction == "a_to_b" else ["B", "A"]
+
+
+def sample_grid(run, inputs):
+    """The callback that shows what becomes of the same inputs at every epoch."""
+    return kgen.callbacks.SampleGrid(run.output / "samples", gif=False, inputs=inputs)
+
+
+def animate(run):
+    """Write what it showed as training.gif."""
+    pictures = sorted((run.output / "samples").glob("epoch-*.png"))
+    plots.animation(pictures, run.output / "training.gif", 0.5, max_bytes=10**6)
 
 
 def of_the_truth(run, test, n=PICTURES):

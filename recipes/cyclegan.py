@@ -4,7 +4,7 @@ r"""CycleGAN of the lecture: from day to night and back, without a single pair.
     python -m recipes.cyclegan --dataset faces/plain2glasses
     python -m recipes.cyclegan --model cut
     python -m recipes.cyclegan --dataset cycle_gan/horse2zebra --image-size 256 --filters 64 \
-        --blocks 9 --batch-size 1 --epochs 200
+        --blocks 9 --receptive-field 70 --batch-size 1 --epochs 200
     python -m recipes.cyclegan --translate FOLDER
 
 Trains on two sets of images that show the same kind of thing, by default portraits by day and
@@ -41,8 +41,8 @@ DEFAULTS = {
     "output": Path("outputs/cyclegan"),
     "dataset": "faces/day2night",
     "image_size": 64,
-    "limit": {"default": 2_000},
-    "epochs": 3,
+    "limit": {"default": 1_000},
+    "epochs": 8,
     "batch_size": 4,
     "learning_rate": 2e-4,
     "model": one_of(["cyclegan", "cut", "fastcut"], "what to train", default="cyclegan", type=str),
@@ -52,7 +52,6 @@ DEFAULTS = {
     "compare": {"action": "store_true", "help": "train the other models with each seed, too"},
     "seeds": 3,
     **_translation.FLAGS,
-    "filters": {"default": 16, "help": "of the first layers; the papers have 64"},
 }
 
 
@@ -124,12 +123,13 @@ def main(run):
             f"--compare is for sets whose truth is known; that of {run.dataset} is not."
         )
     kind, _ = MODELS[run.model]
-    grid = kgen.callbacks.SampleGrid(run.output / "samples", inputs=test.pairs(6))
+    grid = _translation.sample_grid(run, test.pairs(6))
     rates = _translation.optimizers(run, kind, domains)
     held_out = test.take(min(_translation.SHOWN, test.num_examples))
     given = kind, arguments(run, domains), domains, held_out, run.model, [grid], rates
     model, history = _run.train(run, *given)
     draw(run, model, history, test)
+    _translation.animate(run)
     a, b = _translation.of_the_truth(run, test)
     targets = domains.pairs(len(a))[1]
     made = {"translated": model.translate(a), "unchanged": a}

@@ -120,6 +120,15 @@ def test_the_lines_of_the_gan(monkeypatch):
     assert names["labeled"].generate(8, labels=7).shape == (8, 28, 28, 1)
 
 
+def test_the_lines_of_translation(monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(pairs = .*?)```", readme, re.DOTALL)
+    monkeypatch.setattr(kgen.GenerativeModel, "fit", lambda self, *a, **k: None)
+    names = {"kgen": kgen}
+    exec(lines, names)
+    assert names["photos"].shape == (8, 64, 64, 3)
+
+
 def test_images_come_by_name(tmp_path, monkeypatch):
     """The README's own lines, on small folders and with generated celebrities."""
     import tensorflow_datasets as tfds

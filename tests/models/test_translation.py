@@ -297,6 +297,24 @@ def test_variants_are_the_papers_and_arguments_win():
         make(kgen.CUT, variant="slowcut")
 
 
+# Files for others.
+
+
+@each_kind
+def test_a_generator_exported_to_onnx_translates_the_same(kind, tmp_path):
+    if keras.backend.backend() == "jax":  # Keras exports by jax2onnx there, which brings flax along
+        return
+    import onnxruntime
+
+    model = ready(kind)
+    model.fit(A, B, batch_size=6, verbose=0)
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (taken,) = session.get_inputs()
+    (translated,) = session.run(None, {taken.name: A[:1].astype("float32") / 127.5 - 1})
+    np.testing.assert_allclose(translated, model.translate(A[:1]), atol=1e-4)
+
+
 # Pictures.
 
 

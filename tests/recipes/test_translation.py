@@ -30,7 +30,7 @@ def test_pix2pix_from_data_to_figures_and_a_folder_that_it_translates(tmp_path, 
     model = pix2pix.main([*SHORT, "--output", str(out), "--compare", "--seeds", "1"])
     names = {"translated", "scheme", "losses", "measures"}
     assert names <= {path.stem for path in out.glob("*.png")}
-    assert (out / "samples" / "epoch-0001.png").exists()
+    assert (out / "samples" / "epoch-0001.png").exists() and (out / "training.gif").exists()
     found = results(out)
     assert {"error", "kept", "Fréchet distance"} <= found.keys()
     assert {f"error, {name}" for name in pix2pix.LOSSES} <= found.keys()
