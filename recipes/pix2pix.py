@@ -94,12 +94,15 @@ def main(run):
     noisy = model.translate(x[:200], noise=True, seed=run.seed)
     results["error with dropout and batch statistics"] = float(abs(noisy - y[:200]).mean())
     if run.compare:
-        measured = Measured(run, free=("compare",))
+        measured = Measured(run, free=_translation.FREE)
         found = measured.each("{}", LOSSES, measured.seeds, measure, run, pairs, test)
         results |= means(found, "{}")
-        number = {"error": "{:.3f}", "Fréchet distance": "{:.1f}"}
-        title = "L1 alone is nearest to the truth, and blurred; with a discriminator it looks real"
-        _run.slide(run, "measures", *dots(found, "{}", number), title=title)
+        numbers = {"error": "{:.3f}", "Fréchet distance": "{:.1f}"}
+        best = {n: min(LOSSES, key=lambda loss, n=n: results[f"{n}, {loss}"]) for n in numbers}
+        names = [*map(plots.say, best.values())]
+        title = "Nearest to the truth: {first}; most like real images: {second}"
+        fields = dict(zip(("first", "second"), names, strict=True))
+        _run.slide(run, "measures", *dots(found, "{}", numbers), title=title, **fields)
     what = f"pix2pix, {run.dataset}: U-Net, {run.filters} filters first, {run.epochs} epochs."
     _run.report(run, model, what, results, model.preview(8, inputs=test.pairs(8)))
     return model
