@@ -155,6 +155,7 @@ def test_every_flag_with_a_value_is_tried(capsys):
         "--overwrite",
         "--resume",
         "--debug",
+        "--compare",
     }
 
 
