@@ -15,6 +15,7 @@ from recipes._flags import IMAGES, folder, one_of, positive
 
 PICTURES = 2_000  # of the truth that measures look at, at most
 SHOWN = 500  # test pairs whose losses are validated
+DECAY = 0.999  # of the moving average of what translates
 FREE = ("compare", "translate", "shorter_side")  # flags that change no result
 FLAGS = {
     "kind": one_of(["pairs", "domains"], "what the images are, where it cannot be seen"),

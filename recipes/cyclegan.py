@@ -61,7 +61,7 @@ def arguments(run, domains):
     """What the model is made with."""
     kind, given = MODELS[run.model]
     given = {**given, "target_shape": domains.target_shape, "filters": run.filters}
-    given |= {"receptive_field": run.receptive_field}
+    given |= {"receptive_field": run.receptive_field, "average_decay": _translation.DECAY}
     given |= {"blocks": run.blocks} if kind is not kgen.Pix2Pix else {}
     return given | {"cycle_weight": run.cycle_weight} if kind is kgen.CycleGAN else given
 

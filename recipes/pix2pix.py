@@ -27,15 +27,16 @@ DEFAULTS = {
     "output": Path("outputs/pix2pix"),
     "dataset": "faces/edges2photo",
     "image_size": 64,
-    "limit": {"default": 5_000},
+    "limit": {"default": 3_000},
     "epochs": 12,
     "batch_size": 8,
-    "learning_rate": 5e-4,  # narrower networks take more than the paper's 2e-4
+    "learning_rate": 4e-4,  # narrower networks take more than the paper's 2e-4
     "l1_weight": {"default": 100.0, "type": from_zero, "help": "of the mean absolute error"},
     "receptive_field": {"default": 34, "help": "of the discriminator, in pixels"},
     "compare": {"action": "store_true", "help": "train each loss by itself, too"},
     "seeds": 3,
     **_translation.FLAGS,
+    "filters": {"default": 32, "help": "of the first layers; the paper has 64"},
 }
 LOSSES = {"L1 alone": (1, 0), "L1 + cGAN": (1, 1), "cGAN alone": (0, 1)}  # weights
 
@@ -46,6 +47,7 @@ def arguments(run, pairs, l1=1, adversarial=1):
         "target_shape": pairs.target_shape,
         "filters": run.filters,
         "receptive_field": run.receptive_field,
+        "average_decay": _translation.DECAY,
         "l1_weight": l1 * run.l1_weight,
         "adversarial_weight": float(adversarial),
     }

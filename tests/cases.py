@@ -561,7 +561,7 @@ CASES = [
     ),
     Case(
         "cyclegan",
-        of_digits(kgen.CycleGAN, filters=8, blocks=1, receptive_field=16),
+        of_digits(kgen.CycleGAN, filters=8, blocks=1, receptive_field=16, average_decay=0.9),
         digits(),
         cyclegan_by_hand,
         WRONG_IMAGES,

@@ -73,6 +73,8 @@ class CUT(Translator):
         discriminator: `keras.Model` from images of B to scores `(N, h, w, 1)`, logits.
         loss: adversarial, as in `kgen.GAN`.
         penalty: of the discriminator, as in `kgen.GAN`.
+        average_decay: of the moving average of the generator, which `translate` uses; in [0, 1), 0
+            for none, as in the paper.
         blocks, upsampling: of the default generator (`kgen.networks.resnet_translator`).
         receptive_field: of the default discriminator (`kgen.networks.patchgan`).
         filters, normalization: of both.
@@ -117,6 +119,7 @@ class CUT(Translator):
         discriminator=None,
         loss="least_squares",
         penalty="none",
+        average_decay=0.0,
         blocks=9,
         filters=64,
         upsampling="transpose",
@@ -125,7 +128,14 @@ class CUT(Translator):
         projection_dim=256,
         **kwargs,
     ):
-        super().__init__(image_shape, target_shape, loss=loss, penalty=penalty, **kwargs)
+        super().__init__(
+            image_shape,
+            target_shape,
+            loss=loss,
+            penalty=penalty,
+            average_decay=average_decay,
+            **kwargs,
+        )
         self.variant = one_of(variant, VARIANTS, "variant")
         row = VARIANTS[variant]
         nce_weight = row.nce_weight if nce_weight is None else nce_weight
@@ -155,6 +165,7 @@ class CUT(Translator):
             discriminator, patchgan, b, receptive_field=receptive_field, **options
         )
         self.check_networks()
+        self.make_averages()
         self.ensure_built()
 
     def get_config(self):
@@ -177,6 +188,7 @@ class CUT(Translator):
         a, b = batch
         g_loss, (nce, fake) = self.minimize("generator", self.generator_loss, a, b)
         d_loss = self.minimize("discriminator", self.discriminator_loss, b, fake)
+        self.update_averages()
         return {"generator_loss": g_loss, "discriminator_loss": d_loss, "nce_loss": nce}
 
     def measure(self, batch):
@@ -269,14 +281,6 @@ class CUT(Translator):
 
     # What a user asks for.
 
-    def call(self, inputs, training=False):
-        """Images of A as images of B."""
-        return self.generator(inputs, training=training)
-
-    def input_signature(self):
-        """An image of domain A."""
-        return self.image_shape, "float32"
-
     def preview(self, n, seed=None, inputs=None):
         """Rows of images: domain A, what it becomes, and domain B, where it is given.
 
@@ -290,10 +294,6 @@ class CUT(Translator):
         if b:
             rows["b"] = self.images_in(b[0][:n], image_shape=self.target_shape)
         return rows
-
-    def inference_networks(self):
-        """The generator."""
-        return {"generator": self.generator}
 
 
 def at_places(features, places):

@@ -43,6 +43,8 @@ class CycleGAN(Translator):
             new ones alone. They are saved with the model, but not in the zoo's files.
         loss: adversarial, as in `kgen.GAN`.
         penalty: of the discriminators, as in `kgen.GAN`.
+        average_decay: of the moving average of the generators, which `translate` uses; in [0, 1), 0
+            for none, as in the paper.
         blocks, upsampling: of the default generators (`kgen.networks.resnet_translator`): the paper
             takes 6 residual blocks for 128x128 pixels and 9 from 256x256.
         receptive_field: of the default discriminators (`kgen.networks.patchgan`).
@@ -88,6 +90,7 @@ class CycleGAN(Translator):
         history_size=50,
         loss="least_squares",
         penalty="none",
+        average_decay=0.0,
         blocks=9,
         filters=64,
         upsampling="transpose",
@@ -98,7 +101,14 @@ class CycleGAN(Translator):
         self.cycle_weight = weight_of(cycle_weight, "cycle_weight")
         self.identity_weight = weight_of(identity_weight, "identity_weight")
         self.history_size = whole(history_size, "history_size")
-        super().__init__(image_shape, target_shape, loss=loss, penalty=penalty, **kwargs)
+        super().__init__(
+            image_shape,
+            target_shape,
+            loss=loss,
+            penalty=penalty,
+            average_decay=average_decay,
+            **kwargs,
+        )
         a, b = self.image_shape, self.target_shape
         if self.identity_weight and a != b:
             raise ValueError(
@@ -113,6 +123,7 @@ class CycleGAN(Translator):
         self.discriminator_a = given(discriminator_a, patchgan, a, **patches)
         self.discriminator_b = given(discriminator_b, patchgan, b, **patches)
         self.check_networks()
+        self.make_averages()
         self.history_a, self.history_b = self._history(a), self._history(b)
         self.ensure_built()
 
@@ -149,6 +160,7 @@ class CycleGAN(Translator):
             fake_a = self.history_a(fake_a, seed=self.random)
             fake_b = self.history_b(fake_b, seed=self.random)
         d_loss = self.minimize("discriminators", self.discriminator_loss, a, b, fake_a, fake_b)
+        self.update_averages()
         return {"generator_loss": g_loss, "discriminator_loss": d_loss, **parts}
 
     def measure(self, batch):
@@ -182,14 +194,6 @@ class CycleGAN(Translator):
 
     # What a user asks for.
 
-    def call(self, inputs, training=False):
-        """Images of A as images of B."""
-        return self.a_to_b(inputs, training=training)
-
-    def input_signature(self):
-        """An image of domain A."""
-        return self.image_shape, "float32"
-
     def preview(self, n, seed=None, inputs=None):
         """Rows of images: each domain, what it becomes, and what that becomes again.
 
@@ -209,10 +213,6 @@ class CycleGAN(Translator):
             rows[start], rows[f"{start} to {end}"] = images, translated
             rows[f"{start} to {end} to {start}"] = self.translate(translated, back)
         return rows
-
-    def inference_networks(self):
-        """The generators."""
-        return {"a_to_b": self.a_to_b, "b_to_a": self.b_to_a}
 
 
 def mean_distance(images, others):

@@ -37,6 +37,8 @@ class Pix2Pix(Translator):
             discriminator is trained.
         loss: adversarial, as in `kgen.GAN`.
         penalty: of the discriminator, as in `kgen.GAN`.
+        average_decay: of the moving average of the generator, which `translate` uses; in [0, 1), 0
+            for none, as in the paper.
         depth, filters, dropout, upsampling: of the default U-Net (`kgen.networks.unet`).
         receptive_field: of the default discriminator (`kgen.networks.patchgan`): 70 pixels; 1 for
             single ones, `"image"` for the whole image.
@@ -75,6 +77,7 @@ class Pix2Pix(Translator):
         adversarial_weight=1.0,
         loss="non_saturating",
         penalty="none",
+        average_decay=0.0,
         depth=None,
         filters=64,
         dropout=0.5,
@@ -83,7 +86,14 @@ class Pix2Pix(Translator):
         normalization="batch",
         **kwargs,
     ):
-        super().__init__(image_shape, target_shape, loss=loss, penalty=penalty, **kwargs)
+        super().__init__(
+            image_shape,
+            target_shape,
+            loss=loss,
+            penalty=penalty,
+            average_decay=average_decay,
+            **kwargs,
+        )
         self.l1_weight = weight_of(l1_weight, "l1_weight")
         self.adversarial_weight = weight_of(adversarial_weight, "adversarial_weight")
         if not (self.l1_weight or self.adversarial_weight):
@@ -108,6 +118,7 @@ class Pix2Pix(Translator):
             **options,
         )
         self.check_networks()
+        self.make_averages()
         self.ensure_built()
 
     def get_config(self):
@@ -124,6 +135,7 @@ class Pix2Pix(Translator):
         d_loss = ops.zeros(())
         if self.adversarial_weight:
             d_loss = self.minimize("discriminator", self.discriminator_loss, x, y, fake)
+        self.update_averages()
         return {"generator_loss": g_loss, "discriminator_loss": d_loss, "l1": l1}
 
     def measure(self, batch):
@@ -151,14 +163,6 @@ class Pix2Pix(Translator):
         return self.adversarial_discriminator_loss("discriminator", [y, x], [fake, x], training)
 
     # What a user asks for.
-
-    def call(self, inputs, training=False):
-        """The answers to images."""
-        return self.generator(inputs, training=training)
-
-    def input_signature(self):
-        """An image of domain A."""
-        return self.image_shape, "float32"
 
     def translate(self, images, direction="a_to_b", batch_size=None, noise=False, seed=None):
         """The answers to images: float32 in [-1, 1].
@@ -191,12 +195,13 @@ class Pix2Pix(Translator):
         return np.clip(self.infer(self._translate_with_noise, images, seed, batch_size=1), -1, 1)
 
     def _translate_with_noise(self, images, seed):
-        states = seeds_of(self.generator)
+        network = self.translator()
+        states = seeds_of(network)
         before = [ops.copy(v) for v in states]
         for number, state in enumerate(states):
             state.assign(ops.cast(ops.stack([seed, ops.full_like(seed, number)]), state.dtype))
-        with self.preserving(self.generator):
-            translated = self.generator(images, training=True)
+        with self.preserving(network):
+            translated = network(images, training=True)
         for state, value in zip(states, before, strict=True):
             state.assign(value)
         return translated
@@ -211,10 +216,6 @@ class Pix2Pix(Translator):
         if y:
             rows["truth"] = self.images_in(y[0][:n], image_shape=self.target_shape)
         return rows
-
-    def inference_networks(self):
-        """The generator."""
-        return {"generator": self.generator}
 
     def discriminator_signature(self, direction):
         """The answer, and the image."""

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from kgen.arguments import check_room, free_bytes, one_of
+from kgen.arguments import below, check_room, free_bytes, one_of
 from kgen.arrays import to_numpy
 from kgen.conditions import Target
 from kgen.data.pairs import ImagePairs
@@ -13,6 +13,7 @@ from kgen.data.ranges import normalize_image_shape
 from kgen.engine.generative_model import GenerativeModel
 from kgen.engine.inference import CHUNK_PIXELS, CHUNK_ROWS
 from kgen.engine.left_out import LeftOut
+from kgen.engine.moving_average import MovingAverage
 from kgen.losses import AdversarialObjective
 from kgen.models.network_checks import (
     check_outputs,
@@ -45,12 +46,13 @@ class Translator(GenerativeModel):
         target_shape: of domain B; by default as A.
         loss: adversarial, a name of `kgen.losses.ADVERSARIAL_LOSSES`.
         penalty: of the discriminators, as in `kgen.GAN`.
+        average_decay: of the moving averages of what translates, in [0, 1); 0 for none.
     """
 
     conditions, aligned = (Target,), False
     translators, discriminators = {"a_to_b": "generator"}, {"a_to_b": "discriminator"}
 
-    def __init__(self, image_shape, target_shape=None, *, loss, penalty, **kwargs):
+    def __init__(self, image_shape, target_shape=None, *, loss, penalty, average_decay, **kwargs):
         image_shape = normalize_image_shape(image_shape)
         target_shape = normalize_image_shape(target_shape or image_shape)
         if (len(image_shape), len(target_shape)) != (3, 3):
@@ -61,6 +63,7 @@ class Translator(GenerativeModel):
         super().__init__(image_shape, condition=Target(target_shape, self.aligned), **kwargs)
         objective = AdversarialObjective(loss, penalty)
         self.adversarial_loss, self.penalty = objective.loss, objective.penalty
+        self.average_decay = below(average_decay, 1, "average_decay")
 
     @property
     def target_shape(self):
@@ -81,11 +84,49 @@ class Translator(GenerativeModel):
             "target_shape": self.target_shape,
             "loss": self.adversarial_loss,
             "penalty": "none" if self.penalty is None else serialize(self.penalty),
+            "average_decay": self.average_decay,
         }
 
     def default_optimizers(self):
         """Adam 2e-4, 0.5 for each player: Isola et al. (2017), Zhu et al. (2017)."""
         return {player: keras.optimizers.Adam(2e-4, 0.5) for player in self.players}
+
+    # What translates.
+
+    def make_averages(self):
+        """Set the moving average of each network that translates, `NAME_average`, or None."""
+        for name in self.translators.values():
+            network = getattr(self, name)
+            inference = any(
+                isinstance(getattr(self, d), LeftOut) for d in self.discriminators.values()
+            )
+            moves = self.average_decay and not inference
+            average = MovingAverage(network, self.average_decay) if moves else None
+            setattr(self, f"{name}_average", average)
+
+    def update_averages(self):
+        """Move the averages, at the end of an update."""
+        for name in self.translators.values():
+            if (average := getattr(self, f"{name}_average")) is not None:
+                average.update(self.step)
+
+    def translator(self, direction="a_to_b"):
+        """The network that translates in a direction: its moving average, where there is one."""
+        name = self.translators[direction]
+        average = getattr(self, f"{name}_average")
+        return getattr(self, name) if average is None else average.model
+
+    def inference_networks(self):
+        """What translates, each by its average."""
+        return {name: self.translator(direction) for direction, name in self.translators.items()}
+
+    def call(self, inputs, training=False):
+        """Images of A as images of B."""
+        return self.translator()(inputs, training=training)
+
+    def input_signature(self):
+        """An image of domain A."""
+        return self.image_shape, "float32"
 
     # The adversarial part.
 
@@ -155,7 +196,7 @@ class Translator(GenerativeModel):
         return np.clip(translated, -1, 1)
 
     def _translate(self, images, direction):
-        return getattr(self, self.translators[direction])(images, training=False)
+        return self.translator(direction)(images, training=False)
 
     def _to_translate(self, images, direction):
         """Images to translate, float32 in [-1, 1], of a size that the network gives back."""

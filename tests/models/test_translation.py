@@ -256,6 +256,25 @@ def test_discriminators_see_the_history_and_generators_do_not():
         assert any(np.allclose(old[0], fake) for fake in before)
 
 
+@each_kind
+def test_what_translates_is_the_moving_average(kind, tmp_path):
+    model = make(kind, average_decay=0.9)
+    model.compile()
+    model.fit(A, B, batch_size=4, epochs=2, verbose=0)
+    name = model.translators["a_to_b"]
+    trained, average = getattr(model, name), getattr(model, f"{name}_average").model
+    x = A.astype("float32") / 127.5 - 1
+    expected, other = (ops.convert_to_numpy(n(x, training=False)) for n in (average, trained))
+    np.testing.assert_allclose(model.translate(A), expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    assert np.abs(expected - other).max() > 1e-4
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.translate(A), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="average_decay"):
+        make(kind, average_decay=1)
+
+
 # CUT.
 
 
