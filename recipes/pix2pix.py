@@ -4,7 +4,7 @@ r"""pix2pix of the lecture: from pairs, a picture of what only its edges are giv
     python -m recipes.pix2pix --dataset faces/segmentation2photo
     python -m recipes.pix2pix --dataset fashion_mnist --image-size 32 --channels 1 --epochs 3
     python -m recipes.pix2pix --dataset facades --direction b_to_a --image-size 256 --filters 64 \
-        --receptive-field 70 --batch-size 1 --epochs 200 --learning-rate 2e-4
+        --depth 8 --receptive-field 70 --batch-size 1 --epochs 200 --learning-rate 2e-4
     python -m recipes.pix2pix --translate FOLDER
 
 Trains a U-Net and a discriminator of patches on pairs: by default edges and portraits of the
@@ -31,6 +31,7 @@ DEFAULTS = {
     "epochs": 12,
     "batch_size": 8,
     "learning_rate": 4e-4,  # narrower networks take more than the paper's 2e-4
+    "depth": {"default": 4, "help": "how often the U-Net halves images"},
     "l1_weight": {"default": 100.0, "type": from_zero, "help": "of the mean absolute error"},
     "receptive_field": {"default": 34, "help": "of the discriminator, in pixels"},
     "compare": {"action": "store_true", "help": "train each loss by itself, too"},
@@ -46,6 +47,7 @@ def arguments(run, pairs, l1=1, adversarial=1):
     return {
         "target_shape": pairs.target_shape,
         "filters": run.filters,
+        "depth": run.depth,
         "receptive_field": run.receptive_field,
         "average_decay": _translation.DECAY,
         "l1_weight": l1 * run.l1_weight,

@@ -45,8 +45,9 @@ def unet(
     transposed ones with ReLUs double it again; each of those is given, beside what comes from
     below, what the encoder had at its size. All convolutions but the first, the innermost and the
     last are followed by normalization. Dropout, in training, is what makes pix2pix's outputs
-    random: it is in the first three stages of the decoder, where they have `8 * filters` channels,
-    as the paper says (the authors' PyTorch code leaves the first one out and has it in the fourth).
+    random: it is in the first three stages of the decoder, as the paper says (the authors' PyTorch
+    code leaves the first one out and has it in the fourth), as far as their sides are at most an
+    eighth of the image's: in one stage of four, in two of five.
     Kernels start from N(0, 0.02), scales of batch normalization from N(1, 0.02). As in the authors'
     code, no convolution but the last has biases where batch normalization has them.
 
@@ -97,7 +98,7 @@ def unet(
         x = layers.ReLU(dtype=dtype)(x)
         x = doubled(x, width, 4, upsampling, dtype, use_bias=use_bias)
         x = normalize_images(x, normalization, dtype)
-        if stage < _STAGES_WITH_DROPOUT and width == 8 * filters:
+        if stage < min(_STAGES_WITH_DROPOUT, len(widths) - 3):
             x = drop(x, dropout, dtype)
         x = layers.Concatenate(dtype=dtype)([beside, x])
     x = layers.ReLU(dtype=dtype)(x)

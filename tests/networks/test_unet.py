@@ -53,7 +53,7 @@ def test_channels_normalization_and_dropout_are_those_of_the_paper():
 def test_it_is_as_deep_as_the_sides_allow(shape, depth):
     model = unmade(unet, shape)
     assert len(weights(model, Conv2D)) == len(weights(model, Conv2DTranspose)) == depth
-    assert len(weights(model, layers.Dropout)) == min(max(depth - 4, 0), 3)
+    assert len(weights(model, layers.Dropout)) == min(max(depth - 3, 0), 3)
 
 
 @pytest.mark.parametrize("upsampling", ["transpose", "resize"])

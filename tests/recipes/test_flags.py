@@ -28,6 +28,7 @@ BAD = {
     "--kind": ("folders",),
     "--direction": ("b2a",),
     "--blocks": ("0",),
+    "--depth": ("0",),
     "--receptive-field": ("0",),
     "--cycle-weight": ("-1",),
     "--l1-weight": ("-1",),
