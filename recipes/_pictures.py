@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from kgen.files import written_beside
 
@@ -83,10 +84,24 @@ def take(recipe, output):
     """Copy a recipe's pictures from where it has drawn them to the documents."""
     for figure in PICTURES[recipe]:
         path = picture(recipe, figure)
-        with written_beside(path) as temporary:
-            shutil.copyfile(output / figure, temporary)
-        if path.suffix == ".png":  # an animation is linked to
+        if path.suffix == ".png":
+            make_lean(output / figure, path)
             make_small(path)
+            continue
+        with written_beside(path) as temporary:  # an animation is linked to
+            shutil.copyfile(output / figure, temporary)
+
+
+def make_lean(source, path):
+    """Write a picture in as few bytes as hold all its pixels, and what it says of itself."""
+    with Image.open(source) as image:
+        page, said = image.convert("RGB"), PngInfo()
+        for name in ("Software", "Comment"):
+            said.add_text(name, image.info.get(name, ""))
+        if colors := page.getcolors(256):
+            page = page.quantize(len(colors))
+        with written_beside(path) as temporary:
+            page.save(temporary, "PNG", optimize=True, pnginfo=said, dpi=image.info.get("dpi"))
 
 
 def make_small(path):

@@ -93,7 +93,7 @@ def sample_grid(run, inputs):
 def animate(run):
     """Write what it showed as training.gif."""
     pictures = sorted((run.output / "samples").glob("epoch-*.png"))
-    plots.animation(pictures, run.output / "training.gif", 0.5, max_bytes=10**6)
+    plots.animation(pictures, run.output / "training.gif", 0.5, max_bytes=300_000)
 
 
 def of_the_truth(run, test, n=PICTURES):
