@@ -21,7 +21,7 @@ PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "bottleneck": ("bottleneck.png",),
     "autoencoder_limits": ("samples_16.png", "walk.png", "measures.png"),
     "convolutional_autoencoder": ("reconstructions.png",),
-    "cyclegan": ("translated.png", "back.png", "scheme.png", "training.gif"),
+    "cyclegan": ("translated.png", "scheme.png", "training.gif"),
     "data_augmentation": ("data_augmentation.png",),
     "dcgan": ("samples.png", "interpolation.png"),
     "dcgan_arithmetic": ("dcgan_arithmetic.png",),
