@@ -4,7 +4,7 @@ r"""CycleGAN of the lecture: from day to night and back, without a single pair.
     python -m recipes.cyclegan --dataset faces/plain2glasses
     python -m recipes.cyclegan --model cut
     python -m recipes.cyclegan --dataset cycle_gan/horse2zebra --image-size 256 --filters 64 \
-        --blocks 9 --receptive-field 70 --batch-size 1 --epochs 200
+        --blocks 9 --receptive-field 70 --batch-size 1 --epochs 200 --limit 2000
     python -m recipes.cyclegan --translate FOLDER
 
 Trains on two sets of images that show the same kind of thing, by default portraits by day and
