@@ -213,7 +213,8 @@ class Translator(GenerativeModel):
             )
         shape = self.image_shape if direction == "a_to_b" else self.target_shape
         array = to_numpy(images)
-        if array.ndim in (3, 4) and 0 not in array.shape:
+        of_one_channel = array.ndim == 3 and shape[-1] == 1
+        if (array.ndim == 4 or of_one_channel) and 0 not in array.shape:
             shape = (*array.shape[1:3], shape[-1])
         found = self.images_in(array if array.ndim else images, image_shape=shape)
         self._check_size(direction, *shape[:2])

@@ -125,7 +125,7 @@ def test_what_is_no_image_of_the_domain_is_refused(kind):
     model = ready(kind)
     for wrong, words in (
         (A[..., :1], "channels differ"),
-        (A[0], "shape"),
+        (A[0], r"expects \(N, 16, 16, 3\)"),
         (A / 255.0, "\\[0, 1\\]|divided by 255"),
         (A.astype("int64"), "astype"),
         (kgen.data.ImagePairs(A, B), r"pairs\(\)\[0\]"),
