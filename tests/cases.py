@@ -566,6 +566,7 @@ CASES = [
         cyclegan_by_hand,
         WRONG_IMAGES,
         labels=255 - digits()[::-1],
+        brief=True,
     ),
     Case(
         "cut",

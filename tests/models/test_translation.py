@@ -87,7 +87,8 @@ def test_each_player_moves_its_networks_alone(kind):
     """One that steps by 0 stays, the other one does not."""
     model = make(kind)
     for still in model.players:
-        model.compile({p: keras.optimizers.SGD(0.1 * (p != still)) for p in model.players})
+        optimizers = {p: keras.optimizers.SGD(0.1 * (p != still)) for p in model.players}
+        model.compile(optimizers, run_eagerly=keras.backend.backend() != "jax")
         before = {p: [*map(ops.convert_to_numpy, model.variables_of(p))] for p in model.players}
         model.fit(A[:4], B[:4], batch_size=2, verbose=0)
         for player, old in before.items():
@@ -222,6 +223,28 @@ def test_the_history_is_in_checkpoints_and_files_and_not_in_the_zoo(tmp_path):
     with pytest.raises(ValueError, match="saved for inference"):
         kept.compile()
         kept.fit(A, B, verbose=0)
+
+
+def test_a_run_is_resumed_with_its_history(tmp_path):
+    """Steps are eager: what a compiled one resumes, the conformance suite shows of every family."""
+
+    def fit(epochs, callbacks=()):
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(0)
+        model = make(kgen.CycleGAN, history_size=2, average_decay=0.9)
+        model.compile(run_eagerly=True)
+        losses = model.fit(
+            A[:4], B[:4], batch_size=2, epochs=epochs, verbose=0, callbacks=callbacks
+        )
+        return losses.history, state.capture(model)
+
+    history, whole = fit(2)
+    for epochs in (1, 2):
+        checkpoint = kgen.callbacks.TrainingCheckpoint(tmp_path)
+        again, parts = fit(epochs, [checkpoint])
+    assert again == history
+    assert whole.keys() == parts.keys()
+    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
 
 
 def test_discriminators_see_the_history_and_generators_do_not():
