@@ -1,5 +1,7 @@
 """What the recipes of translation share: pairs and domains, folders, numbers beside the truth."""
 
+import collections
+
 import keras
 import numpy as np
 from PIL import Image
@@ -136,7 +138,8 @@ def measure(run, translated, truth, targets):
 def translate_folder(run, name, in_zoo):
     """Write `translated/NAME.png` for each image of the folder, in its own proportions.
 
-    By the model that the output folder holds, or else by one of the zoo.
+    Of images that differ in their suffix alone the name keeps it: `a.jpg.png`, `a.webp.png`. By
+    the model that the output folder holds, or else by one of the zoo.
 
     Raises:
         ValueError: for a folder without images.
@@ -146,13 +149,15 @@ def translate_folder(run, name, in_zoo):
     found = sorted(p for p in run.translate.glob("*") if p.suffix.lower() in suffixes())
     if not found:
         raise ValueError(f"--translate {run.translate} is no folder that holds images.")
+    stems = collections.Counter(path.stem for path in found)
     out = run.output / "translated"
     out.mkdir(exist_ok=True)
     for path in progress(found, len(found), "Translating"):
         pixels = decode(path, path.name, channels=model.image_shape[-1])
         image = translated(model, pixels, run.direction, run.shorter_side)
         image = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
-        with written_beside(out / f"{path.stem}.png") as temporary:
+        name = path.stem if stems[path.stem] == 1 else path.name
+        with written_beside(out / f"{name}.png") as temporary:
             Image.fromarray(image).save(temporary, "PNG")
     print(f"{len(found)} images of {run.translate}, translated by {model.name}: in {out}")
     return model

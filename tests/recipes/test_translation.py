@@ -48,8 +48,10 @@ def test_pix2pix_from_data_to_figures_and_a_folder_that_it_translates(tmp_path, 
     pix2pix.main(applied)
     sizes = {p.name: Image.open(p).size for p in (out / "translated").iterdir()}
     assert sizes == {"wide.png": (32, 16), "grey.png": (16, 32)}  # sides divisible by 16
+    Image.open(folder / "wide.png").save(folder / "wide.bmp")  # of one name but for the suffix
     pix2pix.main([*applied, "--shorter-side", "32"])
-    assert Image.open(out / "translated" / "wide.png").size == (64, 32)
+    assert {"wide.png.png", "wide.bmp.png"} <= {p.name for p in (out / "translated").iterdir()}
+    assert Image.open(out / "translated" / "wide.bmp.png").size == (64, 32)
     with pytest.raises(ValueError, match="no folder that holds images"):
         pix2pix.main(["--output", str(out), "--translate", str(tmp_path / "nothing")])
 
