@@ -9,7 +9,7 @@ from PIL import Image
 import kgen
 from kgen import plots
 from kgen.data import faces
-from kgen.data.pixels import decode, resize_one, suffixes
+from kgen.data.pixels import BrokenImage, decode, resize_one, suffixes
 from kgen.files import written_beside
 from kgen.progress import progress
 from recipes import _run
@@ -153,13 +153,19 @@ def translate_folder(run, name, in_zoo):
     out = run.output / "translated"
     out.mkdir(exist_ok=True)
     for path in progress(found, len(found), "Translating"):
-        pixels = decode(path, path.name, channels=model.image_shape[-1])
+        try:
+            pixels = decode(path, path.name, channels=model.image_shape[-1])
+        except BrokenImage:
+            if not run.skip_broken:
+                raise
+            print(f"{path.name} cannot be read: left out.")
+            continue
         image = translated(model, pixels, run.direction, run.shorter_side)
         image = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
         name = path.stem if stems[path.stem] == 1 else path.name
         with written_beside(out / f"{name}.png") as temporary:
             Image.fromarray(image).save(temporary, "PNG")
-    print(f"{len(found)} images of {run.translate}, translated by {model.name}: in {out}")
+    print(f"The images of {run.translate}, translated by {model.name}, are in {out}")
     return model
 
 

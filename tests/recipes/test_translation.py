@@ -52,6 +52,10 @@ def test_pix2pix_from_data_to_figures_and_a_folder_that_it_translates(tmp_path, 
     pix2pix.main([*applied, "--shorter-side", "32"])
     assert {"wide.png.png", "wide.bmp.png"} <= {p.name for p in (out / "translated").iterdir()}
     assert Image.open(out / "translated" / "wide.bmp.png").size == (64, 32)
+    (folder / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"broken\.jpg cannot be read.*--skip-broken|skip_broken"):
+        pix2pix.main(applied)
+    pix2pix.main([*applied, "--skip-broken"])
     with pytest.raises(ValueError, match="no folder that holds images"):
         pix2pix.main(["--output", str(out), "--translate", str(tmp_path / "nothing")])
 
