@@ -65,6 +65,29 @@ def weight_of(value, name):
     return float(value)
 
 
+def positive_number(value, name):
+    """`value` as a float above 0, such as a learning rate.
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < 1e30:
+        raise ValueError(f"{name} must be a number above 0; got {value!r}.")
+    return float(value)
+
+
+def power_of_two(n, name, least, most):
+    """`n` as an integer, if it is a power of two in [least, most], which are such, too.
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name and what is allowed.
+    """
+    if not is_integer(n) or not least <= n <= most or n & (n - 1):
+        allowed = [2**i for i in range(least.bit_length() - 1, most.bit_length())]
+        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {n!r}.")
+    return int(n)
+
+
 def below(value, end, name):
     """`value` as a float in [0, end).
 

@@ -3,14 +3,17 @@
 from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
+from kgen.layers.equalized import EqualizedConv2D, EqualizedDense
 from kgen.layers.image_history import ImageHistory
 from kgen.layers.initializers import RandomNormal
 from kgen.layers.labels import OneHot
 from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
+from kgen.layers.minibatch_statistics import MinibatchStandardDeviation
 from kgen.layers.normalization import (
     BatchNormalization,
     InstanceNormalization,
     LayerNormalization,
+    PixelNormalization,
 )
 from kgen.layers.padding import ReflectionPadding2D
 from kgen.layers.sampling import Sampling
@@ -25,6 +28,8 @@ __all__ = [
     "Conv2DTranspose",
     "Corruption",
     "DifferentiableAugmentation",
+    "EqualizedConv2D",
+    "EqualizedDense",
     "Gaussian",
     "GaussianNoise",
     "ImageHistory",
@@ -32,7 +37,9 @@ __all__ = [
     "LayerNormalization",
     "Likelihood",
     "MaskingNoise",
+    "MinibatchStandardDeviation",
     "OneHot",
+    "PixelNormalization",
     "RandomNormal",
     "ReflectionPadding2D",
     "SaltAndPepper",

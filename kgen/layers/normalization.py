@@ -7,7 +7,7 @@ within the variance. First derivatives are right without it, second ones are not
 import keras
 from keras import ops
 
-from kgen.arguments import flag
+from kgen.arguments import flag, positive_number
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -126,6 +126,54 @@ class InstanceNormalization(keras.layers.Layer):
         """The arguments."""
         config = {"epsilon": self.epsilon, "center": self.center, "scale": self.scale}
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class PixelNormalization(keras.layers.Layer):
+    """Divide each pixel by the root mean square of its channels (Karras et al., 2018, section 4.2).
+
+    `y = x / sqrt(mean(x**2) + epsilon)`, the mean over channels: a vector of any length becomes one
+    of length `sqrt(channels)`, so that the features of a generator cannot grow without end. Nothing
+    is learned. Latents become points on a sphere.
+
+    In float16, whose squares end at 65504 and in which 1e-8 is 0, it is safe: all of it is computed
+    in float32, and the results are at most `sqrt(channels)`. Where a pixel is near 0, gradients are
+    multiplied by up to `1 / sqrt(epsilon)`, and 10,000 times is soon more than float16 holds: so
+    there epsilon is at least 1e-4, as in the authors' settings for it.
+
+    Args:
+        epsilon: positive number, added to the mean of squares.
+        **kwargs: as in Keras.
+
+    Call arguments:
+        inputs: `(N, ..., channels)`.
+
+    Returns:
+        As the inputs.
+
+    Raises:
+        ValueError: for an epsilon that is not above 0.
+    """
+
+    def __init__(self, epsilon=1e-8, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = positive_number(epsilon, "epsilon")
+        self.built = True
+
+    def call(self, inputs):
+        """See the class."""
+        x = ops.cast(inputs, "float32")
+        epsilon = max(self.epsilon, 1e-4) if self.compute_dtype == "float16" else self.epsilon
+        square = ops.mean(ops.square(x), axis=-1, keepdims=True)
+        return ops.cast(x * ops.rsqrt(square + epsilon), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        """That of the inputs."""
+        return input_shape
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "epsilon": self.epsilon}
 
 
 def _moments(x, axes, keepdims=False):

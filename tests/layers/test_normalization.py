@@ -9,7 +9,12 @@ from keras import layers, ops
 
 import kgen
 from kgen.engine import input_gradient
-from kgen.layers import BatchNormalization, InstanceNormalization, LayerNormalization
+from kgen.layers import (
+    BatchNormalization,
+    InstanceNormalization,
+    LayerNormalization,
+    PixelNormalization,
+)
 
 SHAPE = (3, 2, 6)
 AFFINE = partial(InstanceNormalization, center=True, scale=True)
@@ -202,6 +207,62 @@ def test_instance_normalization_of_one_pixel_is_zero_and_of_none_refused():
         InstanceNormalization(scale=0.5)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 5), (5,)])
+def test_pixel_normalization_is_the_formula_of_the_paper(shape):
+    x = 4 * normal(6, *shape)
+    wide = x.astype("float64")
+    expected = wide / np.sqrt((wide**2).mean(axis=-1, keepdims=True) + 1e-8)
+    np.testing.assert_allclose(numpy(PixelNormalization()(x)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose((expected**2).sum(axis=-1), 5, rtol=1e-6)
+    assert not PixelNormalization().weights
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 0.5])
+def test_derivatives_of_pixel_normalization(epsilon):
+    """Beside the derivative by hand and its finite differences, in float64."""
+    x, out, along = (normal(4, 2, 5, seed=seed) for seed in range(3))
+    layer = PixelNormalization(epsilon)
+
+    def slope(x):
+        """Of `sum(out * y)` by the inputs."""
+        mean = lambda z: z.mean(axis=-1, keepdims=True)  # noqa: E731
+        r = (mean(x**2) + epsilon) ** -0.5
+        return r * out - r**3 * x * mean(out * x)
+
+    def first(x):
+        return input_gradient(lambda x: ops.convert_to_tensor(out) * layer(x), x)
+
+    def product(x):
+        return ops.convert_to_tensor(along) * first(x)
+
+    wide, step = x.astype("float64"), 1e-5 * along.astype("float64")
+    close = {"rtol": 1e-3, "atol": 1e-4}
+    np.testing.assert_allclose(numpy(first(ops.convert_to_tensor(x))), slope(wide), **close)
+    expected = (slope(wide + step) - slope(wide - step)) / 2e-5
+    second = input_gradient(product, ops.convert_to_tensor(x))
+    np.testing.assert_allclose(numpy(second), expected, **close)
+
+
+def test_pixel_normalization_of_half_precision():
+    """Squares from 256 on overflow float16, an epsilon of 1e-8 is 0 there, and so 0 / 0."""
+    x = 3000 * normal(6, 3, 2, 5)
+    x[0] = 0
+    layer = PixelNormalization(dtype="mixed_float16")
+    y = layer(x)
+    assert keras.backend.standardize_dtype(y.dtype) == "float16"
+    np.testing.assert_allclose(numpy(y), numpy(PixelNormalization()(x)), atol=2e-3)
+    slope = numpy(input_gradient(lambda x: 600 * layer(x), ops.convert_to_tensor(0 * x)))
+    np.testing.assert_allclose(slope, 600 / np.sqrt(1e-4), rtol=1e-2)  # of 1e-8: beyond float16
+    assert numpy(PixelNormalization(1e-2, dtype="mixed_float16")(0 * x + 0.1)).max() == (
+        pytest.approx(0.5**0.5, rel=1e-3)
+    )
+
+
+def test_pixel_normalization_wants_an_epsilon():
+    with pytest.raises(ValueError, match="epsilon must be a number above 0; got 0"):
+        PixelNormalization(0)
+
+
 def test_batch_normalization_takes_no_mask():
     with pytest.raises(ValueError, match="BatchNormalization takes no mask"):
         BatchNormalization()(normal(4, 3), training=True, mask=np.ones((4,), bool))
@@ -214,6 +275,7 @@ def test_batch_normalization_takes_no_mask():
         LayerNormalization(0.1),
         InstanceNormalization(0.1, center=True, scale=True),
         InstanceNormalization(),
+        PixelNormalization(0.1),
     ],
 )
 def test_files(layer, tmp_path):
