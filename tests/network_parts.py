@@ -40,7 +40,7 @@ def weights(model, kind):
 
 def unmade(function, *args, **settings):
     """A network whose weights have shapes and no values: large ones are counted in no time."""
-    with keras.StatelessScope():
+    with keras.StatelessScope(initialize_variables=False):
         return function(*args, **settings)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import zoo_models  # noqa: F401, whose class is in files
 from cases import CASES
+from save_elsewhere import progressive_outputs
 
 import kgen
 
@@ -72,3 +73,16 @@ def test_a_file_from_another_backend(other, written):
         there = np.load(folder / f"{name}.npy")
         np.testing.assert_allclose(loaded.generate(6, seed=2), there, atol=1e-4)
         assert other in kgen.zoo.card(name, folder)["device"]
+
+
+@each_other
+def test_progressive_networks_from_another_backend(other, written):
+    """At every level, half faded in."""
+    folder = written(other, HEADS)
+    networks = [
+        keras.saving.load_model(folder / f"progressive_{name}.keras")
+        for name in ("generator", "discriminator")
+    ]
+    there = np.load(folder / "progressive.npz")
+    for name, found in zip(there.files, progressive_outputs(networks), strict=True):
+        np.testing.assert_allclose(found, there[name], atol=1e-4, err_msg=name)

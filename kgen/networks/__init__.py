@@ -10,6 +10,7 @@ from kgen.networks.dcgan import dcgan_discriminator, dcgan_encoder, dcgan_genera
 from kgen.networks.face_swap import swap_decoder, swap_encoder, swap_intermediate
 from kgen.networks.mlp import mlp_discriminator, mlp_encoder, mlp_generator
 from kgen.networks.patchgan import patchgan
+from kgen.networks.progressive import progressive_discriminator, progressive_generator
 from kgen.networks.resnet import resnet_discriminator, resnet_encoder, resnet_generator
 from kgen.networks.resnet_translator import resnet_translator
 from kgen.networks.unet import unet
@@ -27,6 +28,8 @@ __all__ = [
     "mlp_encoder",
     "mlp_generator",
     "patchgan",
+    "progressive_discriminator",
+    "progressive_generator",
     "resnet_discriminator",
     "resnet_encoder",
     "resnet_generator",
