@@ -55,3 +55,13 @@ def points(x, name, width=None, count=None):
             + f" A single one needs a batch axis: {name}[None]." * single
         )
     return x.astype("float64", copy=False)
+
+
+def as_list(batch):
+    """Images alone, or images and what goes with them, as a list."""
+    return [*batch] if isinstance(batch, list | tuple) else [batch]
+
+
+def one_or_all(inputs):
+    """The only one of a list, or the list: what a Keras model is called with."""
+    return inputs[0] if len(inputs) == 1 else inputs

@@ -59,6 +59,7 @@ class AdversarialObjective:
         step=None,
         differentiated=1,
         preserving=contextlib.nullcontext,
+        discriminate_both=None,
     ):
         """The discriminator's loss with its penalty.
 
@@ -70,12 +71,15 @@ class AdversarialObjective:
             differentiated: the penalty takes the gradient by so many of the inputs, the first.
             preserving: makes a context manager that undoes what running the discriminator for the
                 penalty changes in it.
+            discriminate_both: from two lists of inputs to two of outputs, for discriminators that
+                are faster so; by default `discriminate`, twice.
 
         Returns:
             The loss, and the discriminator's outputs for real and for generated images.
         """
         real, fake = self.augmented(real, seed), self.augmented(fake, seed)
-        of_real, of_fake = discriminate(real), discriminate(fake)
+        both = discriminate_both or (lambda *sides: [discriminate(side) for side in sides])
+        of_real, of_fake = both(real, fake)
         label = 1.0 - self.label_smoothing
         loss = self._functions.discriminator(of_real[0], of_fake[0], label)
         if self.penalty is not None and self.penalty.per_image:

@@ -5,8 +5,9 @@ from functools import partial
 import keras
 from keras import ops
 
+from kgen.arrays import as_list
 from kgen.conditions import Nothing
-from kgen.models.gan import GAN, as_list, stop_gradient
+from kgen.models.gan import GAN, stop_gradient
 from kgen.models.latent_model import EncodingModel
 from kgen.models.network_checks import check_outputs, given
 from kgen.networks import ADVERSARIAL_NETWORKS

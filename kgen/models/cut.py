@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from kgen.arguments import flag, one_of, positive, weight_of
+from kgen.arrays import as_list, one_or_all
 from kgen.losses import patch_contrastive
 from kgen.models.network_checks import given
 from kgen.models.translator import Translator
@@ -54,7 +55,9 @@ class CUT(Translator):
     direction is learnt from `pairs.swapped()`. The heads are made in the constructor: in the
     authors' code they begin with the first batch. The generator is that of `CycleGAN`; theirs
     resamples with a blur, and its weights begin with Xavier's distribution. Generator and heads
-    step first, together, then the discriminator on the same images.
+    step first, together, then the discriminator on the same images. With `identity_nce` the
+    generator is given both domains in one batch, as in the authors' code; the places of their
+    patches are the same.
 
     Args:
         image_shape: of domain A, `(H, W)` or `(H, W, C)`; sides divisible by 4.
@@ -200,14 +203,12 @@ class CUT(Translator):
 
     def generator_loss(self, a, b, training):
         """Equation 6 for the generator and its heads; and the PatchNCE loss, and what it made."""
-        mirrored = None
+        images, mirrored = ops.concatenate([a, b]) if self.identity_nce else a, None
         if self.flip and training:
             mirrored = keras.random.uniform((), seed=self.random) < 0.5
-        source, fake = self._translated(a, mirrored, training)
-        nce = self.nce(source, self._features(fake, mirrored, training))
-        if self.identity_nce:
-            source, same = self._translated(b, None, training)
-            nce = 0.5 * (nce + self.nce(source, self._features(same, None, training)))
+        source, made = self._translated(images, mirrored, training)
+        nce = self.nce(source, self._features(made, mirrored, training))
+        fake = ops.split(made, 2)[0] if self.identity_nce else made
         fooled = self.adversarial_generator_loss("discriminator", [b], [fake], training)
         return fooled + self.nce_weight * nce, (nce, fake)
 
@@ -239,15 +240,13 @@ class CUT(Translator):
 
     def _features(self, images, mirrored, training):
         """Features of images, mirrored back where the images are mirrored."""
-        features = self._parts("features")(images, training=training)
-        features = features if isinstance(features, list | tuple) else [features]
+        features = as_list(self._parts("features")(images, training=training))
         if mirrored is None:
-            return [*features]
+            return features
         return [ops.where(mirrored, ops.flip(tensor, 2), tensor) for tensor in features]
 
     def _projected(self, features):
-        outputs = self.projection(features if len(features) > 1 else features[0])
-        return outputs if isinstance(outputs, list | tuple) else [outputs]
+        return as_list(self.projection(one_or_all(features)))
 
     def _places(self, tensor):
         """Places of patches in features `(N, h, w, C)`: indices into the rows of pixels."""
@@ -278,22 +277,6 @@ class CUT(Translator):
                 f"{missing}. Its layers are {names}."
             )
         return [self.generator.get_layer(name).output for name in self.features]
-
-    # What a user asks for.
-
-    def preview(self, n, seed=None, inputs=None):
-        """Rows of images: domain A, what it becomes, and domain B, where it is given.
-
-        Where the inputs are aligned, `"b"` is the truth.
-        """
-        if inputs is None:
-            raise self.no_inputs()
-        a, *b = inputs if isinstance(inputs, tuple | list) else (inputs,)
-        a = self._to_translate(a[:n], "a_to_b")
-        rows = {"a": a, "a to b": self.translate(a)}
-        if b:
-            rows["b"] = self.images_in(b[0][:n], image_shape=self.target_shape)
-        return rows
 
 
 def at_places(features, places):

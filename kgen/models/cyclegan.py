@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from kgen.arguments import weight_of, whole
+from kgen.arrays import as_list
 from kgen.engine.left_out import LeftOut
 from kgen.layers.image_history import ImageHistory
 from kgen.models.network_checks import given
-from kgen.models.translator import Translator
+from kgen.models.translator import DIRECTIONS, Translator
 from kgen.networks.patchgan import patchgan
 from kgen.networks.resnet_translator import resnet_translator
 
@@ -172,14 +173,15 @@ class CycleGAN(Translator):
 
     def generator_loss(self, a, b, training):
         """Equation 3 for both generators; and its parts by name, and what they made."""
-        fake_b, fake_a = self.a_to_b(a, training=training), self.b_to_a(b, training=training)
+        same = bool(self.identity_weight)
+        fake_b, *same_b = self.run("a_to_b", *([a], [b])[: 1 + same], training=training)
+        fake_a, *same_a = self.run("b_to_a", *([b], [a])[: 1 + same], training=training)
         back_a = self.b_to_a(fake_b, training=training)
         back_b = self.a_to_b(fake_a, training=training)
         parts = {"cycle_loss": mean_distance(back_a, a) + mean_distance(back_b, b)}
         loss = self.cycle_weight * parts["cycle_loss"]
-        if self.identity_weight:
-            same_a, same_b = self.b_to_a(a, training=training), self.a_to_b(b, training=training)
-            parts["identity_loss"] = mean_distance(same_a, a) + mean_distance(same_b, b)
+        if same:
+            parts["identity_loss"] = mean_distance(*same_a, a) + mean_distance(*same_b, b)
             weight = self.cycle_weight * self.identity_weight
             loss = loss + weight * parts["identity_loss"]
         for name, real, fake in (("discriminator_a", a, fake_a), ("discriminator_b", b, fake_b)):
@@ -202,11 +204,8 @@ class CycleGAN(Translator):
         """
         if inputs is None:
             raise self.no_inputs()
-        inputs = inputs if isinstance(inputs, tuple | list) else (inputs,)
-        rows = {}
-        for images, there, back in zip(
-            inputs, ("a_to_b", "b_to_a"), ("b_to_a", "a_to_b"), strict=False
-        ):
+        rows, directions = {}, (DIRECTIONS, DIRECTIONS[::-1])
+        for images, (there, back) in zip(as_list(inputs), directions, strict=False):
             start, end = there[0], there[-1]
             images = self._to_translate(images[:n], there)
             translated = self.translate(images, there)

@@ -8,6 +8,7 @@ import keras
 from keras import ops, tree
 
 from kgen.arguments import below, positive
+from kgen.arrays import as_list, one_or_all
 from kgen.conditions import ClassLabels, Condition, Nothing
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.left_out import LeftOut
@@ -487,16 +488,6 @@ class GAN(LatentModel):
     def discriminator_outputs(self):
         """Shapes of the discriminator's outputs, without the batch axis, by what they are."""
         return {"scores (logits) of shape": (1,)}
-
-
-def as_list(batch):
-    """Images alone, or images and what goes with them, as a list."""
-    return [*batch] if isinstance(batch, list | tuple) else [batch]
-
-
-def one_or_all(inputs):
-    """The only one of a list, or the list: what a Keras model is called with."""
-    return inputs[0] if len(inputs) == 1 else inputs
 
 
 def stop_gradient(batch):

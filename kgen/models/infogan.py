@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from kgen.arguments import positive, weight_of, whole
+from kgen.arrays import as_list
 from kgen.conditions import ClassLabels, Nothing
 from kgen.engine.random import host_generator
 from kgen.losses import code_divergence, sparse_cross_entropy
-from kgen.models.gan import GAN, as_list
+from kgen.models.gan import GAN
 
 
 @keras.saving.register_keras_serializable("kgen")

@@ -4,13 +4,35 @@ import keras
 from keras import tree
 
 from kgen.engine.left_out import LeftOut
+from kgen.layers.spectral_normalization import SpectralNormalization
 
+MIXING = (  # or changed by each call
+    keras.layers.BatchNormalization,
+    keras.layers.Lambda,
+    keras.layers.SpectralNormalization,
+    SpectralNormalization,
+)
 PROBABILITIES = (keras.activations.sigmoid, keras.activations.softmax)
 
 
 def given(network, make, *sizes, **options):
     """The network that was passed to a constructor, or else the default one."""
     return make(*sizes, **options) if network is None else network
+
+
+def sees_images_alone(network):
+    """Whether what a network makes of an image is known not to depend on what it saw beside it.
+
+    Then it may be given two batches in one call, which is faster.
+    """
+    parts = [*network._flatten_layers()]
+    parts += [part for layer in parts for part in getattr(layer, "operations", ())]
+    return all(
+        isinstance(part, keras.layers.Layer)  # and no bare operation
+        and type(part).__module__.startswith(("keras.", "kgen."))
+        and not isinstance(part, MIXING)
+        for part in parts
+    )
 
 
 def check_outputs(network, signature, expected, name):

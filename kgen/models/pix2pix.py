@@ -64,7 +64,7 @@ class Pix2Pix(Translator):
 
     players = {"generator": ["generator"], "discriminator": ["discriminator"]}
     logs = ("generator_loss", "discriminator_loss", "l1")
-    aligned = True
+    aligned, rows = True, ("input", "output", "truth")
 
     def __init__(
         self,
@@ -205,17 +205,6 @@ class Pix2Pix(Translator):
         for state, value in zip(states, before, strict=True):
             state.assign(value)
         return translated
-
-    def preview(self, n, seed=None, inputs=None):
-        """Rows of images: input, output and, where it is given, the true answer."""
-        if inputs is None:
-            raise self.no_inputs()
-        x, *y = inputs if isinstance(inputs, tuple | list) else (inputs,)
-        x = self._to_translate(x[:n], "a_to_b")
-        rows = {"input": x, "output": self.translate(x)}
-        if y:
-            rows["truth"] = self.images_in(y[0][:n], image_shape=self.target_shape)
-        return rows
 
     def discriminator_signature(self, direction):
         """The answer, and the image."""

@@ -4,9 +4,10 @@ import math
 
 import keras
 import numpy as np
+from keras import ops
 
 from kgen.arguments import below, check_room, free_bytes, one_of
-from kgen.arrays import to_numpy
+from kgen.arrays import as_list, one_or_all, to_numpy
 from kgen.conditions import Target
 from kgen.data.pairs import ImagePairs
 from kgen.data.ranges import normalize_image_shape
@@ -20,6 +21,7 @@ from kgen.models.network_checks import (
     output_shapes,
     refuse_probabilities,
     refuse_sigmoid,
+    sees_images_alone,
 )
 
 serialize = keras.saving.serialize_keras_object
@@ -40,6 +42,7 @@ class Translator(GenerativeModel):
         aligned: whether b must be the answer to a.
         translators: name of the network that translates in each direction that the model learns.
         discriminators: name of the discriminator that sees what each direction makes.
+        rows: names in pictures of what goes in, what comes out, and images of domain B.
 
     Args:
         image_shape: of domain A, `(H, W)` or `(H, W, C)`.
@@ -51,6 +54,7 @@ class Translator(GenerativeModel):
 
     conditions, aligned = (Target,), False
     translators, discriminators = {"a_to_b": "generator"}, {"a_to_b": "discriminator"}
+    rows = ("a", "a to b", "b")
 
     def __init__(self, image_shape, target_shape=None, *, loss, penalty, average_decay, **kwargs):
         image_shape = normalize_image_shape(image_shape)
@@ -138,7 +142,10 @@ class Translator(GenerativeModel):
             real, fake: what it is given; the real ones matter to relativistic losses alone.
         """
         loss, _ = self.adversarial_objective.generator_loss(
-            self._outputs_of(discriminator, training), real, fake, self.random
+            lambda inputs: self.run(discriminator, inputs, training=training),
+            real,
+            fake,
+            self.random,
         )
         return self._as_printed() * loss
 
@@ -149,22 +156,32 @@ class Translator(GenerativeModel):
         """
         network = getattr(self, discriminator)
         loss, _, _ = self.adversarial_objective.discriminator_loss(
-            self._outputs_of(discriminator, training),
+            lambda inputs: self.run(discriminator, inputs, training=training),
             real,
             fake,
             self.random,
             step=self.step if training else None,
             preserving=lambda: self.preserving(network),
+            discriminate_both=lambda *sides: [
+                [scores] for scores in self.run(discriminator, *sides, training=training)
+            ],
         )
         return 0.5 * self._as_printed() * loss
 
-    def _outputs_of(self, discriminator, training):
-        network = getattr(self, discriminator)
+    def run(self, name, *batches, training):
+        """What a network makes of each of some batches, which are as large as each other.
 
-        def run(inputs):
-            return [network(inputs if len(inputs) > 1 else inputs[0], training=training)]
+        In one call, where the network sees each image alone.
 
-        return run
+        Args:
+            name: of the network.
+            *batches: lists of what it takes.
+        """
+        network = getattr(self, name)
+        if len(batches) == 1 or not sees_images_alone(network):
+            return [network(one_or_all(batch), training=training) for batch in batches]
+        joined = [ops.concatenate(inputs) for inputs in zip(*batches, strict=True)]
+        return ops.split(network(one_or_all(joined), training=training), len(batches))
 
     def _as_printed(self):
         """Factor from kgen's loss to that of these papers, whose squares have no factor 1/2."""
@@ -219,6 +236,19 @@ class Translator(GenerativeModel):
         found = self.images_in(array if array.ndim else images, image_shape=shape)
         self._check_size(direction, *shape[:2])
         return found
+
+    def preview(self, n, seed=None, inputs=None):
+        """Rows of images: those of domain A, what they become, and domain B, where it is given.
+
+        Where the inputs are aligned, the last row is the truth.
+        """
+        if inputs is None:
+            raise self.no_inputs()
+        a, *b = as_list(inputs)
+        a = self._to_translate(a[:n], "a_to_b")
+        shown = [a, self.translate(a)]
+        shown += [self.images_in(images[:n], image_shape=self.target_shape) for images in b]
+        return dict(zip(self.rows, shown, strict=False))
 
     def divisor(self, direction="a_to_b"):
         """What both sides of images must be divisible by, so that they come back in their size.

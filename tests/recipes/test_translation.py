@@ -1,5 +1,6 @@
 """The recipes of pix2pix and CycleGAN, from data to figures, numbers and a translated folder."""
 
+import functools
 import json
 
 import keras
@@ -11,13 +12,17 @@ import kgen
 from recipes import _translation, cyclegan, pix2pix
 
 SHORT = ["--limit", "24", "--image-size", "16", "--epochs", "1", "--filters", "4"]
-SHORT += ["--batch-size", "8", "--receptive-field", "16", "--precision", "float32", "--jit", "off"]
+SHORT += ["--batch-size", "24", "--receptive-field", "16", "--precision", "float32", "--jit", "off"]
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
+    """Few images, and steps that are not compiled: there is one in a training."""
     monkeypatch.setattr(_translation, "PICTURES", 24)
     monkeypatch.setattr(_translation, "SHOWN", 8)
+    if keras.backend.backend() != "jax":
+        eagerly = functools.partialmethod(kgen.GenerativeModel.compile, run_eagerly=True)
+        monkeypatch.setattr(kgen.GenerativeModel, "compile", eagerly)
 
 
 def results(folder):
