@@ -17,6 +17,8 @@ from kgen.plots.style import (
 )
 from kgen.plots.texts import Said, say
 
+NAME_HEIGHT = 0.1  # of a level's name, of the height of a chart
+
 
 class Curves(Chart):
     """Values by epoch, step, or anything else: a line for each, and levels to compare them with.
@@ -53,18 +55,41 @@ class Curves(Chart):
             marker = "o" if len(x) <= 20 else None
             dash = self.dashes.get(name, "-")
             axes.plot(x, values, dash, color=color, marker=marker, ms=6, label=say(name))
-            drawn.append(values[np.isfinite(values)])
+            drawn.append(np.stack([x, values])[:, np.isfinite(values)])
+        points = np.concatenate(drawn, axis=1)
+        if _spans_decades(points[1]) if self.log is None else self.log:
+            axes.set_yscale("log")
         for name, level in self.levels.items():
             color = self.colors.get(name, MUTED)
             axes.axhline(level, color=color, ls="--", lw=1.5, zorder=1)
+            at, side, up = _room_for_name(axes, level, *points)
             place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-            place |= {"xytext": (0, 4), "ha": "right", "va": "bottom", "color": color}
+            place |= {"xytext": (8 * (at == 0), 4 if up else -4), "va": "bottom" if up else "top"}
+            place |= {"ha": side, "color": color}
             place |= {"bbox": {"fc": WHITE, "ec": "none", "alpha": 0.8, "pad": 1}}
-            axes.annotate(say(name), (1, level), **place)
-        if _spans_decades(np.concatenate(drawn)) if self.log is None else self.log:
-            axes.set_yscale("log")
+            axes.annotate(say(name), (at, level), **place)
         if whole:
             axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _room_for_name(axes, level, x, y):
+    """Where a level's name meets no curve: part of the width, alignment, and whether above it.
+
+    On the right and above, unless there is more room elsewhere.
+    """
+    scale = np.log10 if axes.get_yscale() == "log" else np.asarray
+    low, high = scale(axes.get_ylim())
+    y = (scale(y) - scale(level)) / (high - low)
+    x = (x - x.min()) / max(np.ptp(x), 1)
+    found = []
+    for at, side in ((1, "right"), (0, "left"), (0.5, "center")):
+        near = y[abs(x - (0.2 + 0.6 * at)) <= 0.2]
+        for up in (True, False):
+            edge = (high - scale(level)) / (high - low)
+            distances = near[near > 0] if up else -near[near < 0]
+            room = min([edge if up else 1 - edge, *distances])
+            found.append((min(room, NAME_HEIGHT), at, side, up))
+    return max(found, key=lambda place: place[0])[1:]
 
 
 class Bands(Chart):

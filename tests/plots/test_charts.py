@@ -295,3 +295,17 @@ def test_names_that_would_lie_on_each_other_move_apart():
     gaps = np.linalg.norm(places[:, None] - places, axis=-1)[np.triu_indices(4, 1)]
     assert gaps.min() > 0.99
     np.testing.assert_array_equal(places[3], [5, 5])
+
+
+def test_names_of_levels_meet_no_curve_where_there_is_room():
+    steps = np.arange(1, 101)
+    falling, rising = 3 / steps**0.5, -2 / steps**0.5
+    for curves, side in (({"a": falling, "b": rising}, 0), ({"a": falling[::-1]}, 1)):
+        figure = plots.slide(plots.Curves(curves, levels={"level": 0.0}, log=False))
+        (axes,) = figure.axes
+        (name,) = axes.texts
+        box = name.get_window_extent()
+        for line in axes.lines[: len(curves)]:
+            x, y = axes.transData.transform(line.get_xydata()).T
+            assert not any(box.contains(*point) for point in zip(x, y, strict=True))
+        assert name.xy[0] == side
