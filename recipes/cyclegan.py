@@ -38,6 +38,23 @@ COMPARED = {
     "CUT": ("cut", {}),
     "pix2pix, of pairs": ("pix2pix", {}),
 }
+SCHEMES = {  # title, names of rows, rows
+    "cyclegan": (
+        "A GAN whose noise is an image, and a way back that keeps it to the image",
+        ["GAN", "of an image", "and back", "both ways"],
+        "(z) [generator] <b'> {D: like b?}",
+        '"a" [G] <b\'> {D: like b?}',
+        '"a" [G] <b\'> [F] <a again>',
+        '"b" [F] <a\'> [G] <b again>',
+    ),
+    "cut": (
+        "No way back: each patch has to be known by the patch of the image at its place",
+        ["GAN", "of an image", "patches of both"],
+        "(z) [generator] <b'> {D: like b?}",
+        '"a" [G] <b\'> {D: like b?}',
+        "<b'> [G, first half,\nand heads] (features) {nearest: those\nof a, same place?}",
+    ),
+}
 NUMBERS = {"error": "{:.2f}", "changed": "{:.0%}", "kept": "{:.0%}"}
 DEFAULTS = {
     "output": Path("outputs/cyclegan"),
@@ -102,15 +119,8 @@ def draw(run, model, history, test):
         rows |= {plots.say("the truth"): a} if test.aligned else {}
         title = "The other direction comes with it"
         _run.slide(run, "back", plots.Images.named(said(rows)), title=title, model=model)
-    scheme = plots.Scheme.of_rows(
-        "(z) [generator] <b'> {D: like b?}",
-        '"a" [G] <b\'> {D: like b?}',
-        '"a" [G] <b\'> [F] <a again>',
-        '"b" [F] <a\'> [G] <b again>',
-        names=["GAN", "of an image", "and back", "both ways"],
-    )
-    title = "A GAN whose noise is an image, and a way back that keeps it to the image"
-    _run.slide(run, "scheme", scheme, title=title)
+    title, names, *rows = SCHEMES["cyclegan" if both else "cut"]
+    _run.slide(run, "scheme", plots.Scheme.of_rows(*rows, names=names), title=title)
     _run.draw_losses(run, history)
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from as_new import as_new
+from cases import cut_by_hand, digits
 from keras import layers, ops
 
 import kgen
@@ -374,6 +375,19 @@ def test_mirrored_inputs_have_the_features_of_inputs_mirrored_back():
         (found,) = model._features(fake, ops.convert_to_tensor(mirrored), training=False)
         (expected,) = model._features(pixelwise(x), None, training=False)
         np.testing.assert_allclose(*map(ops.convert_to_numpy, (found, expected)), atol=1e-5)
+
+
+def test_losses_of_fastcut_equal_a_computation_by_hand():
+    settings = {"filters": 4, "blocks": 1, "receptive_field": 1, "projection_dim": 8}
+    model = kgen.CUT((8, 8), variant="fastcut", **settings)
+    model.compile(run_eagerly=EAGERLY)
+    images, others = digits(8), 255 - digits(8)[::-1]
+    model.fit(images, others, batch_size=8, verbose=0)  # mirrored or not
+    measured = model.evaluate(images, others, batch_size=8, verbose=0)
+    expected = cut_by_hand(model, images, others)
+    assert measured.keys() == expected.keys()
+    for name, value in expected.items():
+        assert measured[name] == pytest.approx(value, rel=2e-4, abs=2e-5), name
 
 
 def test_variants_are_the_papers_and_arguments_win():
