@@ -8,131 +8,11 @@ import pytest
 from keras import layers, ops
 
 import kgen
-from kgen.conditions import ClassLabels, Nothing, Target, Tokens
+from kgen.conditions import ClassLabels, Nothing, Tokens
 from kgen.engine.random import Draws, host_generator
-from kgen.losses import AdversarialObjective
 
 SHAPE = (8, 8, 1)
 X = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1), "uint8")
-
-
-def images_to_images(channels=1, scale=1.0):
-    """A linear network: `scale` times its input, plus nothing, before training."""
-    start = keras.initializers.Constant(scale / channels)
-    return keras.Sequential(
-        [keras.Input((8, 8, channels)), layers.Conv2D(1, 1, kernel_initializer=start)]
-    )
-
-
-def patches(channels):
-    """Scores of patches."""
-    return keras.Sequential([keras.Input((8, 8, channels)), layers.Conv2D(1, 4, 2)])
-
-
-@keras.saving.register_keras_serializable("sketches")
-class Pix2Pix(kgen.GenerativeModel):
-    """Isola et al. (2017): the discriminator sees input and output, the generator L1 as well."""
-
-    players = {"discriminator": ["discriminator"], "generator": ["generator"]}
-    logs = ("discriminator_loss", "generator_loss", "l1")
-    adversarial = AdversarialObjective("non_saturating")
-
-    def update(self, batch):
-        source, target = batch
-        fake = ops.stop_gradient(self.generator(source, training=True))
-        d_loss = self.minimize("discriminator", self.discriminator_loss, source, target, fake)
-        g_loss, l1 = self.minimize("generator", self.generator_loss, source, target)
-        return {"discriminator_loss": d_loss, "generator_loss": g_loss, "l1": l1}
-
-    def measure(self, batch):
-        source, target = batch
-        fake = self.generator(source, training=False)
-        d_loss = self.discriminator_loss(source, target, fake, training=False)
-        g_loss, l1 = self.generator_loss(source, target, training=False)
-        return {"discriminator_loss": d_loss, "generator_loss": g_loss, "l1": l1}
-
-    def discriminator_loss(self, source, target, fake, training):
-        real, fake = [target, source], [fake, source]
-        loss, _, _ = self.adversarial.discriminator_loss(
-            self.run(training), real, fake, self.random, self.step
-        )
-        return loss
-
-    def generator_loss(self, source, target, training):
-        fake = self.generator(source, training=training)
-        loss, _ = self.adversarial.generator_loss(
-            self.run(training), [target, source], [fake, source], self.random
-        )
-        l1 = ops.mean(ops.abs(target - fake))
-        return loss + 100 * l1, l1
-
-    def run(self, training):
-        return lambda inputs: [self.discriminator(ops.concatenate(inputs), training=training)]
-
-    def call(self, inputs, training=False):
-        return self.generator(inputs, training=training)
-
-    def input_signature(self):
-        return self.image_shape, "float32"
-
-    def translate(self, images, batch_size=None):
-        return self.outputs_for(images, batch_size)
-
-    def preview(self, n, seed=None, inputs=None):
-        if inputs is None:
-            raise self.no_inputs()
-        source, *truth = (self.images_in(part[:n]) for part in inputs)
-        rows = {"input": source, "output": self.translate(source)}
-        return rows | ({"truth": truth[0]} if truth else {})
-
-
-@keras.saving.register_keras_serializable("sketches")
-class CycleGAN(kgen.GenerativeModel):
-    """Zhu et al. (2017): two generators that undo each other, two discriminators."""
-
-    players = {"generators": ["a_to_b", "b_to_a"], "discriminators": ["of_a", "of_b"]}
-    logs = ("generator_loss", "cycle_loss", "discriminator_loss")
-    adversarial = AdversarialObjective("least_squares")
-
-    def update(self, batch):
-        a, b = batch
-        g_loss, (cycle, fakes) = self.minimize("generators", self.generator_loss, a, b)
-        fakes = [ops.stop_gradient(fake) for fake in fakes]
-        d_loss = self.minimize("discriminators", self.discriminator_loss, a, b, *fakes)
-        return {"generator_loss": g_loss, "cycle_loss": cycle, "discriminator_loss": d_loss}
-
-    def generator_loss(self, a, b, training):
-        fake_a, fake_b = self.b_to_a(b, training=training), self.a_to_b(a, training=training)
-        back = [self.b_to_a(fake_b, training=training), self.a_to_b(fake_a, training=training)]
-        cycle = sum(ops.mean(ops.abs(x - y)) for x, y in zip((a, b), back, strict=True))
-        fooled = [
-            self.adversarial.generator_loss(run(judge, training), [real], [fake], self.random)[0]
-            for judge, real, fake in ((self.of_a, a, fake_a), (self.of_b, b, fake_b))
-        ]
-        return sum(fooled) + 10 * cycle, (cycle, [fake_a, fake_b])
-
-    def discriminator_loss(self, a, b, fake_a, fake_b, training):
-        sides = (self.of_a, a, fake_a), (self.of_b, b, fake_b)
-        return sum(
-            self.adversarial.discriminator_loss(run(d, training), [x], [y], self.random)[0]
-            for d, x, y in sides
-        )
-
-    def translate(self, images, direction="a_to_b", batch_size=None):
-        images = self.images_in(images)
-        return self.infer(
-            self._translate, images, static={"direction": direction}, batch_size=batch_size
-        )
-
-    def _translate(self, images, direction):
-        return getattr(self, direction)(images, training=False)
-
-    def call(self, inputs, training=False):
-        return self.a_to_b(inputs, training=training)
-
-
-def run(discriminator, training):
-    return lambda inputs: [discriminator(inputs[0], training=training)]
 
 
 @keras.saving.register_keras_serializable("sketches")
@@ -286,51 +166,6 @@ def fitted(model, *data, epochs=2, **options):
 def comes_back(model, path):
     model.save(path / "model.keras")
     return keras.saving.load_model(path / "model.keras")
-
-
-def test_pix2pix_on_pairs(tmp_path):
-    pairs = kgen.data.ImagePairs(X, 255 - X, batch_size=4)
-    networks = {"discriminator": patches(1), "generator": images_to_images()}
-    model = Pix2Pix(SHAPE, condition=Target(SHAPE), **networks)
-    model.compile({p: keras.optimizers.Adam(0.1) for p in model.players})
-    shown = kgen.callbacks.SampleGrid(tmp_path / "shown", n=3, every=4)
-    measured = kgen.callbacks.Evaluator({"mean": lambda _, fake: fake.mean()}, X, inputs=X[:5])
-    history = model.fit(
-        pairs, epochs=8, verbose=0, validation_data=pairs, callbacks=[shown, measured]
-    ).history
-    assert history["l1"][-1] < 0.5 * history["l1"][0]
-    assert len(history["val_mean"]) == 8
-    found = model.translate(X[:5])
-    np.testing.assert_allclose(found, model.predict(X[:5], verbose=0), atol=1e-6)
-    np.testing.assert_allclose(comes_back(model, tmp_path).translate(X[:5]), found, atol=1e-6)
-    rows = model.preview(4, inputs=(X, 255 - X))
-    assert [*rows] == ["input", "output", "truth"] and len(rows["truth"]) == 4
-    np.testing.assert_allclose(rows["output"], found[:4], atol=1e-6)
-    assert (tmp_path / "shown" / "samples.gif").exists()
-    with pytest.raises(ValueError, match=r"SampleGrid\(inputs=images\), or validation_data"):
-        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.SampleGrid(tmp_path)])
-    with pytest.raises(TypeError, match="needs a model with generate, or inputs="):
-        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.CollapseMonitor(np.repeat(X, 5, 0))])
-
-
-def test_cycle_gan_on_unaligned_pairs(tmp_path):
-    pairs = kgen.data.ImagePairs(X, 255 - X[:8], aligned=False, batch_size=4)
-    model = CycleGAN(
-        SHAPE,
-        condition=Target(SHAPE, aligned=False),
-        a_to_b=images_to_images(),
-        b_to_a=images_to_images(),
-        of_a=patches(1),
-        of_b=patches(1),
-    )
-    history = fitted(model, pairs)
-    assert history["cycle_loss"][0] > 0
-    there = model.translate(X[:3])
-    assert there.shape == (3, *SHAPE)
-    back = model.translate(X[:3], direction="b_to_a")
-    assert np.abs(there - back).max() > 1e-4
-    other = comes_back(model, tmp_path)
-    np.testing.assert_allclose(other.translate(X[:3], "b_to_a"), back, atol=1e-6)
 
 
 def test_denoiser_whose_number_of_steps_changes_between_calls(tmp_path):

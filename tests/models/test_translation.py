@@ -420,6 +420,30 @@ def test_a_generator_exported_to_onnx_translates_the_same(kind, tmp_path):
 # Pictures.
 
 
+def test_callbacks_show_and_measure_what_is_translated(tmp_path):
+    """Of a linear generator, which learns to invert images."""
+    images = keras.Input((16, 16, 3))
+    inverting = keras.Model(images, layers.Conv2D(3, 1, activation="tanh")(images))
+    beside = [images, keras.Input((16, 16, 3))]
+    judge = layers.Conv2D(1, 4, 2)(layers.Concatenate()(beside))
+    own = {"generator": inverting, "discriminator": keras.Model(beside, judge)}
+    model = kgen.Pix2Pix((16, 16, 3), **own)
+    model.compile({player: keras.optimizers.Adam(0.1) for player in model.players})
+    pairs = kgen.data.ImagePairs(A, B, batch_size=4)
+    shown = kgen.callbacks.SampleGrid(tmp_path / "shown", n=3, every=4)
+    measured = kgen.callbacks.Evaluator({"mean": lambda _, fake: fake.mean()}, A, inputs=A[:5])
+    history = model.fit(
+        pairs, epochs=8, verbose=0, validation_data=pairs, callbacks=[shown, measured]
+    ).history
+    assert history["l1"][-1] < 0.5 * history["l1"][0]
+    assert len(history["val_mean"]) == 8
+    assert (tmp_path / "shown" / "samples.gif").exists()
+    with pytest.raises(ValueError, match=r"SampleGrid\(inputs=images\), or validation_data"):
+        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.SampleGrid(tmp_path)])
+    with pytest.raises(TypeError, match="needs a model with generate, or inputs="):
+        model.fit(pairs, verbose=0, callbacks=[kgen.callbacks.CollapseMonitor(np.repeat(A, 5, 0))])
+
+
 def test_previews_show_inputs_outputs_and_the_truth():
     rows = ready(kgen.Pix2Pix).preview(3, inputs=(A, B))
     assert [*rows] == ["input", "output", "truth"] and {len(r) for r in rows.values()} == {3}
