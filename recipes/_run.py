@@ -214,7 +214,7 @@ def fit(run, model, images, seed, name=None, **arguments):
 
 def saved(run, name):
     """The model that was saved as NAME."""
-    return keras.saving.load_model(run.output / f"{name}.keras")
+    return kgen.zoo.load_model(run.output / f"{name}.keras")
 
 
 def report(run, model, what, results, samples=None):

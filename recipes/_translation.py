@@ -145,7 +145,7 @@ def translate_folder(run, name, in_zoo):
         ValueError: for a folder without images.
     """
     path = run.output / f"{name}.keras"
-    model = keras.saving.load_model(path) if path.exists() else kgen.zoo.load(in_zoo)
+    model = kgen.zoo.load_model(path if path.exists() else in_zoo)
     found = sorted(p for p in run.translate.glob("*") if p.suffix.lower() in suffixes())
     if not found:
         raise ValueError(f"--translate {run.translate} is no folder that holds images.")

@@ -115,7 +115,7 @@ def train_classes(run):
     some = np.random.default_rng(run.seed).permutation(images.num_examples)[:KNOWN_IMAGES]
     some = images.fetch(np.sort(some))
     if run.judge:
-        return keras.saving.load_model(run.judge), some, test
+        return kgen.zoo.load_model(run.judge), some, test
     run.batch_size = min(run.batch_size, images.num_examples)
     options = {"batch_size": run.batch_size, "drop_last": True, "augment": AUGMENT[run.dataset]}
     images = images.with_options(**options)
@@ -195,7 +195,7 @@ def train_factors(run):
         losses[name] = exact if name in classes else "mse"
         weights[name] = 1.0 if name in classes else 36 / (kind[1] - kind[0]) ** 2  # by variance
     if run.judge:
-        model = keras.saving.load_model(run.judge)
+        model = kgen.zoo.load_model(run.judge)
     else:
         model = network((*data.size, 3), outputs, JUDGES["faces"]["dropout"])
         fit(run, model, data, loss=losses, loss_weights=weights)

@@ -63,6 +63,10 @@ def test_pix2pix_from_data_to_figures_and_a_folder_that_it_translates(tmp_path, 
     pix2pix.main([*applied, "--skip-broken"])
     with pytest.raises(ValueError, match="no folder that holds images"):
         pix2pix.main(["--output", str(out), "--translate", str(tmp_path / "nothing")])
+    file = out / "pix2pix.keras"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"pix2pix\.keras is no complete .* was it cut off"):
+        pix2pix.main(applied)
 
 
 def test_pix2pix_draws_the_edges_of_single_images(tmp_path):
