@@ -16,6 +16,7 @@ from itertools import groupby
 
 import keras
 import numpy as np
+from staged import Growing, images
 from toy import ToyGAN, points
 
 import kgen
@@ -55,6 +56,8 @@ def build(name):
     keras.utils.set_random_seed(1)
     if name == "toy":
         return ToyGAN(k=2), points(640)
+    if name == "growing":
+        return Growing(), images()
     dropout = [keras.layers.Dropout(0.2)]
     encoder = keras.Sequential(
         [
@@ -77,7 +80,7 @@ def build(name):
 def main(arguments):
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("model", choices=["toy", "vae"])
+    parser.add_argument("model", choices=["toy", "vae", "growing"])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--every", default="3")
     parser.add_argument("--kill-at", type=int, default=0)
@@ -90,10 +93,10 @@ def main(arguments):
     model, data = build(arguments.model)
     model.compile(jit_compile=True if arguments.jit == "on" else "auto")
     monitor = model.logs[0]
+    given = {"batch_size": 32, "epochs": arguments.epochs}
     history = model.fit(
         data,
-        batch_size=32,
-        epochs=arguments.epochs,
+        **({} if arguments.model == "growing" else given),
         verbose=0,
         validation_data=data.take(50) if arguments.model == "vae" else data[:50],
         callbacks=[

@@ -10,6 +10,8 @@ from kgen.progress import progress
 class ProgressBar(keras.callbacks.Callback):
     """A bar of epochs with the time that is left and the losses; a line now and then in log files.
 
+    Names the stage, where the model has stages.
+
     For `fit(verbose=0)`. In a terminal the bar appears after two seconds and is gone at the end.
 
     Args:
@@ -34,6 +36,7 @@ class ProgressBar(keras.callbacks.Callback):
             self.first, epochs = epoch, self.params["epochs"]
             self.bar = progress(None, epochs, self.what)
             self.bar.update(epoch)
+        self.bar.set_description(self._named(), refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
         """Go on, and say with what losses."""
@@ -44,9 +47,13 @@ class ProgressBar(keras.callbacks.Callback):
         if self.bar.disable and now - self.said >= self.every:
             left = (now - self.begun) / (epoch + 1 - self.first) * (epochs - epoch - 1)
             losses = ", ".join(f"{name} {value}" for name, value in shown.items())
-            done = f"{self.what}: epoch {epoch + 1} of {epochs}"
+            done = f"{self._named()}: epoch {epoch + 1} of {epochs}"
             print(f"{done}, {losses}; {left:.0f} s left", flush=True)
             self.said = now
+
+    def _named(self):
+        stage = self.params.get("stage")
+        return f"{self.what}, {stage}" if stage else self.what
 
     def on_train_end(self, logs=None):
         """Take the bar away."""

@@ -87,6 +87,11 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             )
         super().set_model(model)
 
+    @property
+    def has_restored(self):
+        """Whether the run goes on from a checkpoint, and has saved none since."""
+        return self._restored is not None
+
     # The engine calls these.
 
     def begin(self, run, initial_epoch):
@@ -121,13 +126,15 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         if meta is None:
             return initial_epoch
         run.resume(meta["epoch"], meta["batch"])
+        if run.plan is not None:
+            run.begin_at(meta["first_epoch"])
         stopped = callback_state.stopped_for_good(run.callbacks, meta["callbacks"])
         return run.params["epochs"] if stopped else meta["epoch"]
 
     def callbacks_begun(self, run):
         """Note what callbacks start from, so that only what a run changes is kept; restore it."""
         self._callbacks = callback_state.CallbackState(run.callbacks)
-        if self._restored is not None:
+        if self.has_restored:
             self.restore(run)
 
     def restore(self, run):
@@ -158,7 +165,9 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             ),
             "callbacks": states,
         }
-        path = self.folder / _name(epoch, batch, run.steps)
+        if run.plan is not None:
+            meta["first_epoch"] = run.first_epoch
+        path = self.folder / _name(run.number_of(epoch, batch))
         try:
             _write(path, meta, arrays)
         except OSError as error:
@@ -195,7 +204,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         )
 
     def _describe(self, run):
-        source, model = run.source, run.model
+        source, model, plan = run.source, run.model, run.plan
         return {
             **state.describe(model),
             "precision": model.dtype_policy.name,
@@ -203,8 +212,8 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             "backend": keras.backend.backend(),
             "data": {
                 "fingerprint": getattr(source, "fingerprint", None),
-                "batch_size": getattr(source, "batch_size", None),
-                "steps_per_epoch": run.steps,
+                "batch_size": plan.batch_sizes if plan else getattr(source, "batch_size", None),
+                "steps_per_epoch": plan.steps if plan else run.steps,
             },
         }
 
@@ -260,18 +269,24 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         epoch, batch = meta["epoch"], meta["batch"]
         callbacks = {n.removeprefix(_CALLBACK): a for n, a in arrays.items() if _CALLBACK in n}
         arrays = {n: a for n, a in arrays.items() if _CALLBACK not in n}
-        batches = run.source.batches_per_epoch if run.knows_position else 1
         updates = int(state.saved_value(run.model, arrays, run.model.step))
-        if (
-            path.name != _name(epoch, batch, run.steps)
-            or batch >= batches
-            or epoch - initial_epoch > updates
-        ):
+        known = run.is_place(epoch, batch, updates, initial_epoch)
+        if not known or path.name != _name(run.number_of(epoch, batch)):
             raise ValueError(
                 f"epoch {epoch}, batch {batch} is no place after {updates} steps, or not its name's"
             )
+        if run.plan is not None:
+            self._restore_stage(run, updates, meta)
         state.restore(run.model, arrays)
         self.last_saved, self._restored = path, (arrays, meta["callbacks"], callbacks)
+
+    def _restore_stage(self, run, updates, meta):
+        """Enter the stage whose optimizers the checkpoint holds: at the end of one, still that."""
+        first, stage = meta["first_epoch"], run.plan.stage_after(updates)
+        if type(first) is not int or not 0 <= first <= meta["epoch"]:
+            raise ValueError(f"its run cannot have begun at epoch {first!r}")
+        if stage != run.model.stage:
+            run.model.enter(stage)
 
 
 def _parse_every(every):
@@ -367,9 +382,9 @@ def _is_weight(name, array):
     return name.startswith("model/") and array.size and array.dtype.kind == "f"
 
 
-def _name(epoch, batch, steps):
-    """Of the file of a position; the number in it grows during a run."""
-    return f"checkpoint-{epoch * (10**6 if steps is None else steps) + batch:010d}.npz"
+def _name(number):
+    """Of the file of a position, by its number."""
+    return f"checkpoint-{number:010d}.npz"
 
 
 def _write(path, meta, arrays):

@@ -6,6 +6,7 @@ from kgen.engine.left_out import LeftOut
 from kgen.engine.moving_average import MovingAverage
 from kgen.engine.optimizers import OptimizerGroup
 from kgen.engine.run import NonFiniteLoss
+from kgen.engine.stages import Stage
 
 __all__ = [
     "GenerativeModel",
@@ -13,5 +14,6 @@ __all__ = [
     "MovingAverage",
     "NonFiniteLoss",
     "OptimizerGroup",
+    "Stage",
     "input_gradient",
 ]

@@ -1,8 +1,8 @@
 """The primitives that differ between backends, under the same names for each.
 
 `Steps` (a mixin: `train_step`, `test_step`), `batches`, `value_and_grad`, `input_gradient`,
-`jvp`, `apply_gradients`, `compiled`, `move_averages`, `fold_replica`, `keeping_values`,
-`synchronize`, `seed_step`, `unseed_step` and `accelerators`.
+`jvp`, `apply_gradients`, `compiled`, `move_averages`, `making_variables`, `fold_replica`,
+`keeping_values`, `synchronize`, `seed_step`, `unseed_step` and `accelerators`.
 """
 
 import keras
@@ -19,6 +19,7 @@ match keras.backend.backend():
             input_gradient,
             jvp,
             keeping_values,
+            making_variables,
             move_averages,
             seed_step,
             synchronize,
@@ -36,6 +37,7 @@ match keras.backend.backend():
             input_gradient,
             jvp,
             keeping_values,
+            making_variables,
             move_averages,
             seed_step,
             synchronize,
@@ -53,6 +55,7 @@ match keras.backend.backend():
             input_gradient,
             jvp,
             keeping_values,
+            making_variables,
             move_averages,
             seed_step,
             synchronize,
@@ -75,6 +78,7 @@ __all__ = [
     "input_gradient",
     "jvp",
     "keeping_values",
+    "making_variables",
     "move_averages",
     "seed_step",
     "synchronize",

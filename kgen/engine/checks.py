@@ -18,7 +18,7 @@ BOOKKEEPING = {
 }
 # What the engine sets, once, in the constructor: anything else under these names would break steps.
 ENGINES = {"step", "first_non_finite_step", "compiled_as", "_inference", "_means"}
-ENGINES |= {"_training_random", "_evaluation_random"}
+ENGINES |= {"_training_random", "_evaluation_random", "stage", "_stage", "_as_compiled"}
 OWNERS = {"builtins", "kgen", "keras", "tensorflow", "jax", "torch"}
 ARGUMENTS = {"image_shape", "seed", "check_range"}  # attributes of the constructor's arguments
 
@@ -180,6 +180,28 @@ def check_compiled(model):
                 "called: a network was frozen, unfrozen or replaced since. This takes effect "
                 "when you call compile() again."
             )
+
+
+def refuse_averages(model, members):
+    """Raise a `ValueError` for `use_ema`, whose averages would replace weights amid the run."""
+    for player, member in members.items():
+        if getattr(getattr(member, "inner_optimizer", member), "use_ema", False):
+            raise ValueError(
+                f"The optimizer of {player!r} has use_ema=True: it begins anew with each stage of "
+                f"{type(model).__name__}, and its averages with it. Compile without use_ema, and "
+                "keep averages in the model: kgen.MovingAverage."
+            )
+
+
+def check_members(model, members):
+    """Raise unless these are what `optimizers_of_stage` returns."""
+    known = isinstance(members, dict) and members.keys() == model.players.keys()
+    if not known or not all(isinstance(m, keras.optimizers.Optimizer) for m in members.values()):
+        raise TypeError(
+            f"{type(model).__name__}.optimizers_of_stage returns a dictionary from each of "
+            f"{[*model.players]} to an optimizer; got {members!r}."
+        )
+    refuse_averages(model, members)
 
 
 def check_options(verbose, **counts):

@@ -43,24 +43,35 @@ def training_source(model, x, y, batch_size, shuffle, steps_per_epoch):
 
     One update takes `model.minibatches_per_update` times `batch_size` images.
     """
-    if is_array(x):
-        x = _dataset(model, x, y, shuffle=shuffle, seed=model.seed)
-        if batch_size is None:  # the default, or all there is
-            whole = x.num_examples // model.minibatches_per_update
-            batch_size = min(x.batch_size, max(whole, 1))
-    elif y is not None:
-        raise ValueError(f"y goes with arrays only; {type(x).__name__} must yield (x, y) itself.")
-    if isinstance(x, ImageDataset):
-        x = model.condition.of(x)
-        return _whole_batches(model, x, batch_size, steps_per_epoch)
-    if not _is_in_batches(x):
-        raise _wrong_type(x)
+    dataset = training_dataset(model, x, y, shuffle)
+    if dataset is not None:
+        return whole_batches(model, dataset, batch_size, steps_per_epoch)
     if batch_size is not None:
         raise ValueError(
             f"batch_size is for arrays and kgen's datasets; this {type(x).__name__} comes in "
             "batches already."
         )
     return Batches(model, x, model.minibatches_per_update)
+
+
+def training_dataset(model, x, y, shuffle):
+    """Arrays or a dataset of kgen's as a dataset that the model learns from, all examples checked.
+
+    None for what comes in batches.
+    """
+    if is_array(x):
+        x = _dataset(model, x, y, shuffle=shuffle, seed=model.seed)
+        whole = x.num_examples // model.minibatches_per_update
+        x = x.with_options(batch_size=min(x.batch_size, max(whole, 1)))  # the default, or all
+    elif y is not None:
+        raise ValueError(f"y goes with arrays only; {type(x).__name__} must yield (x, y) itself.")
+    if isinstance(x, ImageDataset):
+        x = model.condition.of(x)
+        _check_shape(model, x)
+        return x
+    if not _is_in_batches(x):
+        raise _wrong_type(x)
+    return None
 
 
 def evaluation_source(model, x, y, batch_size):
@@ -71,6 +82,28 @@ def evaluation_source(model, x, y, batch_size):
         _check_shape(model, x)
         return _in_order(model.condition.of(x), batch_size)
     return Batches(model, x)
+
+
+def at_size_of_stage(model, source):
+    """Data of evaluation or validation, or None, with images as the model's stage sees them.
+
+    Raises:
+        TypeError: for batches, if the stage sees images at another size.
+    """
+    if source is None or model.stage_image_shape == model.image_shape:
+        return source
+    if not isinstance(source, ImageDataset):
+        raise TypeError(in_batches_already(model, source.data))
+    return source.at_resolution(model.stage_image_shape[:2])
+
+
+def in_batches_already(model, data):
+    """The message that a model with stages cannot take data in batches."""
+    return (
+        f"{type(model).__name__} sees its data at the size, and in batches, of each of its stages, "
+        f"which this {type(data).__name__} cannot give: it comes in batches already. Pass an array "
+        "of images or a dataset of kgen.data, such as kgen.data.load(name)."
+    )
 
 
 def validation_source(model, data, batch_size):
@@ -150,8 +183,8 @@ def _check_shape(model, dataset):
         check_images(dataset.fetch(np.arange(1)), model.image_shape, False, dataset.name)
 
 
-def _whole_batches(model, dataset, batch_size, steps_per_epoch):
-    _check_shape(model, dataset)
+def whole_batches(model, dataset, batch_size, steps_per_epoch):
+    """A view of the dataset in batches of `fit`: each as many images as one update takes."""
     k = model.minibatches_per_update
     m = dataset.batch_size if batch_size is None else batch_size
     if dataset.num_examples < k * m:
@@ -169,6 +202,17 @@ def _whole_batches(model, dataset, batch_size, steps_per_epoch):
         )
     steps = dataset.steps_per_epoch if steps_per_epoch is None else steps_per_epoch
     return dataset.with_options(batch_size=k * m, drop_last=True, steps_per_epoch=steps)
+
+
+def left_out(dataset):
+    """A sentence on the images that do not fill a batch of training; None where all do."""
+    count = 0 if dataset.steps_per_epoch else dataset.num_examples % dataset.batch_size
+    if not count:
+        return None
+    return (
+        f"{count} of {dataset.num_examples} images do not fill a batch of {dataset.batch_size}: "
+        "each epoch leaves others out."
+    )
 
 
 def _wrong_type(x):

@@ -16,14 +16,21 @@ from kgen.engine import backend, checks, feed
 from kgen.engine.context import CONTEXT, TRAINING
 from kgen.engine.inference import Inference, exactly
 from kgen.engine.inputs import Inputs, check_image_shape
-from kgen.engine.optimizers import LossScale, OptimizerGroup, finalized_once, members_of
+from kgen.engine.optimizers import (
+    LossScale,
+    OptimizerGroup,
+    finalized_once,
+    maker_of,
+    members_of,
+)
 from kgen.engine.random import SeedGenerator, host_generator
 from kgen.engine.run import Run, spans
 from kgen.engine.saving import Saving
+from kgen.engine.stages import Stages, stages_of
 from kgen.engine.step import Step
 
 
-class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Model):
+class GenerativeModel(backend.Steps, Step, Stages, Inputs, Inference, Saving, keras.Model):
     """Base of every kgen model: a `keras.Model` whose author writes the algorithm, nothing else.
 
     A subclass declares its `players` and either an `objective` (one optimizer) or an `update`
@@ -129,7 +136,7 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         for attribute, value in own.items():
             super().__setattr__(attribute, value)
         # Out of Keras's sight: compiled functions, and the arguments of `compile`.
-        self.__dict__.update(_inference={}, compiled_as={})
+        self.__dict__.update(_inference={}, compiled_as={}, _stage=0)
 
     def _known_condition(self, condition):
         if isinstance(condition, self.conditions):
@@ -455,7 +462,10 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         return [name for names in self.players.values() for name in names]
 
     def variables_of(self, player):
-        """The trainable variables of a player's networks, each once."""
+        """The trainable variables of a player's networks, each once.
+
+        Those of a model with stages may depend on `self.stage`.
+        """
         found = {}
         for name in self.players[player]:
             found |= {id(v): v for v in getattr(self, name).trainable_variables}
@@ -504,25 +514,38 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         check_image_shape(self)
         checks.check_conditioned(self)
         members = members_of(self, optimizer)
-        if self.dtype_policy.name == "mixed_float16":
-            members = {p: LossScale.around(m) for p, m in members.items()}
-        single = len(members) == 1
+        options = {
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+        }
+        if stages_of(self):
+            checks.refuse_averages(self, members)
+            makers = {player: maker_of(member) for player, member in members.items()}
+            self.__dict__["_as_compiled"] = makers, options
+        self._prepare(members, **options)
+        self.__dict__["compiled_as"] = self.get_compile_config()
+
+    def _prepare(self, members, **options):
+        """Compile with one optimizer for each player; nothing stays of what was compiled before."""
+        if stages_of(self):
+            members = self.optimizers_of_stage(members)
+            checks.check_members(self, members)
         self.train_function = self.test_function = self.predict_function = None
         self._inference.clear()
-        super().compile(
-            optimizer=next(iter(members.values())) if single else OptimizerGroup(members),
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
-            auto_scale_loss=False,
-        )
+        super().compile(optimizer=self._joined(members), auto_scale_loss=False, **options)
         self.__dict__["_compiled_optimizer"] = self.optimizer
         self._loss_tracker = None  # the means of `logs` are all there is
         self.ensure_built()
         for player in self.players:
             self._optimizer_of(player).build(self.variables_of(player))
         self.optimizer.built = True
-        self.__dict__["compiled_as"] = self.get_compile_config()
+
+    def _joined(self, members):
+        """The optimizers of the players as one, which scale the loss where 16 bits ask for it."""
+        if self.dtype_policy.name == "mixed_float16":
+            members = {p: LossScale.around(m) for p, m in members.items()}
+        return next(iter(members.values())) if len(members) == 1 else OptimizerGroup(members)
 
     def build(self, input_shape):
         """Nothing to make: networks come built."""
@@ -535,7 +558,7 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         x=None,
         y=None,
         batch_size=None,
-        epochs=1,
+        epochs=None,
         verbose="auto",
         callbacks=None,
         validation_split=0.0,
@@ -557,6 +580,11 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         (`use_ema` apart, which overwrites weights when a run ends.) An epoch that was cut short is
         not repeated: the next `fit` begins with the order after it.
 
+        A model with `stages` runs through them, as one training: epochs are numbered through. Its
+        stages decide on batches, so `batch_size`, `steps_per_epoch` and `initial_epoch` are left
+        out, and data are arrays or kgen's datasets. At each stage's beginning optimizers begin
+        anew, so a learning rate that a callback changed is that of `compile` again.
+
         Args:
             x: images, uint8 in [0, 255] or floats in [-1, 1], shape `(N, H, W, C)` or, for one
                 channel, `(N, H, W)`; an `ImageDataset`; a `tf.data.Dataset`, a `PyDataset` or a
@@ -566,8 +594,11 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
                 as there are); one update takes `minibatches_per_update` times as many images. An
                 incomplete last batch is left out of training, never of evaluation.
             callbacks: a `kgen.callbacks.TrainingCheckpoint` among them makes the run resumable.
-            validation_split, validation_data, epochs, verbose, shuffle, initial_epoch,
-            steps_per_epoch, validation_steps, validation_batch_size, validation_freq: as in Keras.
+            epochs: as in Keras, 1 by default. Of a model with stages: after how many epochs to
+                stop, counted from where the model stands or, with a checkpoint, from where its run
+                began; by default at the end of the last stage.
+            validation_split, validation_data, verbose, shuffle, initial_epoch, steps_per_epoch,
+            validation_steps, validation_batch_size, validation_freq: as in Keras.
 
         Returns:
             Keras's `History`.
@@ -581,7 +612,8 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         self._assert_compile_called("fit")
         checks.check_compiled(self)
         self._check_file()
-        epochs, initial_epoch = whole(epochs, "epochs"), whole(initial_epoch, "initial_epoch")
+        epochs = None if epochs is None else whole(epochs, "epochs")
+        initial_epoch = whole(initial_epoch, "initial_epoch")
         flag(shuffle, "shuffle")
         validation_split = below(validation_split, 1, "validation_split")
         checks.check_options(
@@ -595,18 +627,27 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         validation_freq = checks.frequency(validation_freq)
         if validation_split and validation_data is None:
             (x, y), validation_data = feed.split(x, y, validation_split)
-        source = feed.training_source(self, x, y, batch_size, shuffle, steps_per_epoch)
-        ours = isinstance(source, feed.ImageDataset)
-        if ours:
-            batches, steps_per_epoch = source.batches_per_epoch, None
-            left_out = 0 if source.steps_per_epoch else source.num_examples % source.batch_size
-            if left_out and verbose:
-                print(
-                    f"{left_out} of {source.num_examples} images do not fill a batch of "
-                    f"{source.batch_size}: each epoch leaves others out."
-                )
+        plan = self._plan(
+            x,
+            y,
+            shuffle,
+            epochs,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            initial_epoch=initial_epoch,
+        )
+        if plan is not None:
+            source, batches, initial_epoch = plan.dataset, None, plan.position[0]
+            epochs = plan.last(initial_epoch)
         else:
-            batches = steps_per_epoch or getattr(source.data, "num_batches", None)
+            source = feed.training_source(self, x, y, batch_size, shuffle, steps_per_epoch)
+            epochs = 1 if epochs is None else epochs
+            if isinstance(source, feed.ImageDataset):
+                batches, steps_per_epoch = source.batches_per_epoch, None
+                if verbose and (left_out := feed.left_out(source)):
+                    print(left_out)
+            else:
+                batches = steps_per_epoch or getattr(source.data, "num_batches", None)
         if validation_data is not None:
             self._assert_measures()
             validation_data = feed.validation_source(self, validation_data, validation_batch_size)
@@ -617,13 +658,15 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
                     f"{epochs - initial_epoch} epochs: pass an array or a dataset, or say "
                     "validation_steps=."
                 )
+            if plan is not None:
+                plan.check_validation(validation_data)
 
         checkpoints = [c for c in callbacks if getattr(c, "resumes_runs", False)]
         if len(checkpoints) > 1:
             raise ValueError("A run has one TrainingCheckpoint; got several.")
         checkpoint = checkpoints[0] if checkpoints else None
-        data = source if ours else source.data
-        run = Run(self, data, checkpoint, callbacks, verbose, epochs, batches)
+        data = source.data if isinstance(source, feed.Batches) else source
+        run = Run(self, data, checkpoint, callbacks, verbose, epochs, batches, plan)
         run.validates = validation_data is not None
         self.__dict__["_validation"] = validation_data
         self.first_non_finite_step.assign(np.full(len(self.players), -1, "int32"))
@@ -636,26 +679,37 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
         options = dict(
             verbose=verbose,
             callbacks=run,
-            validation_data=None
-            if validation_data is None
-            else (feed.for_keras(validation_data, self),),
             validation_steps=validation_steps,
             validation_freq=validation_freq,
             shuffle=False,
             steps_per_epoch=steps_per_epoch,
         )
-        with run.interruptible(), feed.own_errors(source, validation_data):
-            with finalized_once(self), backend.keeping_values(self):
-                for first, last in spans(initial_epoch, run.batch, epochs):
-                    if ours:
-                        source.set_position(first, run.batch)
-                    x = feed.for_keras(source, self)
-                    super().fit(x, initial_epoch=first, epochs=last, **options)
-                    run.batch = 0
-                    if self.stop_training:
-                        break
+        with run.interruptible():
+            if plan is not None:
+                self._fit_stages(run, validation_data, initial_epoch, options)
+            else:
+                self._fit_epochs(run, source, validation_data, initial_epoch, epochs, options)
             run.finish()
         return self.history
+
+    def _fit_epochs(self, run, source, validation_data, initial_epoch, epochs, options):
+        """Keras's `fit` for epochs that share their data and what is compiled."""
+        validation = None
+        if validation_data is not None:
+            validation = (feed.for_keras(validation_data, self),)
+        with (
+            feed.own_errors(source, validation_data),
+            finalized_once(self),
+            backend.keeping_values(self),
+        ):
+            for first, last in spans(initial_epoch, run.batch, epochs):
+                if run.knows_position:
+                    source.set_position(first, run.batch)
+                x, span = feed.for_keras(source, self), {"initial_epoch": first, "epochs": last}
+                super().fit(x, validation_data=validation, **span, **options)
+                run.batch = 0
+                if self.stop_training:
+                    break
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", steps=None, **kwargs):
         """Measure every image once, as `keras.Model.evaluate`; losses by name in a dictionary.
@@ -670,7 +724,8 @@ class GenerativeModel(backend.Steps, Step, Inputs, Inference, Saving, keras.Mode
             kwargs["callbacks"] = checks.as_callbacks(kwargs.get("callbacks"))
             self._assert_compile_called("evaluate")
             self._check_file()
-            x, y, batch_size = feed.evaluation_source(self, x, y, batch_size), None, None
+            x = feed.at_size_of_stage(self, feed.evaluation_source(self, x, y, batch_size))
+            y = batch_size = None
         kwargs["return_dict"] = True
         with feed.own_errors(x), backend.keeping_values(self):
             return super().evaluate(feed.for_keras(x, self), verbose=verbose, steps=steps, **kwargs)

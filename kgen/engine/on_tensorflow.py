@@ -251,6 +251,11 @@ def move_averages(targets, sources, weight):
     tf.distribute.get_replica_context().merge_call(on_every_replica)
 
 
+def making_variables(model):
+    """Context in which variables are made: they go to the devices of the model."""
+    return model.distribute_strategy.scope()
+
+
 def fold_replica(seed):
     """Give each replica of a strategy a seed of its own; the first keeps the one it was given."""
     context = tf.distribute.get_replica_context()

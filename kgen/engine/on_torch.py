@@ -103,6 +103,11 @@ def move_averages(targets, sources, weight):
             torch._foreach_lerp_(targets, sources, float(weight))
 
 
+def making_variables(model):
+    """Context in which variables are made: there is one device."""
+    return contextlib.nullcontext()
+
+
 def fold_replica(seed):
     """There is one replica in a process: the seed stays as it is."""
     return seed

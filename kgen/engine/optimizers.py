@@ -11,6 +11,8 @@ from keras import ops
 _BUILT_IN = ("use_ema", "gradient_accumulation_steps", "loss_scale_factor")
 _SETTINGS = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
 _SETTINGS += ("ema_momentum", "ema_overwrite_frequency")
+# What `exclude_from_weight_decay` sets, and no configuration holds.
+_EXCLUDED = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
 
 
 def _assign(variables, values):
@@ -290,6 +292,25 @@ def finalized_once(model):
     finally:
         object.__delattr__(optimizer, name)
         optimizer.finalize_variable_values(model.trainable_weights)
+
+
+def maker_of(optimizer):
+    """A function that makes optimizers as this one is now, before a first step of theirs.
+
+    Of a schedule of the learning rate, which has no state, they share the object.
+    """
+    kind, config = type(optimizer), optimizer.get_config()
+    rate = getattr(optimizer, "_learning_rate", None)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        config["learning_rate"] = rate
+    excluded = {n: v for n, v in vars(optimizer).items() if n in _EXCLUDED}
+
+    def make():
+        made = kind.from_config(dict(config))
+        vars(made).update(excluded)
+        return made
+
+    return make
 
 
 def serialize_optimizer(optimizer):

@@ -80,6 +80,11 @@ def check_callbacks(run, validates):
         if isinstance(callback, keras.callbacks.CSVLogger) and len(callback.sep) != 1:
             raise ValueError(f"CSVLogger separates by one character; got {callback.sep!r}.")
         if isinstance(callback, keras.callbacks.BackupAndRestore):
+            if run.plan is not None:
+                raise ValueError(
+                    "BackupAndRestore does not know in which of its stages a model is: use "
+                    "kgen.callbacks.TrainingCheckpoint(folder)."
+                )
             _check_folder(callback, pathlib.Path(callback.backup_dir) / "latest.weights.h5")
         saves = isinstance(callback, keras.callbacks.ModelCheckpoint)
         if isinstance(callback, MONITORING):

@@ -36,11 +36,13 @@ class Run(keras.callbacks.CallbackList):
         checkpoint: None, or a `TrainingCheckpoint`.
         callbacks: the other callbacks.
         verbose, epochs, steps: as Keras gives them to callbacks.
+        plan: None, or the `Plan` of the model's stages. Callbacks then find the name of the stage
+            under `"stage"` in their `params`, beside the steps of its epochs.
     """
 
     look_every = 100  # batches between two looks at the losses
 
-    def __init__(self, model, source, checkpoint, callbacks, verbose, epochs, steps):
+    def __init__(self, model, source, checkpoint, callbacks, verbose, epochs, steps, plan=None):
         super().__init__(
             callbacks,
             add_history=True,
@@ -53,7 +55,11 @@ class Run(keras.callbacks.CallbackList):
         self.source, self.checkpoint, self.steps = source, checkpoint, steps
         self.epoch = self.batch = 0
         self._first_batch = 0
-        self._begun, self._passes = False, None
+        self.plan, self.first_epoch = plan, 0
+        if plan is not None:
+            self.first_epoch = plan.position[0]
+            self.resume(*plan.position)
+        self._begun, self._passes, self._update = False, None, None
         self._outside, self.validates = (), False
         self._signal = None
 
@@ -65,6 +71,32 @@ class Run(keras.callbacks.CallbackList):
     def resume(self, epoch, batch):
         """Start at this position, everything else being restored."""
         self.epoch, self.batch, self._first_batch = epoch, batch, batch
+
+    def begin_at(self, epoch):
+        """Let the epochs of a run with stages count from this one."""
+        self.first_epoch = epoch
+        self.set_params({**self.params, "epochs": self.plan.last(epoch)})
+
+    def begin_stage(self, number, source):
+        """Go on with the data of a stage; says so."""
+        plan = self.plan
+        self.source, self.steps, self._passes = source, plan.steps[number], plan.passes(number)
+        self.set_params({**self.params, "steps": self.steps, "stage": plan.name(number)})
+        if self.params["verbose"]:
+            print(plan.says(number))
+
+    def number_of(self, epoch, batch):
+        """Number of a position, by which checkpoints are ordered: it grows during a run."""
+        if self.plan is not None:
+            return self.plan.updates(epoch, batch)
+        return epoch * (10**6 if self.steps is None else self.steps) + batch
+
+    def is_place(self, epoch, batch, updates, initial_epoch):
+        """Whether a run that began at `initial_epoch` can be there after so many updates."""
+        if self.plan is not None:
+            return (epoch, batch) == self.plan.place(updates)
+        batches = self.source.batches_per_epoch if self.knows_position else 1
+        return batch < batches and epoch - initial_epoch <= updates
 
     def hint_at_few_updates(self, epochs):
         """Say once, before the first update, where a run will hardly have begun to learn."""
@@ -91,13 +123,13 @@ class Run(keras.callbacks.CallbackList):
     def on_epoch_begin(self, epoch, logs=None):
         """Set the position of the data: it depends on nothing but updates and the batch."""
         self.epoch, self.batch = epoch, self._first_batch
-        if self._passes is None:
+        if self._update is None:
             self._find_place()
         if self.knows_position:
             self.source.set_position(epoch + self._passes, self._first_batch)
         super().on_epoch_begin(epoch, logs)
-        if self._first_batch:  # what callbacks do at an epoch's beginning was done before the cut
-            self.checkpoint.restore(self)
+        if self._first_batch and self.checkpoint is not None and self.checkpoint.has_restored:
+            self.checkpoint.restore(self)  # what callbacks do here was done before the cut
 
     def on_train_batch_begin(self, batch, logs=None):
         """Count batches from the epoch's beginning, not from where it was resumed.
@@ -130,7 +162,8 @@ class Run(keras.callbacks.CallbackList):
         self._first_batch = 0
         self.refuse_non_finite()
         super().on_epoch_end(epoch, logs)
-        self.save(epoch + 1, 0)
+        cut_short = self.plan is not None and self.batch < self.steps  # by a callback
+        self.save(*((epoch, self.batch) if cut_short else (epoch + 1, 0)))
         self._obey_signal()
 
     def on_train_end(self, logs=None):
@@ -148,12 +181,14 @@ class Run(keras.callbacks.CallbackList):
         """How many updates the model has behind it, and whole passes over data such as this.
 
         So a run goes on where the one before it stopped, or the file that was loaded. An epoch that
-        was cut short counts: its order is not repeated, unless it is resumed in its midst.
+        was cut short counts: its order is not repeated, unless it is resumed in its midst. (Of a
+        model with stages it always is, and the plan says which pass an epoch is.)
         """
         backend.synchronize(self.model)
         self._update = int(ops.convert_to_numpy(self.model.step))
-        batches = self.source.batches_per_epoch if self.knows_position else 1
-        self._passes = -((self.batch - self._update) // batches) - self.epoch
+        if self.plan is None:
+            batches = self.source.batches_per_epoch if self.knows_position else 1
+            self._passes = -((self.batch - self._update) // batches) - self.epoch
 
     # The engine calls these.
 
@@ -201,7 +236,8 @@ class Run(keras.callbacks.CallbackList):
         )
         if not self.knows_position:  # of data in batches, each was looked at as it passed
             return advice
-        number = self.epoch * self.source.batches_per_epoch + self.batch + back
+        epoch = self.epoch + self._passes
+        number = epoch * self.source.batches_per_epoch + self.batch + back
         broken = self.source.not_finite(number)
         if not broken:
             return advice

@@ -15,6 +15,7 @@ from kgen.engine.checks import OWNERS
 from kgen.engine.moving_average import refuse_unmakeable
 from kgen.engine.optimizers import serialize_optimizer
 from kgen.engine.random import seed_states
+from kgen.engine.stages import stages_of
 from kgen.files import written_beside
 
 
@@ -39,6 +40,8 @@ class Saving:
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
+        if stages_of(self):
+            config["stage"] = self.stage
         for name in self.network_names:
             try:
                 config[name] = keras.saving.serialize_keras_object(getattr(self, name))
@@ -53,15 +56,20 @@ class Saving:
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Build the model from `get_config()`."""
-        return cls(
+        """Build the model from `get_config()`, in the stage that it was in."""
+        stage = config.get("stage")
+        model = cls(
             **{
                 key: keras.saving.deserialize_keras_object(value, custom_objects)
                 if isinstance(value, dict) and "class_name" in value
                 else value
                 for key, value in config.items()
+                if key != "stage"
             }
         )
+        if stage is not None:
+            model.enter(stage)
+        return model
 
     def get_build_config(self):
         """Nothing: networks come built. Keras asks when it writes a file or a copy.
@@ -77,11 +85,16 @@ class Saving:
         self.ensure_built()
 
     def get_compile_config(self):
-        """Arguments of `compile`, written so that every backend can read them."""
+        """Arguments of `compile`, written so that every backend can read them.
+
+        Of a model with stages the optimizers are as they were compiled: each stage begins with
+        these. What a stage or a callback made of a rate is in the optimizers' variables.
+        """
         if not self.compiled:
             return {}
+        optimizer = self._joined(self._as_new()) if stages_of(self) else self.optimizer
         return {
-            "optimizer": serialize_optimizer(self.optimizer),
+            "optimizer": serialize_optimizer(optimizer),
             "run_eagerly": self.run_eagerly,
             "steps_per_execution": self.steps_per_execution,
             "jit_compile": "auto",  # the resolved value would be torch.compile elsewhere

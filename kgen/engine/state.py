@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from kgen.engine import backend
+from kgen.engine.stages import stages_of
 
 
 def capture(model):
@@ -77,6 +78,8 @@ def describe(model):
     anew, so that the same model made twice describes itself in the same way.
     """
     config = {"model": model.get_config(), "compile": model.compiled_as}
+    if config["model"].pop("stage", None) is not None:  # where a run is, not what it is
+        config["stages"] = stages_of(model)
     config = json.loads(json.dumps(config, default=_plain))
     names = {}
     _collect_names(config, names)

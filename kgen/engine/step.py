@@ -14,14 +14,14 @@ class Step:
     def prepare(self, data):
         """A batch as the algorithm sees it, from what Keras hands to a step."""
         images, values, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.condition.batch(self._as_images(images), values)
+        return self.condition.batch(self._as_images(images, self.stage_image_shape), values)
 
-    def _as_images(self, images):
+    def _as_images(self, images, shape):
         """Images of a batch as every algorithm sees them, in the model's range."""
         images = ops.convert_to_tensor(images)  # an eager step on JAX gets arrays
         if _rank(images) is None:  # TensorFlow's, after several kinds of data
-            images = ops.reshape(images, (-1, *self.image_shape))
-        return to_model_range(with_channel(images, self.image_shape or ()))
+            images = ops.reshape(images, (-1, *shape))
+        return to_model_range(with_channel(images, shape or ()))
 
     def run_update(self, data):
         """One step of `fit`: update, count, average (called by the backend's `train_step`)."""
@@ -54,7 +54,7 @@ class Step:
         inputs = tree.flatten(keras.utils.unpack_x_y_sample_weight(data)[0])
         for index, (shape, _) in enumerate(self._taken_by_call()):
             if shape == self.image_shape:
-                inputs[index] = self._as_images(inputs[index])
+                inputs[index] = self._as_images(inputs[index], self.image_shape)
         inputs = inputs if isinstance(self.input_signature(), list) else inputs[0]
         with running(phase=EVALUATION):
             return super().predict_step(*state, (inputs,))
