@@ -103,7 +103,10 @@ def main(arguments):
             kgen.callbacks.TrainingCheckpoint(arguments.folder / "run", every=every),
             keras.callbacks.CSVLogger(arguments.folder / "log.csv"),
             keras.callbacks.EarlyStopping(
-                monitor, mode="min", patience=50, restore_best_weights=True
+                monitor,
+                mode="min",
+                patience=50,
+                restore_best_weights=arguments.model != "growing",  # whose stages differ
             ),
             keras.callbacks.ReduceLROnPlateau(monitor, mode="min", patience=1, min_delta=1.0),
             kgen.callbacks.SampleGrid(arguments.folder / "samples", n=4)

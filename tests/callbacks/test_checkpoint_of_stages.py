@@ -1,6 +1,7 @@
 """A run in stages that is interrupted anywhere ends as if it had not been."""
 
-import functools
+import contextlib
+import io
 import itertools
 import json
 import os
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 from staged import STAGES, growing, images
 
-import kgen
 from kgen.callbacks import ProgressBar, TrainingCheckpoint
 from kgen.engine import Stage, state
 
@@ -28,8 +28,8 @@ def test_killed_within_a_stage_at_its_end_and_at_the_first_batch_of_the_next(tmp
     runs = [
         [str(tmp_path / "whole"), "growing"],
         [*run, "1", "--kill-at", "4"],  # 3 updates were saved: within an epoch, within the stage
-        [*run, "epoch", "--kill-at", "4"],  # 6 are, the first stage, and the second has begun
-        [*run, "1", "--kill-at", "2"],  # 7 are, one of the second stage
+        [*run, "epoch", "--kill-at", "7"],  # 6 are, the first stage, and the second has begun
+        [*run, "1", "--kill-at", "8"],  # 7 are, one of the second stage
         [*run, "1"],
     ]
     process = subprocess.run(
@@ -65,12 +65,12 @@ class CutAt(keras.callbacks.Callback):
             raise Cut
 
 
-def eager(table=STAGES, **options):
-    return growing(table=table, run_eagerly=True, **options)
+def eager(table=STAGES):
+    return growing(table=table, run_eagerly=True)
 
 
-def fit(model, folder, *callbacks, every=1, **options):
-    callbacks = [*callbacks, TrainingCheckpoint(folder, every=every, keep=99)]
+def fit(model, folder, *callbacks, every="epoch", keep=3, **options):
+    callbacks = [*callbacks, TrainingCheckpoint(folder, every=every, keep=keep)]
     return model.fit(images(), verbose=0, callbacks=callbacks, **options)
 
 
@@ -82,60 +82,55 @@ def same(a, b):
     return a.keys() == b.keys() and all(np.array_equal(a[n], b[n]) for n in a)
 
 
-@functools.cache
-def whole():
-    """State and losses of a run that was not cut."""
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was not cut: its folder, its state, its losses, and what it printed."""
+    folder, model, said = tmp_path_factory.mktemp("whole"), eager(), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        history = fit(model, folder, ProgressBar("digits", every=0))
+    return folder, state.capture(model), history.history, said.getvalue()
+
+
+@pytest.mark.parametrize("every, at", [(1, 8), ("epoch", 7), ("epoch", 5)])
+def test_cut_and_continued(every, at, whole, tmp_path):
+    """After the first batch of a stage, at the end of one, within one; or by the same model."""
     model = eager()
-    history = model.fit(images(), verbose=0)
-    return state.capture(model), history.history
+    with pytest.raises(Cut):
+        fit(model, tmp_path, CutAt(at), every=every)
+    model = model if every == 1 else eager()
+    history = fit(model, tmp_path, every=every)
+    assert same(state.capture(model), whole[1]) and history.history == whole[2]
 
 
-@pytest.mark.parametrize("every", [1, "epoch"])
-def test_cut_at_any_batch(every, tmp_path):
-    """By the same model, as in a notebook, and by one that is new."""
-    for at in (1, 7, 8, 11) if every == 1 else (5, 7, 8, 10):
-        folder, model = tmp_path / f"{at}", eager()
-        with pytest.raises(Cut):
-            fit(model, folder, CutAt(at), every=every)
-        history = fit(model := model if at % 2 else eager(), folder, every=every)
-        assert same(state.capture(model), whole()[0]) and history.history == whole()[1], at
-        assert saved(folder)[-1] == 12
-
-
-def test_checkpoints_are_numbered_by_updates(tmp_path):
+def test_checkpoints_are_numbered_by_updates(whole):
     """Whatever an epoch's length: the last are the newest, and only they stay."""
-    checkpoint = TrainingCheckpoint(tmp_path, keep=3)
-    eager().fit(images(), verbose=0, callbacks=[checkpoint])
-    assert saved(tmp_path) == [6, 9, 12]
-    fit(model := eager(), tmp_path)  # finished
-    assert same(state.capture(model), whole()[0])
+    folder, final, losses, _ = whole
+    assert saved(folder) == [6, 9, 12]
+    history = fit(model := eager(), folder)  # of a run that is finished
+    assert same(state.capture(model), final) and history.history == losses
+
+
+def test_progress_names_the_stage(whole):
+    assert [line.split(", loss")[0] for line in whole[3].splitlines()] == [
+        *(f"digits, 4x4: epoch {epoch} of 5" for epoch in (1, 2, 3)),
+        *(f"digits, stage 2 of 2: epoch {epoch} of 5" for epoch in (4, 5)),
+    ]
 
 
 def test_epochs_count_from_where_the_run_began(tmp_path):
-    """The same call goes on with the same run, by a new model and by the one that was cut."""
-    begun = eager()
-    begun.fit(images(), epochs=2, verbose=0)
-    begun.save(tmp_path / "begun.keras")
-
-    def load():
-        model = keras.saving.load_model(tmp_path / "begun.keras")
-        model.compile(run_eagerly=True)
-        return model
-
-    for name, again in (("same", lambda model: model), ("new", lambda model: load())):
-        model, folder = load(), tmp_path / name
-        with pytest.raises(Cut):
-            fit(model, folder, CutAt(4), epochs=2)  # in the second of the two
-        history = fit(model := again(model), folder, epochs=2)
-        assert history.epoch == [2, 3] and int(model.step) == 3 * 2 + 3
-        assert fit(again(model), folder, epochs=2).epoch == [2, 3]
-        assert fit(model := again(model), folder).epoch == [2, 3, 4] and int(model.step) == 12
+    """The same call goes on with the same run, by the model that was cut and by another."""
+    model, other = eager(), eager()
+    for begun in (model, other):
+        begun.step.assign(4)  # two epochs lie behind it
+    with pytest.raises(Cut):
+        fit(model, tmp_path, CutAt(4), every=1, epochs=2)  # in the second of the two
+    assert fit(model, tmp_path, every=1, epochs=2).epoch == [2, 3] and int(model.step) == 9
+    assert fit(other, tmp_path, every=1, epochs=2).epoch == [2, 3] and int(other.step) == 9
 
 
 def test_a_callback_stops_the_run_within_an_epoch(tmp_path):
     """The updates that are missing are made up for: stages are as long as they say."""
-    stopping = keras.callbacks.Callback()
-    count = itertools.count(1)
+    stopping, count = keras.callbacks.Callback(), itertools.count(1)
     stopping.on_train_batch_end = lambda batch, logs=None: (
         setattr(model, "stop_training", True) if next(count) == 8 else None
     )
@@ -155,52 +150,20 @@ def test_a_callback_stops_the_run_within_an_epoch(tmp_path):
         ((Stage(3, 2, 16, 4),), "stages: saved"),
     ],
 )
-def test_another_table_of_stages_is_another_configuration(table, words, run_of_one_epoch):
+def test_another_table_of_stages_is_another_configuration(table, words, whole):
     with pytest.raises(ValueError, match=rf"(?s)another configuration.*{words}"):
-        fit(eager(table), run_of_one_epoch, every="epoch")
+        fit(eager(table), whole[0])
 
 
-@pytest.fixture(scope="module")
-def run_of_one_epoch(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    fit(eager(), folder, epochs=1, every="epoch")
-    return folder
-
-
-def test_names_of_stages_may_change(run_of_one_epoch):
-    renamed = eager((Stage(3, 2, 16, 4, "other"), Stage(2, 3, 8, name="names")))
-    assert fit(renamed, run_of_one_epoch, epochs=1, every="epoch").epoch == [0]
-
-
-def test_what_no_checkpoint_says_of_stages_is_damage(tmp_path):
-    with pytest.raises(Cut):
-        fit(eager(), tmp_path, CutAt(8), every="epoch")
-    newest = max(tmp_path.glob("checkpoint-*.npz"))
+def test_what_no_checkpoint_says_of_stages_is_damage(whole, tmp_path):
+    newest = whole[0] / "checkpoint-0000000006.npz"
     with zipfile.ZipFile(newest) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    good = json.loads(members["meta.json"])
+    good, model = json.loads(members["meta.json"]), eager()
     assert good["first_epoch"] == 0
     for change in ({"first_epoch": 4}, {"first_epoch": "0"}, {"epoch": 2}, {"batch": 1}):
-        with zipfile.ZipFile(newest, "w") as archive:
+        with zipfile.ZipFile(tmp_path / newest.name, "w") as archive:
             for name, content in {**members, "meta.json": json.dumps(good | change)}.items():
                 archive.writestr(name, content)
-        with pytest.warns(UserWarning, match="is damaged .* falling back"):
-            history = fit(eager(), tmp_path, epochs=2, every="epoch")
-        assert history.epoch == [0, 1], change
-
-
-def test_progress_names_the_stage(capsys):
-    eager().fit(images(), verbose=0, callbacks=[ProgressBar("digits", every=0)])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(", loss")[0] for line in lines] == [
-        *(f"digits, 4x4: epoch {epoch} of 5" for epoch in (1, 2, 3)),
-        *(f"digits, stage 2 of 2: epoch {epoch} of 5" for epoch in (4, 5)),
-    ]
-
-
-def test_pictures_are_drawn_in_every_stage(tmp_path):
-    grid = kgen.callbacks.SampleGrid(tmp_path, n=4, inputs=images(4))
-    model = eager()
-    model.preview = lambda n, seed=None, inputs=None: {"output": model.outputs_for(inputs)[:n]}
-    model.fit(images(), verbose=0, callbacks=[grid])
-    assert len([*tmp_path.glob("*.png")]) == 5
+        with pytest.warns(UserWarning, match=r"is damaged .* the run starts from its beginning"):
+            assert fit(model, tmp_path, epochs=0).epoch == [], change
