@@ -39,6 +39,7 @@ from kgen.models import (
     GaussianMixture,
     InfoGAN,
     Pix2Pix,
+    ProgressiveGAN,
     SemiSupervisedGAN,
 )
 
@@ -64,6 +65,7 @@ __all__ = [
     "MovingAverage",
     "NonFiniteLoss",
     "Pix2Pix",
+    "ProgressiveGAN",
     "SemiSupervisedGAN",
     "bayes",
     "callbacks",

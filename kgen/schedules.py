@@ -80,6 +80,9 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+MOST_EPOCHS = 10  # of a level
+
+
 class GrowingLevel(NamedTuple):
     """What a `GrowingSchedule` says of one resolution; lengths are whole batches of images.
 
@@ -110,6 +113,11 @@ class GrowingLevel(NamedTuple):
     def steps(self):
         """Batches of the level."""
         return self.images // self.batch_size
+
+    @property
+    def epochs(self):
+        """As many as cut the steps into equal parts, 10 at most."""
+        return max(n for n in range(1, MOST_EPOCHS + 1) if self.steps % n == 0)
 
 
 class GrowingState(NamedTuple):
@@ -278,7 +286,8 @@ class GrowingSchedule:
 
     def __str__(self):
         """A table: a line for each resolution; in brackets, what rounding up added."""
-        rows = [("pixels", "batch", "rate", "fade-in", "stable", "steps", "until image")]
+        names = ("pixels", "batch", "rate", "fade-in", "stable", "steps", "epochs", "until image")
+        rows = [names]
         for row, fade, stable in zip(
             self.levels, self._fade_images, self._stable_images, strict=True
         ):
@@ -292,6 +301,7 @@ class GrowingSchedule:
                     _rounded(row.fade_images, fade),
                     _rounded(row.stable_images, stable),
                     f"{row.steps:,}",
+                    f"{row.epochs}",
                     f"{row.start + row.images:,}",
                 )
             )

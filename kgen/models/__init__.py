@@ -10,6 +10,7 @@ from kgen.models.gan import GAN
 from kgen.models.gaussian import Gaussian, GaussianMixture
 from kgen.models.infogan import InfoGAN
 from kgen.models.pix2pix import Pix2Pix
+from kgen.models.progressive_gan import ProgressiveGAN
 from kgen.models.semi_supervised import SemiSupervisedGAN
 from kgen.models.vae import VAE
 
@@ -27,5 +28,6 @@ __all__ = [
     "GaussianMixture",
     "InfoGAN",
     "Pix2Pix",
+    "ProgressiveGAN",
     "SemiSupervisedGAN",
 ]

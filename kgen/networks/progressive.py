@@ -244,6 +244,7 @@ class ProgressiveGenerator(_Progressive):
         self.latent_dim = positive(latent_dim, "latent_dim")
         self.pixel_normalization = flag(pixel_normalization, "pixel_normalization")
         self.enlarge = layers.UpSampling2D(2, CHANNELS_LAST, dtype="float32")
+        self.enlarge.build((None, 4, 4, self.image_shape[-1]))
         levels = range(len(self.sizes))
         self.blocks = [self._block(level) if level else self._first_block() for level in levels]
         self.rgb = [self._to_rgb(level) for level in levels]
@@ -326,6 +327,7 @@ class ProgressiveDiscriminator(_Progressive):
         super().__init__(image_shape, filters_base, max_filters, equalized, name=name, **kwargs)
         self.minibatch_statistics = flag(minibatch_statistics, "minibatch_statistics")
         self.halve = layers.AveragePooling2D(2, 2, "valid", CHANNELS_LAST, dtype="float32")
+        self.halve.build((None, 8, 8, self.image_shape[-1]))
         levels = range(len(self.sizes))
         self.blocks = [self._block(level) if level else self._last_block() for level in levels]
         self.rgb = [self._from_rgb(level) for level in levels]
