@@ -135,10 +135,10 @@ class GrowingSchedule:
 
     Karras et al., "Progressive growing of GANs for improved quality, stability, and variation"
     (2018), section 2 and appendix A: images of 4x4 pixels come first; each further resolution is
-    faded in, `alpha` rising linearly from 0 to 1, and then trained as it is. By default batches and
-    learning rates are those of the authors' code for one GPU.
+    faded in, `alpha` rising linearly from 0 to 1, and then trained as it is.
 
-    Each length is rounded up to whole batches; `print(schedule)` shows by how much.
+    By default lengths, batches and learning rates are those of the authors' code for one GPU. Each
+    length is rounded up to whole batches; `print(schedule)` shows by how much.
 
     What is given by resolution is one number for all of them; a list of one for each, that of 4x4
     pixels first; or a dictionary from sizes to numbers, each of which holds from its size upward,
@@ -162,7 +162,7 @@ class GrowingSchedule:
         images: images of the whole schedule.
 
     Raises:
-        ValueError: for another size, lists of another length, sizes that the schedule has not,
+        ValueError: for another size, lists of another length, sizes that are no power of two,
             lengths, batches or rates that are none, or fewer images in all than the lengths.
 
     Example:

@@ -429,7 +429,7 @@ class GAN(LatentModel):
             labels: of the images, one or `(N,)`, where the discriminator is given the condition.
             batch_size: images at a time.
         """
-        images = self.images_in(images)
+        images = self.images_in(images, image_shape=self.stage_image_shape)
         given = self.given_to("discriminator").of_images(len(images), labels)
         return self.infer(self._scores, images, *given, batch_size=batch_size)
 
