@@ -127,17 +127,10 @@ def test_a_growing_schedule_is_a_table():
     rates = {4: 0.001, 16: 2e-4}
     schedule = GrowingSchedule(16, 1000, [100, 200, 300], 2995, {8: 48, 16: 32}, rates)
     assert str(schedule).splitlines() == [
-<<<<<<< ours
         "pixels  batch    rate      fade-in     stable  steps  epochs  until image",
         "   4x4     48   0.001            0  144 (+44)      3       3          144",
         "   8x8     48   0.001   1,008 (+8)  240 (+40)     26       2        1,392",
         " 16x16     32  0.0002  1,024 (+24)  608 (+29)     51       3        3,024",
-=======
-        "pixels  batch    rate      fade-in     stable  steps  until image",
-        "   4x4     48   0.001            0  144 (+44)      3          144",
-        "   8x8     48   0.001   1,008 (+8)  240 (+40)     26        1,392",
-        " 16x16     32  0.0002  1,024 (+24)  608 (+29)     51        3,024",
->>>>>>> theirs
         "3,024 images in 80 steps",
     ]
 
