@@ -92,7 +92,7 @@ class ProgressiveGAN(GAN):
         **kwargs,
     ):
         shape = normalize_image_shape(image_shape)
-        self.schedule = GrowingSchedule(shape[0]) if schedule is None else schedule
+        self.schedule = _schedule_of(schedule, shape)
         self.growing, self.drift = flag(growing, "growing"), weight_of(drift, "drift")
         options = {"filters_base": filters_base, "max_filters": max_filters}
         options |= {"equalized": equalized, "dtype": kwargs.get("dtype")}
@@ -221,3 +221,17 @@ class ProgressiveGAN(GAN):
 
     def _decode(self, latents):
         return self._grown(self.generator_average.model, latents)
+
+
+def _schedule_of(schedule, image_shape):
+    """A schedule for images of this size, by default the paper's."""
+    if schedule is None:
+        return GrowingSchedule(image_shape[0])
+    if not isinstance(schedule, GrowingSchedule):
+        raise TypeError(f"schedule must be a kgen.schedules.GrowingSchedule; got {schedule!r}.")
+    if schedule.size != image_shape[0]:
+        raise ValueError(
+            f"The schedule grows to {schedule.size}x{schedule.size} pixels, and image_shape is "
+            f"{image_shape}: make it with GrowingSchedule({image_shape[0]}, ...)."
+        )
+    return schedule

@@ -1,0 +1,188 @@
+"""Progressive growing: what is the model's own; its networks and its schedule have their tests."""
+
+import keras
+import numpy as np
+import pytest
+from as_new import as_new
+from keras import ops
+
+import kgen
+from kgen.engine import state
+from kgen.schedules import GrowingSchedule
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), "uint8")
+SMALL = {"latent_dim": 6, "filters_base": 32, "max_filters": 8}
+
+
+def schedule(size=16):
+    """Two epochs of two updates at 4x4, four at each further size, half of them fading in."""
+    return GrowingSchedule(size, 8, {4: 8, 8: 8}, batch_size=4, learning_rate={4: 0.002, 8: 0.001})
+
+
+def make(size=16, **options):
+    keras.utils.set_random_seed(0)
+    return kgen.ProgressiveGAN((size, size, 3), schedule=schedule(size), **SMALL, **options)
+
+
+def grown():
+    """A model whose whole training lies behind it, for tests that change nothing."""
+
+    def new():
+        model = make()
+        model.compile()
+        model.histories = model.fit(IMAGES, verbose=0).history
+        return model
+
+    return as_new("progressive gan", new)
+
+
+def values(variables):
+    return [ops.convert_to_numpy(v) for v in variables]
+
+
+def test_a_fit_runs_the_whole_schedule():
+    model = grown()
+    steps = [level.steps for level in model.schedule.levels]
+    assert steps == [2, 4, 4] and int(model.step) == 10
+    assert [level.epochs for level in model.schedule.levels] == [2, 4, 4]
+    seen = 4 * np.arange(10)
+    alphas = [model.schedule.at(int(n)).alpha for n in seen]
+    assert alphas == [1, 1, 0, 0.5, 1, 1, 0, 0.5, 1, 1]
+    np.testing.assert_allclose(model.histories["alpha"], alphas, atol=1e-6)
+    assert all(np.isfinite(found).all() for found in model.histories.values())
+    assert int(ops.convert_to_numpy(model.images_seen())) == model.schedule.images == 40
+    assert model.generate(3, seed=0).shape == (3, 16, 16, 3)
+
+
+def test_each_resolution_trains_what_it_has_grown_with_its_rate():
+    model = make()
+    model.compile()
+    expected = [model.generator.variables_at(level) for level in range(3)]
+    moments = []
+    for level, epochs in enumerate((2, 4, 4)):
+        before = values(model.generator.trainable_variables)
+        model.fit(IMAGES, epochs=epochs, verbose=0)
+        assert model.level == level
+        assert model.generate(2, seed=0).shape == (2, *[4 * 2**level] * 2, 3)
+        pairs = zip(model.generator.trainable_variables, before, strict=True)
+        moved = {id(v) for v, old in pairs if not np.array_equal(ops.convert_to_numpy(v), old)}
+        assert moved == {id(v) for v in expected[level]}
+        adam = model.optimizer.optimizers["generator"]
+        assert int(adam.iterations) == model.schedule.levels[level].steps  # begun anew
+        moments.append(float(adam.learning_rate))
+    np.testing.assert_allclose(moments, [0.002, 0.001, 0.001])
+    assert model.level == 2
+
+
+def test_real_images_fade_in_as_generated_ones_do():
+    model = make(8)
+    model.compile()
+    x = IMAGES[:, :8, :8].astype("float32") / 127.5 - 1
+    for updates, alpha in ((2, 0), (3, 0.5), (4, 1)):
+        model.enter(1)
+        model.step.assign(updates)
+        small = x.reshape(-1, 4, 2, 4, 2, 3).mean((2, 4)).repeat(2, 1).repeat(2, 2)
+        expected = (1 - alpha) * small + alpha * x
+        found = ops.convert_to_numpy(model.faded(ops.convert_to_tensor(x)))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        z = model.latents(3, 6, seed=1)
+        network = model.generator_average.model
+        found = model.decode(z)
+        expected = np.clip(ops.convert_to_numpy(network(z, level=1, alpha=alpha)), -1, 1)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_losses_are_those_of_the_paper():
+    """Without the penalty, whose points are drawn: its own tests have it."""
+    model = make(8)
+    model.compile()
+    model.enter(1)
+    model.step.assign(3)
+    x = ops.convert_to_tensor(IMAGES[:8, :8, :8].astype("float32") / 127.5 - 1)
+    real = model.faded(x)
+    z = model.latents(8, 6, seed=1)
+    fake = model.generator(z, level=1, alpha=0.5)
+    scores = [model.discriminator(images, level=1, alpha=0.5) for images in (real, fake)]
+    of_real, of_fake = (ops.convert_to_numpy(s).astype("float64") for s in scores)
+    model.penalty = kgen.losses.GradientPenalty(0.0)
+    loss, logs = model.discriminator_loss(real, fake, training=False)
+    expected = of_fake.mean() - of_real.mean() + 0.001 * np.square(of_real).mean()
+    assert float(ops.convert_to_numpy(loss)) == pytest.approx(expected, abs=1e-5)
+    assert float(ops.convert_to_numpy(logs["real_score"])) == pytest.approx(
+        of_real.mean(), abs=1e-5
+    )
+    measured = model.evaluate(IMAGES[:8, :8, :8], batch_size=8, verbose=0)
+    assert measured.keys() <= set(model.logs)
+
+
+def test_a_loaded_model_goes_on_where_it_was(tmp_path):
+    """Mid-fade: to the same weights as in one go."""
+    whole = grown()
+    model = make()
+    model.compile()
+    model.fit(IMAGES, epochs=3, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert (loaded.level, int(loaded.step)) == (1, 3)
+    np.testing.assert_allclose(loaded.generate(3, seed=0), model.generate(3, seed=0), atol=1e-6)
+    loaded.fit(IMAGES, verbose=0)
+    assert int(loaded.step) == 10
+    a, b = state.capture(loaded), state.capture(whole)
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_the_zoo_has_the_resolution_that_was_reached(tmp_path):
+    card = {"what": "-", "data": "faces", "seed": 0, "seconds": 1, "metrics": {"fid": 1.0}}
+    model = make()
+    model.compile()
+    model.fit(IMAGES, epochs=3, verbose=0)
+    for name, gan in (("partly", model), ("whole", grown())):
+        kgen.zoo.save(gan, name, tmp_path, samples=gan.generate(4, seed=0), **card)
+        loaded = kgen.zoo.load(name, tmp_path)
+        np.testing.assert_allclose(loaded.generate(4, seed=0), gan.generate(4, seed=0), atol=1e-6)
+    assert loaded.schedule == schedule()
+
+
+def test_full_size_from_the_start():
+    model = make(8, growing=False)
+    (stage,) = model.stages()
+    assert (stage.epochs * stage.steps_per_epoch, stage.batch_size) == (6, 4)
+    model.compile()
+    history = model.fit(IMAGES[:, :8, :8], verbose=0).history
+    assert set(history["alpha"]) == {1.0} and int(model.step) == 6
+    assert len(model.variables_of("generator")) == len(model.generator.variables_at(1))
+
+
+def test_scores_are_of_images_of_the_resolution():
+    model = make()
+    model.compile()
+    model.fit(IMAGES, epochs=3, verbose=0)
+    small = IMAGES[:4, :8, :8]
+    found = model.scores(small)
+    x = small.astype("float32") / 127.5 - 1
+    alpha = float(ops.convert_to_numpy(model.alpha()))
+    expected = ops.convert_to_numpy(model.discriminator(x, level=1, alpha=alpha))[:, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"expects \(N, 8, 8, 3\)"):
+        model.scores(IMAGES)
+
+
+def test_what_does_not_fit_is_refused():
+    for shape, words in (
+        ((48, 48, 3), "one of 8, 16, .*; got 48"),
+        ((16, 8, 3), "power of two|square|H = W"),
+        ((4, 4, 3), "one of 8"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            kgen.ProgressiveGAN(shape, **SMALL)
+    with pytest.raises(ValueError, match=r"grows to 8x8.*GrowingSchedule\(16, \.\.\.\)"):
+        kgen.ProgressiveGAN((16, 16, 3), schedule=schedule(8), **SMALL)
+    with pytest.raises(TypeError, match="GrowingSchedule; got 3"):
+        kgen.ProgressiveGAN((16, 16, 3), schedule=3, **SMALL)
+    model = grown()
+    with pytest.raises(ValueError, match=r"batch_size=8.*schedule=.*batch_size"):
+        model.fit(IMAGES, batch_size=8)
+    with pytest.raises(ValueError, match=r"16, 16"):
+        model.fit(IMAGES[:, :8, :8])
+    with pytest.raises(ValueError, match="condition"):
+        kgen.ProgressiveGAN((8, 8, 3), condition=kgen.conditions.ClassLabels(3), **SMALL)
