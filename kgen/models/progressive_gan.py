@@ -29,6 +29,8 @@ class ProgressiveGAN(GAN):
     and learning rates are the schedule's, optimizers begin anew at every resolution; what is not
     grown yet costs nothing. Each resolution has its own compiled step.
 
+    Minibatch statistics make the scores of images depend on those beside them, in `scores` too.
+
     While it grows, `generate`, `decode`, `preview`, `scores`, `evaluate` and validation are of the
     resolution that is reached (`stage_image_shape`), not enlarged.
 
