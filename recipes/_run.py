@@ -192,7 +192,7 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     made.compile(optimizers, jit_compile=XLA[run.jit])
     checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")
     callbacks = [checkpoint, *callbacks, kgen.callbacks.ProgressBar(name)]
-    settings = {"epochs": run.epochs, "verbose": 0, "callbacks": callbacks}
+    settings = {"epochs": run.epochs, "verbose": 0, "callbacks": callbacks}  # None: to the end
     history = made.fit(images, validation_data=test, **settings)
     made.save(run.output / f"{name}.keras")
     return made, history
