@@ -3,14 +3,16 @@
 import time
 
 import keras
+from keras import ops
 
+from kgen.engine.stages import speed_of_stage
 from kgen.progress import progress
 
 
 class ProgressBar(keras.callbacks.Callback):
     """A bar of epochs with the time that is left and the losses; a line now and then in log files.
 
-    Names the stage, where the model has stages.
+    Names the stage, where the model has stages, and says at its end how fast it was.
 
     For `fit(verbose=0)`. In a terminal the bar appears after two seconds and is gone at the end.
 
@@ -28,7 +30,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Begin."""
         self.begun = self.said = time.monotonic()
-        self.bar, self.first = None, None
+        self.bar, self.first, self.stage = None, None, None
 
     def on_epoch_begin(self, epoch, logs=None):
         """Begin with the first epoch of this run, which may be a later one."""
@@ -36,7 +38,18 @@ class ProgressBar(keras.callbacks.Callback):
             self.first, epochs = epoch, self.params["epochs"]
             self.bar = progress(None, epochs, self.what)
             self.bar.update(epoch)
+        if self.params.get("stage") != (self.stage or {}).get("stage"):
+            self._end_stage()
+            self.stage, self.updates, self.began = self.params, self._updates(), time.monotonic()
         self.bar.set_description(self._named(), refresh=False)
+
+    def _end_stage(self):
+        if self.stage is not None:
+            updates, seconds = self._updates() - self.updates, time.monotonic() - self.began
+            self.bar.write(speed_of_stage(self.stage, updates, seconds))
+
+    def _updates(self):
+        return int(ops.convert_to_numpy(self.model.step))
 
     def on_epoch_end(self, epoch, logs=None):
         """Go on, and say with what losses."""
@@ -48,7 +61,8 @@ class ProgressBar(keras.callbacks.Callback):
             left = (now - self.begun) / (epoch + 1 - self.first) * (epochs - epoch - 1)
             losses = ", ".join(f"{name} {value}" for name, value in shown.items())
             done = f"{self._named()}: epoch {epoch + 1} of {epochs}"
-            print(f"{done}, {losses}; {left:.0f} s left", flush=True)
+            left = f"; {left:.0f} s left" if self.stage is None else ""  # later ones are slower
+            print(f"{done}, {losses}{left}", flush=True)
             self.said = now
 
     def _named(self):
@@ -58,4 +72,5 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Take the bar away."""
         if self.bar is not None:
+            self._end_stage()
             self.bar.close()

@@ -47,7 +47,8 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     `checkpoint-....damaged`, and the one before it is taken. Ctrl-C and SIGTERM write one before
     they stop, where the order of the data can be restored. A run that `EarlyStopping` ended, or a
     callback that sets its `ended_run` to True, stays ended. Weights of an interrupted run end
-    equal, bit for bit, to those of an uninterrupted one on the same device.
+    equal, bit for bit, to those of an uninterrupted one on the same device. A run in stages is one
+    run.
 
     Args:
         folder: of this run alone; from then on, the working directory may change.

@@ -582,8 +582,10 @@ class GenerativeModel(backend.Steps, Step, Stages, Inputs, Inference, Saving, ke
 
         A model with `stages` runs through them, as one training: epochs are numbered through. Its
         stages decide on batches, so `batch_size`, `steps_per_epoch` and `initial_epoch` are left
-        out, and data are arrays or kgen's datasets. At each stage's beginning optimizers begin
-        anew, so a learning rate that a callback changed is that of `compile` again.
+        out, and data, of `image_shape`, are arrays or kgen's datasets. An epoch that was cut short
+        is taken up where it was. At each stage's beginning optimizers begin anew, so a learning
+        rate that a callback changed is that of `compile` again; and a callback that monitors a loss
+        compares it across stages.
 
         Args:
             x: images, uint8 in [0, 255] or floats in [-1, 1], shape `(N, H, W, C)` or, for one
@@ -714,7 +716,8 @@ class GenerativeModel(backend.Steps, Step, Stages, Inputs, Inference, Saving, ke
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", steps=None, **kwargs):
         """Measure every image once, as `keras.Model.evaluate`; losses by name in a dictionary.
 
-        Takes the data of `fit`. The noise is the same at each call.
+        Takes the data of `fit`. The noise is the same at each call. A model in a stage sees images
+        at the stage's size.
         """
         if kwargs.get("sample_weight") is not None:
             raise ValueError(f"evaluate got sample_weight. {feed.NO_WEIGHTS}")

@@ -4,6 +4,7 @@ import contextlib
 import math
 import signal
 import threading
+import time
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from keras import ops
 
 from kgen.engine import backend
 from kgen.engine.preflight import check_callbacks, check_hooks
+from kgen.engine.stages import speed_of_stage
 
 FEW_UPDATES = 200  # fewer in a whole run get a hint
 
@@ -81,9 +83,17 @@ class Run(keras.callbacks.CallbackList):
         """Go on with the data of a stage; says so."""
         plan = self.plan
         self.source, self.steps, self._passes = source, plan.steps[number], plan.passes(number)
-        self.set_params({**self.params, "steps": self.steps, "stage": plan.name(number)})
+        self.set_params({**self.params, "steps": self.steps, **plan.params(number)})
         if self.params["verbose"]:
             print(plan.says(number))
+        self._stage_began = time.monotonic(), int(ops.convert_to_numpy(self.model.step))
+
+    def end_stage(self):
+        """Say how fast a stage was, and what is left."""
+        if self.params["verbose"]:
+            begun, updates = self._stage_began
+            updates = int(ops.convert_to_numpy(self.model.step)) - updates
+            print(speed_of_stage(self.params, updates, time.monotonic() - begun))
 
     def number_of(self, epoch, batch):
         """Number of a position, by which checkpoints are ordered: it grows during a run."""

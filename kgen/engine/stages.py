@@ -78,7 +78,13 @@ def shape_in(stage, image_shape):
 
 
 class Stages:
-    """The stages of a model's run, and the one that it is in."""
+    """The stages of a model's run, and the one that it is in.
+
+    Attributes:
+        stages_are_set_by: what errors call that decides on them.
+    """
+
+    stages_are_set_by = "stages()"
 
     def stages(self):
         """What one run consists of: a list of `kgen.engine.Stage`; None: one, as `fit` says.
@@ -166,6 +172,7 @@ class Stages:
             run.begin_stage(number, source)
             validation = feed.at_size_of_stage(self, validation_data)
             self._fit_epochs(run, source, validation, first, last, options)
+            run.end_stage()
 
 
 class Plan:
@@ -223,6 +230,12 @@ class Plan:
     def name(self, number):
         """Of a stage, for people."""
         return self.stages[number].name or f"stage {number + 1} of {len(self.stages)}"
+
+    def params(self, number):
+        """What callbacks find in their `params` in a stage, beside what Keras says."""
+        left = self._images[-1] - self._images[number + 1]
+        batch_size = self.batch_sizes[number]
+        return {"stage": self.name(number), "batch_size": batch_size, "images_left": left}
 
     def source(self, number):
         """The data of a stage, at its size."""
@@ -286,6 +299,15 @@ class Plan:
         )
 
 
+def speed_of_stage(params, updates, seconds):
+    """A line on a stage that ends, of the `params` of callbacks."""
+    images, left = updates * params["batch_size"], params["images_left"]
+    said = (
+        f"{params['stage']}: {images:,} images in {seconds:.0f} s, {images / seconds:,.0f} a second"
+    )
+    return f"{said}; {left:,} images are left." if left else f"{said}."
+
+
 def _refuse_arguments(model, stages, **given):
     """Raise a `ValueError` for arguments of `fit` that stages decide on; names what sets them."""
     for name, value in given.items():
@@ -295,8 +317,8 @@ def _refuse_arguments(model, stages, **given):
         raise ValueError(
             f"fit got {name}={value!r}, which {type(model).__name__} decides on: "
             + (
-                f"its stages() set it to {said}, one after the other. Leave it out, or make the "
-                "model with other stages."
+                f"its {model.stages_are_set_by} sets it to {said}, one after the other. Leave it "
+                f"out, or make the model with another {model.stages_are_set_by}."
                 if name != "initial_epoch"
                 else "where it goes on follows from the updates behind it (model.step). Leave it "
                 "out; epochs= says how many epochs this fit takes."

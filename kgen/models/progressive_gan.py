@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from kgen.arguments import flag, weight_of
+from kgen.conditions import Nothing
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.stages import Stage
 from kgen.losses import GradientPenalty
@@ -71,7 +72,8 @@ class ProgressiveGAN(GAN):
     """
 
     logs = (*GAN.logs, "alpha")
-    conditioned = ()
+    conditions, conditioned = (Nothing,), ()
+    stages_are_set_by = "schedule=GrowingSchedule(...)"
 
     def __init__(
         self,

@@ -150,7 +150,6 @@ def test_a_run_stops_and_goes_on(run, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         model.fit(images(), verbose=0, callbacks=[interrupt])
     assert model.stage == 1
-    state.capture(model)  # on JAX, where a cut `fit` holds the variables, they come back
     model.save(tmp_path / "within.keras")
     model = keras.saving.load_model(tmp_path / "within.keras")
     assert model.stage == 1 and int(model.optimizer["fine"].iterations) == 2
@@ -244,6 +243,18 @@ def test_several_steps_in_an_execution(run):
     history = model.fit(images(), verbose=0)
     assert history.epoch == [0, 1, 2, 3, 4] and int(model.step) == 12
     assert history.history["loss"] == pytest.approx(run[1].history["loss"], rel=1e-3)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="strategies are TensorFlow's")
+def test_optimizers_of_a_stage_are_on_the_devices_of_the_model():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = Growing()
+        model.compile()
+    model.enter(1)
+    kinds = {type(v.value).__name__ for v in model.optimizer["fine"].variables}
+    assert kinds == {type(model.step.value).__name__} == {"MirroredVariable"}
 
 
 def test_mixed_precision_scales_the_loss_in_every_stage():
