@@ -1,6 +1,8 @@
 """`Evaluator`: metrics of generated images in the logs of training."""
 
+from kgen.arrays import is_array, to_numpy
 from kgen.callbacks.measuring import Measuring
+from kgen.data.dataset import ImageDataset, resized
 from kgen.data.ranges import to_uint8
 from kgen.metrics.evaluation import Reference
 
@@ -24,7 +26,8 @@ class Evaluator(Measuring):
             dictionaries. Functions get `real` as it was passed, and generated images as uint8
             `(n, H, W, C)`, or points as the model makes them.
         real: whatever metrics take: real images as an array (uint8, or floats in [-1, 1]), a
-            dataset, or batches; of the model's shape.
+            dataset, or batches; of the model's shape. While a model grows they are resized to what
+            it has reached, which batches cannot be.
         features: name, `keras.Model` or other that `kgen.metrics.features` takes, for the metrics
             that compare features.
         every: epochs between two measurements.
@@ -79,11 +82,50 @@ class Evaluator(Measuring):
         if metrics is None:
             raise ValueError("metrics must say what to measure, such as ['fid', 'recall'].")
         ks = precision_k, density_k
-        self._reference = Reference(real, features, metrics, test, seed, cache, *ks)
+        self._references = _References(real, test, features, metrics, seed, cache, *ks)
         self.evaluation = None
 
     def measure(self, images):
         """`val_` and the name of each metric, and its number."""
         images = to_uint8(images) if images.ndim > 2 else images
-        self.evaluation = self._reference.measure(images)
+        stage = getattr(self.model, "stage_image_shape", None)
+        grown = stage is None or stage == self.model.image_shape
+        reference = self._references.at(None if grown else stage[:2])
+        self.evaluation = reference.measure(images)
         return {f"val_{name}": value for name, value in self.evaluation.values.items()}
+
+
+class _References:
+    """What is known of real images, at the size of the stage of a model that grows."""
+
+    def __init__(self, real, test, features, metrics, seed, cache, *ks):
+        self._sides = {"real": real, "test": test}
+        self._options = features, metrics, seed, cache, ks
+        self._size, self._last = None, self._of(real, test)
+
+    def at(self, size):
+        """The `Reference` of images of this size, `(height, width)`; None: as they came."""
+        if size != self._size:
+            sides = self._sides
+            if size is not None:
+                sides = {name: _at_size(images, size, name) for name, images in sides.items()}
+            self._size, self._last = size, self._of(**sides)
+        return self._last
+
+    def _of(self, real, test):
+        features, metrics, seed, cache, ks = self._options
+        return Reference(real, features, metrics, test, seed, cache, *ks)
+
+
+def _at_size(images, size, name):
+    if images is None:
+        return None
+    if isinstance(images, ImageDataset):
+        return images.at_resolution(size)
+    if is_array(images):
+        images = to_numpy(images)
+        return resized(images[..., None] if images.ndim == 3 else images, size)
+    raise TypeError(
+        f"A model that grows is measured at the size that it has reached: {name} must be an array "
+        f"or a dataset of kgen.data, which can be resized; got {type(images).__name__}."
+    )

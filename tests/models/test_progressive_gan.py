@@ -169,6 +169,31 @@ def test_scores_are_of_images_of_the_resolution():
         model.scores(IMAGES)
 
 
+def test_real_images_are_measured_at_the_size_that_was_reached():
+    seen = []
+
+    def mean(real, made):
+        real = real.images() if hasattr(real, "images") else real
+        seen.append((real.shape, made.shape))
+        return float(real.mean())
+
+    x = IMAGES[:, :8, :8]
+    model = make(8)
+    model.compile()
+    images = kgen.data.ImageDataset(x)
+    for real, epochs in ((x, 2), (images, 2)):
+        measured = kgen.callbacks.Evaluator({"mean": mean}, real, n=6)
+        history = model.fit(x, epochs=epochs, verbose=0, callbacks=[measured]).history
+        assert np.isfinite(history["val_mean"]).all()
+    assert [shape[1] for shape in seen[0]] == [4, 4]
+    assert [shape[1] for shape in seen[-1]] == [8, 8]
+    with pytest.raises(TypeError, match="real must be an array or a dataset"):
+        measured = kgen.callbacks.Evaluator({"mean": mean}, iter([x]), n=6)
+        again = make(8)
+        again.compile()
+        again.fit(x, epochs=1, verbose=0, callbacks=[measured])
+
+
 def test_what_does_not_fit_is_refused():
     for shape, words in (
         ((48, 48, 3), "one of 8, 16, .*; got 48"),
