@@ -239,7 +239,8 @@ def adversarial(history, equilibrium=None):
         levels = {}
     else:
         levels = {f"{p}, D = 1/2": v for p, v in zip(players, equilibrium, strict=True)}
-    for shown, at, ylabel in ((players, levels, "loss"), (sides, {"D = 1/2": 0}, "score")):
+    middle = {"D = 1/2": 0} if levels else {}
+    for shown, at, ylabel in ((players, levels, "loss"), (sides, middle, "score")):
         colors = {name: color for name, (_, color) in shown.items()}
         colors |= {f"{name}, D = 1/2": color for name, color in colors.items()}
         curves = {name: found[key] for name, (key, _) in shown.items()}
