@@ -69,7 +69,7 @@ def animate(run, name, slides, seconds=0.2):
     paths = [run.output / "samples" / f"{name}-{i:03}.png" for i in range(len(slides))]
     for (title, panel), path in zip(slides, paths, strict=True):
         plots.slide(panel, title=title, path=path)
-    plots.animation(paths, run.output / f"{name}.gif", seconds, max_bytes=10**6)
+    plots.animation(paths, run.output / f"{name}.gif", seconds, max_bytes=600_000)
 
 
 def draw_samples(run, gan, near, n=12):
