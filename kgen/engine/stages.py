@@ -287,14 +287,15 @@ class Plan:
 
     def says(self, number):
         """A line on a stage that begins."""
-        stage, (first, last) = self.stages[number], self._epochs[number : number + 2]
+        stage, steps = self.stages[number], self.steps[number]
+        first, last = self._epochs[number : number + 2]
         which = f"stage {number + 1} of {len(self.stages)}"
         shape = shape_in(stage, self.model.image_shape)
         return (
             (f"{stage.name}, {which}: " if stage.name else f"{which[0].upper()}{which[1:]}: ")
             + (f"epochs {first + 1} to {last}" if stage.epochs > 1 else f"epoch {last}")
-            + f", {self.steps[number]} updates each, of {self.batch_sizes[number]} images of "
-            + f"{' x '.join(map(str, shape))}."
+            + f" of {steps} update{'s' if steps > 1 else ''}, with {self.batch_sizes[number]} "
+            + f"images of {' x '.join(map(str, shape))} in each."
             + (f" {left_out}" if (left_out := feed.left_out(self._view(number))) else "")
         )
 

@@ -101,9 +101,9 @@ class Seen(MeanOf):
         return self.table
 
 
-def seen(*table):
+def seen(*table, **options):
     model = Seen(keras.Sequential([keras.Input((None, None, 1)), keras.layers.Dense(1)]), table)
-    model.compile("sgd")
+    model.compile("sgd", **options)
     return model
 
 
@@ -131,7 +131,7 @@ def test_one_update_takes_several_minibatches():
             return [Stage(1, batch_size=2), Stage(2, batch_size=4)]
 
     model = Staged(k=3)
-    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players})
+    model.compile({p: keras.optimizers.SGD(0.25) for p in model.players}, run_eagerly=True)
     model.fit(np.ones((26, 1), "float32"), verbose=0)
     assert int(model.step) == 26 // 6 + 2 * (26 // 12)
     assert int(model.optimizer["first"].iterations) == 3 * 2 * 2
@@ -167,7 +167,7 @@ def _interrupt_at(batch):
 
 
 def test_a_callback_that_stops_the_run_loses_no_place():
-    model = growing(run_eagerly=True)
+    model = seen(*STAGES, run_eagerly=True)
     stop = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", batch == 0)
     )
@@ -187,8 +187,8 @@ def test_a_stage_is_announced(capsys):
     model.fit(images(21), verbose=2)
     lines = [line for line in capsys.readouterr().out.splitlines() if "stage" in line.lower()]
     assert lines == [
-        "small, stage 1 of 2: epochs 1 to 2, 1 updates each, of 21 images of 4 x 4 x 1.",
-        "Stage 2 of 2: epoch 3, 7 updates each, of 21 images of 8 x 8 x 1.",
+        "small, stage 1 of 2: epochs 1 to 2 of 1 update, with 21 images of 4 x 4 x 1 in each.",
+        "Stage 2 of 2: epoch 3 of 7 updates, with 21 images of 8 x 8 x 1 in each.",
     ]
     seen(Stage(1, batch_size=16)).fit(images(21), verbose=2)
     assert "5 of 21 images do not fill a batch of 16" in capsys.readouterr().out
@@ -304,11 +304,11 @@ def test_a_rate_that_a_callback_changed_is_lost_at_a_stages_beginning():
         rates = []
 
         def on_epoch_end(self, epoch, logs=None):
-            self.rates.append(float(self.model.optimizer["fine"].learning_rate))
-            self.model.optimizer["fine"].learning_rate = self.rates[-1] / 2
+            self.rates.append(float(self.model.optimizer.learning_rate))
+            self.model.optimizer.learning_rate = self.rates[-1] / 2
 
-    growing(run_eagerly=True).fit(images(), verbose=0, callbacks=[Halve()])
-    assert Halve.rates == pytest.approx([1e-3, 5e-4, 2.5e-4, 1e-3, 5e-4])
+    seen(*STAGES, run_eagerly=True).fit(images(), verbose=0, callbacks=[Halve()])
+    assert Halve.rates == pytest.approx([1e-2, 5e-3, 2.5e-3, 1e-2, 5e-3])
 
 
 def test_a_schedule_of_epochs_goes_through_all_stages():
@@ -316,10 +316,10 @@ def test_a_schedule_of_epochs_goes_through_all_stages():
         seen = []
 
         def on_epoch_end(self, epoch, logs=None):
-            self.seen.append(float(self.model.optimizer["fine"].learning_rate))
+            self.seen.append(float(self.model.optimizer.learning_rate))
 
     schedule = Rates(lambda epoch, rate: 1 / (1 + epoch))
-    growing(run_eagerly=True).fit(images(), verbose=0, callbacks=[schedule])
+    seen(*STAGES, run_eagerly=True).fit(images(), verbose=0, callbacks=[schedule])
     assert schedule.seen == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
 
 
