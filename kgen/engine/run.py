@@ -79,13 +79,17 @@ class Run(keras.callbacks.CallbackList):
         self.first_epoch = epoch
         self.set_params({**self.params, "epochs": self.plan.last(epoch)})
 
+    def tell_stage(self, number):
+        """Let callbacks know the name of a stage, its batches, and what comes after."""
+        self.steps = self.plan.steps[number]
+        self.set_params({**self.params, "steps": self.steps, **self.plan.params(number)})
+
     def begin_stage(self, number, source):
         """Go on with the data of a stage; says so."""
-        plan = self.plan
-        self.source, self.steps, self._passes = source, plan.steps[number], plan.passes(number)
-        self.set_params({**self.params, "steps": self.steps, **plan.params(number)})
+        self.source, self._passes = source, self.plan.passes(number)
+        self.tell_stage(number)
         if self.params["verbose"]:
-            print(plan.says(number))
+            print(self.plan.says(number))
         self._stage_began = time.monotonic(), int(ops.convert_to_numpy(self.model.step))
 
     def end_stage(self):

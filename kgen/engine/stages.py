@@ -161,9 +161,12 @@ class Stages:
                 f"Nothing is left to train: {epoch} epochs, all of its stages, lie behind this "
                 f"{type(self).__name__}."
             )
+        spans = [*run.plan.spans(epoch, run.params["epochs"])]
+        for number, *_ in spans[:1]:
+            run.tell_stage(number)
         self.stop_training = False
         run.on_train_begin()  # in the stage of a checkpoint, whose state it puts back once more
-        for number, first, last in run.plan.spans(epoch, run.params["epochs"]):
+        for number, first, last in spans:
             if self.stop_training:
                 break
             if number != self.stage:

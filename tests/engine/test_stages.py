@@ -37,6 +37,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.told.append("begin")
+        self.params_then["begin"] = dict(self.params)
 
     def on_train_end(self, logs=None):
         self.told.append("end")
@@ -69,7 +70,7 @@ def test_callbacks_see_one_training(run):
     told = [
         [params[k] for k in ("steps", "epochs", "stage")] for params in watch.params_then.values()
     ]
-    assert told == 3 * [[2, 5, "4x4"]] + 2 * [[3, 5, "stage 2 of 2"]]
+    assert told == 4 * [[2, 5, "4x4"]] + 2 * [[3, 5, "stage 2 of 2"]]
 
 
 def test_each_stage_is_compiled_once(run):
