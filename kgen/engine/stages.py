@@ -321,8 +321,8 @@ def _refuse_arguments(model, stages, **given):
         raise ValueError(
             f"fit got {name}={value!r}, which {type(model).__name__} decides on: "
             + (
-                f"its {model.stages_are_set_by} sets it to {said}, one after the other. Leave it "
-                f"out, or make the model with another {model.stages_are_set_by}."
+                f"{model.stages_are_set_by} sets it to {said}, one after the other. Leave it out, "
+                "or change that."
                 if name != "initial_epoch"
                 else "where it goes on follows from the updates behind it (model.step). Leave it "
                 "out; epochs= says how many epochs this fit takes."

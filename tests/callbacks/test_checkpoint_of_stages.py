@@ -111,9 +111,11 @@ def test_checkpoints_are_numbered_by_updates(whole):
 
 
 def test_progress_names_the_stage(whole):
-    assert [line.split(", loss")[0] for line in whole[3].splitlines()] == [
+    assert [re.split(", loss| in ", line)[0] for line in whole[3].splitlines()] == [
         *(f"digits, 4x4: epoch {epoch} of 5" for epoch in (1, 2, 3)),
+        "4x4: 96 images",
         *(f"digits, stage 2 of 2: epoch {epoch} of 5" for epoch in (4, 5)),
+        "stage 2 of 2: 48 images",
     ]
 
 

@@ -208,7 +208,7 @@ def test_what_does_not_fit_is_refused():
         kgen.ProgressiveGAN((16, 16, 3), schedule=3, **SMALL)
     model = grown()
     with pytest.raises(
-        ValueError, match=r"batch_size=8.*its schedule=GrowingSchedule.* sets it to \[4, 4, 4\]"
+        ValueError, match=r"batch_size=8.*schedule=GrowingSchedule.* sets it to \[4, 4, 4\]"
     ):
         model.fit(IMAGES, batch_size=8)
     with pytest.raises(ValueError, match=r"16, 16"):
