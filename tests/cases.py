@@ -329,16 +329,16 @@ def cyclegan_by_hand(model, images, others):
 
 def cut_by_hand(model, images, others):
     a, b = in_range(images), in_range(others)
-    generator, seed, losses = model.generator, model._evaluation_random, []
+    generator, seed, nces = model.generator, model._evaluation_random, []
     layers = [generator.get_layer(name).output for name in model.features]
     features = lambda x: numpy(keras.Model(generator.inputs, layers), x)  # noqa: E731
     seed.reset()
-    places = [
-        np.argsort(ops.convert_to_numpy(keras.random.uniform((h * w,), seed=seed)))
-        for (_, h, w, _) in (k.shape for k in features(a))
-    ]
     for x in (a, b) if model.identity_nce else (a,):
-        pairs = [*zip(features(x), features(numpy(generator, x)), strict=True)]
+        pairs, losses = [*zip(features(x), features(numpy(generator, x)), strict=True)], []
+        places = [
+            np.argsort(ops.convert_to_numpy(keras.random.uniform((h * w,), seed=seed)))
+            for (_, h, w, _) in (k.shape for k, _ in pairs)
+        ]
         rows = [
             [
                 t.reshape(len(t), -1, t.shape[-1])[:, where[: model.patches]]
@@ -351,10 +351,11 @@ def cut_by_hand(model, images, others):
             likeness = query.astype("float64") @ key.swapaxes(1, 2) / model.temperature
             shares = special.log_softmax(likeness, axis=-1)
             losses.append(-np.diagonal(shares, axis1=1, axis2=2).mean())
+        nces.append(np.mean(losses))
     seed.reset()
     scores = [numpy(model.discriminator, x) for x in (b, numpy(generator, a))]
     told_apart, fooled = against("least_squares", *scores, weight=2)
-    nce = np.mean(losses)
+    nce = np.mean(nces)
     loss = fooled + model.nce_weight * nce
     return {"discriminator_loss": told_apart, "generator_loss": loss, "nce_loss": nce}
 

@@ -55,9 +55,7 @@ class CUT(Translator):
     direction is learnt from `pairs.swapped()`. The heads are made in the constructor: in the
     authors' code they begin with the first batch. The generator is that of `CycleGAN`; theirs
     resamples with a blur, and its weights begin with Xavier's distribution. Generator and heads
-    step first, together, then the discriminator on the same images. With `identity_nce` the
-    generator is given both domains in one batch, as in the authors' code; the places of their
-    patches are the same.
+    step first, together, then the discriminator on the same images.
 
     Args:
         image_shape: of domain A, `(H, W)` or `(H, W, C)`; sides divisible by 4.
@@ -203,12 +201,14 @@ class CUT(Translator):
 
     def generator_loss(self, a, b, training):
         """Equation 6 for the generator and its heads; and the PatchNCE loss, and what it made."""
-        images, mirrored = ops.concatenate([a, b]) if self.identity_nce else a, None
+        mirrored = None
         if self.flip and training:
             mirrored = keras.random.uniform((), seed=self.random) < 0.5
-        source, made = self._translated(images, mirrored, training)
-        nce = self.nce(source, self._features(made, mirrored, training))
-        fake = ops.split(made, 2)[0] if self.identity_nce else made
+        source, fake = self._translated(a, mirrored, training)
+        nce = self.nce(source, self._features(fake, mirrored, training))
+        if self.identity_nce:
+            source, same = self._translated(b, None, training)
+            nce = 0.5 * (nce + self.nce(source, self._features(same, None, training)))
         fooled = self.adversarial_generator_loss("discriminator", [b], [fake], training)
         return fooled + self.nce_weight * nce, (nce, fake)
 
