@@ -158,6 +158,12 @@ def main(run):
         fields = {"cycle": kept["CycleGAN"], "none": kept["without cycle loss"]}
         _run.slide(run, "measures", *dots(rows, "{}", NUMBERS), title=title, **fields)
         found |= {name: means({name: parts}, "") for name, parts in compared.items()}
+        models = {name: _run.saved(run, f"{name}, {run.seed}") for name in COMPARED}
+        rows = {name: each.translate(a[:8]) for name, each in models.items()}
+        first, _ = _translation.names_of(run, test)
+        rows = {plots.Said(first): a[:8], **rows, "the truth": b[:8]}
+        title = "Who need not find the way back need not look at where it began"
+        _run.slide(run, "compared", plots.Images.named(rows), title=title)
     results = {
         f"{name}, {n}".rstrip(", "): v for name, row in found.items() for n, v in row.items()
     }

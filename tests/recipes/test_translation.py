@@ -81,7 +81,7 @@ def test_cyclegan_from_data_to_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(cyclegan, "COMPARED", few)
     flags = [*SHORT, "--blocks", "1", "--compare", "--seeds", "1"]
     model = cyclegan.main([*flags, "--output", str(tmp_path)])
-    names = {"translated", "back", "scheme", "losses", "measures"}
+    names = {"translated", "back", "scheme", "losses", "measures", "compared"}
     assert names <= {path.stem for path in tmp_path.glob("*.png")}
     found = results(tmp_path)
     assert found["the truth, error"] == 0 and found["unchanged, changed"] < 0.2
