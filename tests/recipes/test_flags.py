@@ -61,6 +61,10 @@ BAD = {
     "--steps": ("0",),
     "--drawn": ("0",),
     "--filters": ("0",),
+    "--max-filters": ("0",),
+    "--fade-images": ("-1", "few"),
+    "--stable-images": ("0",),
+    "--drift": ("-1",),
     "--corruption": ("blur",),
     "--amount": ("-0.5",),
     "--penalty": ("-1",),
@@ -83,6 +87,7 @@ WITHOUT = {  # flags that mean nothing to a recipe
     "gaussian": ("epochs", "batch-size", "precision", "jit", "resume"),
     "mode_collapse": ("dataset", "image-size", "channels", "publish"),
     "metrics": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
+    "progressive_gan": ("epochs",),
     **dict.fromkeys(
         ("dcgan_arithmetic", "faces", "optimal_transport", "reparameterization"),
         ("dataset", "limit", "epochs", "batch-size", "jit", "resume", "publish"),
@@ -157,6 +162,7 @@ def test_every_flag_with_a_value_is_tried(capsys):
         "--resume",
         "--debug",
         "--compare",
+        "--paper",
     }
 
 
