@@ -49,7 +49,9 @@ class ProgressiveGAN(GAN):
             `kgen.networks.progressive_generator` and `progressive_discriminator` make them.
         loss, penalty: as in `kgen.GAN`.
         drift: epsilon; 0 for none.
-        average_decay: of the moving average of the generator, which `generate` uses; in [0, 1).
+        average_decay: of the moving average of the generator, which `generate` uses; in [0, 1). It
+            begins anew at each resolution, whose layers would else keep their first weights in it
+            for long (in the paper it does not).
         **kwargs: `seed` (of noise and order; `keras.utils.set_random_seed` seeds the weights),
             `check_range`, `name`, `dtype`, as in `GenerativeModel`.
 
@@ -168,10 +170,14 @@ class ProgressiveGAN(GAN):
 
     def images_seen(self):
         """Real images in all updates so far, an int32 scalar."""
-        before = self.schedule.levels[: self.level] if self.growing else ()
         level = self.schedule.levels[self.level]
-        updates = ops.convert_to_tensor(self.step) - sum(row.steps for row in before)
-        return sum(row.images for row in before) + level.batch_size * updates
+        before = level.start if self.growing else 0
+        return before + level.batch_size * self.updates_at_level()
+
+    def updates_at_level(self):
+        """Updates at this resolution so far, an int32 scalar."""
+        before = self.schedule.levels[: self.level] if self.growing else ()
+        return ops.convert_to_tensor(self.step) - sum(level.steps for level in before)
 
     def alpha(self):
         """How far this resolution is faded in: a float32 scalar in [0, 1]."""
@@ -187,7 +193,7 @@ class ProgressiveGAN(GAN):
         fake = stop_gradient(self.sample(real, training=True))
         d_loss, scores = self.discriminator_step(real, fake)
         g_loss = self.minimize("generator", self.generator_loss, real)
-        self.generator_average.update(self.step)
+        self.generator_average.update(self.updates_at_level())
         return {"discriminator_loss": d_loss, "generator_loss": g_loss, **scores, "alpha": alpha}
 
     def measure(self, batch):

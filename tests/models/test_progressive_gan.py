@@ -92,6 +92,21 @@ def test_real_images_fade_in_as_generated_ones_do():
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_the_average_begins_anew_at_each_resolution():
+    """At the first update it is nine tenths of what is trained (`MovingAverage.update`)."""
+    model = make(8)
+    model.compile()
+    for epochs in (2, 1):
+        if epochs == 1:
+            before = values(model.generator_average.model.weights)
+        model.fit(IMAGES[:, :8, :8], epochs=epochs, verbose=0)
+    assert int(ops.convert_to_numpy(model.updates_at_level())) == 1
+    trained = values(model.generator.weights)
+    after = values(model.generator_average.model.weights)
+    for old, new, average in zip(before, trained, after, strict=True):
+        np.testing.assert_allclose(average, 0.1 * old + 0.9 * new, atol=1e-5)
+
+
 def test_losses_are_those_of_the_paper():
     """Without the penalty, whose points are drawn: its own tests have it."""
     model = make(8)
