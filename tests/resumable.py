@@ -1,9 +1,10 @@
 """A run in a process of its own, to be killed: `python resumable.py FOLDER MODEL [options]`.
 
-Prints `begun` when training begins and, if it reaches the end, a digest of all that it left: the
-weights, the history and the CSV file. Several runs, with `then` between them, follow each other:
-each in a process forked for it before a backend starts, so that they share the imports alone; what
-each ended with is printed, `ended CODE`, as `subprocess` has it.
+Prints `begun` when training begins, with `--say-batches` each batch that begins, and, if it reaches
+the end, a digest of all that it left: the weights, the history and the CSV file. Several runs, with
+`then` between them, follow each other: each in a process forked for it before a backend starts, so
+that they share the imports alone; what each ended with is printed, `ended CODE`, as `subprocess`
+has it.
 """
 
 import argparse
@@ -22,19 +23,23 @@ from toy import ToyGAN, points
 import kgen
 from kgen.engine import state
 
+STAGED = ("growing", "progressive")
+
 
 class Watch(keras.callbacks.Callback):
     """Says when training begins; kills the process at a batch, counted from the beginning."""
 
-    def __init__(self, kill_at):
+    def __init__(self, kill_at, says=False):
         super().__init__()
-        self.kill_at, self.__seen = kill_at, 0
+        self.kill_at, self.says, self.__seen = kill_at, says, 0
 
     def on_train_begin(self, logs=None):
         print("begun", flush=True)
 
     def on_train_batch_begin(self, batch, logs=None):
         self.__seen += 1
+        if self.says:
+            print("batch", self.__seen, flush=True)
         if self.__seen == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -52,12 +57,22 @@ def kill_in_write(number):
     np.lib.format.write_array = writing
 
 
+def progressive():
+    """Six updates at 4x4, and at each further size six while it fades in and six after that."""
+    schedule = kgen.schedules.GrowingSchedule(16, 24, 24, batch_size=4, learning_rate=1e-3)
+    return kgen.ProgressiveGAN(
+        (16, 16, 3), latent_dim=6, schedule=schedule, filters_base=32, max_filters=8
+    )
+
+
 def build(name):
     keras.utils.set_random_seed(1)
     if name == "toy":
         return ToyGAN(k=2), points(640)
     if name == "growing":
         return Growing(), images()
+    if name == "progressive":
+        return progressive(), np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), "uint8")
     dropout = [keras.layers.Dropout(0.2)]
     encoder = keras.Sequential(
         [
@@ -80,11 +95,12 @@ def build(name):
 def main(arguments):
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("model", choices=["toy", "vae", "growing"])
+    parser.add_argument("model", choices=["toy", "vae", *STAGED])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--every", default="3")
     parser.add_argument("--kill-at", type=int, default=0)
     parser.add_argument("--kill-in-write", type=int, default=0)
+    parser.add_argument("--say-batches", action="store_true")
     parser.add_argument("--jit", default="auto")
     arguments = parser.parse_args(arguments)
     if arguments.kill_in_write:
@@ -96,7 +112,7 @@ def main(arguments):
     given = {"batch_size": 32, "epochs": arguments.epochs}
     history = model.fit(
         data,
-        **({} if arguments.model == "growing" else given),
+        **({} if arguments.model in STAGED else given),
         verbose=0,
         validation_data=data.take(50) if arguments.model == "vae" else data[:50],
         callbacks=[
@@ -106,13 +122,13 @@ def main(arguments):
                 monitor,
                 mode="min",
                 patience=50,
-                restore_best_weights=arguments.model != "growing",  # whose stages differ
+                restore_best_weights=arguments.model not in STAGED,  # whose stages differ
             ),
             keras.callbacks.ReduceLROnPlateau(monitor, mode="min", patience=1, min_delta=1.0),
             kgen.callbacks.SampleGrid(arguments.folder / "samples", n=4)
             if arguments.model == "vae"
             else Watch(0),
-            Watch(arguments.kill_at),
+            Watch(arguments.kill_at, arguments.say_batches),
         ],
     )
     digest = hashlib.sha256()

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -44,6 +45,46 @@ def test_killed_within_a_stage_at_its_end_and_at_the_first_batch_of_the_next(tmp
     digests = re.findall(r"digest (\w+)", process.stdout)
     assert len(digests) == 2 and len(set(digests)) == 1
     assert process.stdout.count("step 12 epochs 5") == 2
+
+
+PHASES = {  # of `resumable.progressive`: their first and last batch
+    "4x4": (1, 6),
+    "8x8 fades in": (7, 12),
+    "8x8": (13, 18),
+    "16x16 fades in": (19, 24),
+    "16x16": (25, 30),
+}
+
+
+@pytest.mark.full
+def test_a_progressive_gan_killed_in_each_phase(tmp_path):
+    """Whenever the signal comes after a batch was named: in a step, between two, or in a write."""
+
+    def start(name, *options):
+        command = [sys.executable, TESTS / "resumable.py", tmp_path / name, "progressive"]
+        environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+        return subprocess.Popen(
+            [*command, *options], env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    moments = random.Random(0)
+    for first, last in PHASES.values():
+        process, at = start("killed", "--every", "1", "--say-batches"), moments.randint(first, last)
+        for line in process.stdout:
+            if model_step(tmp_path / "killed") + 1 >= at and line.startswith("batch"):
+                process.kill()
+                break
+        process.communicate()
+        assert process.returncode == -9
+        assert first - 1 <= model_step(tmp_path / "killed") <= last
+    outputs = [start(name).communicate()[0] for name in ("killed", "whole")]
+    digests = [re.findall(r"digest (\w+)", output) for output in outputs]
+    assert digests[0] == digests[1] and len(digests[0]) == 1
+
+
+def model_step(folder):
+    """Updates in the newest checkpoint."""
+    return max(saved(folder / "run"), default=0)
 
 
 # In this process, in eager steps.
