@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import time
 import timeit
@@ -90,8 +91,8 @@ def draw_losses(run, history, pixels=1):
     plots.losses(curves, title=title, path=run.output / f"losses.{run.format}")
 
 
-def load(run, others="test", labeled=False, **training):
-    """Training images of the run's dataset, and those of another split; then the run begins.
+def load(run, labeled=False, **training):
+    """Training images of the run's dataset, and others held out; then the run begins.
 
     `training` has further arguments of `kgen.data.load` for training images.
 
@@ -101,12 +102,15 @@ def load(run, others="test", labeled=False, **training):
     """
     options = {name: vars(run)[name] for name in (*IMAGES, "seed", "batch_size")}
     options |= {"num_examples": run.limit, "allow_fewer": True} if run.limit else {}
-    images = kgen.data.load(run.dataset, "train", **{**options, **training})
+    if "drawn" in run.offered and run.dataset.split("/")[0] == "faces":
+        training["num_examples"] = min(run.drawn, run.limit or run.drawn)
+    split, held_out = splits_of(run)
+    images = kgen.data.load(run.dataset, split, **{**options, **training})
     if isinstance(images, kgen.data.ImagePairs):
         raise ValueError(f"--dataset {run.dataset} holds pairs; recipes learn from single images.")
     if labeled and images.num_classes is None:
         raise ValueError(f"{run.dataset} has no classes, which this recipe needs.")
-    sets = [images, kgen.data.load(run.dataset, others, **options)]
+    sets = [images, kgen.data.load(run.dataset, held_out, **options)]
     if (fewest := min(data.num_examples for data in sets)) < FEWEST_IMAGES:
         raise ValueError(
             f"{fewest} images are too few: figures need {FEWEST_IMAGES} of them in training and in "
@@ -114,6 +118,20 @@ def load(run, others="test", labeled=False, **training):
         )
     begin(run, sets[0])
     return sets
+
+
+def splits_of(run):
+    """Names of a dataset's training split and of a held-out one, whatever it has of its own.
+
+    Without a test split that is validation, or else the last fifth of the training split.
+    """
+    if os.path.exists(run.dataset):
+        return "train", "test"
+    own = kgen.data.splits(run.dataset, data_dir=run.data_dir)
+    held_out = [split for split in ("test", "validation") if split in own]
+    if held_out or "train" not in own:
+        return "train", [*held_out, "test"][0]
+    return "train[:80%]", "train[80%:]"
 
 
 def load_judged(run):

@@ -40,15 +40,6 @@ DEFAULTS = {
 REAL_IMAGES = 20_000  # training images that samples are compared with, at most
 
 
-def load(run):
-    """Training images and others: of LSUN those are called validation; faces are drawn."""
-    drawn = {}
-    if run.dataset.split("/")[0] == "faces":
-        drawn["num_examples"] = min(run.drawn, run.limit or run.drawn)
-    others = "validation" if run.dataset.startswith("lsun") else "test"
-    return _run.load(run, others, **drawn)
-
-
 def draw(run, model, near):
     """Write the figures of every set of images."""
     _run.draw_samples(run, model, near, 10)
@@ -62,7 +53,7 @@ def draw(run, model, near):
 @_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
-    images, test = load(run)
+    images, test = _run.load(run)
     arguments = {"variant": "dcgan", "latent_dim": run.latent_dim, "filters": run.filters}
     grid = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 20))
     adam = {p: keras.optimizers.Adam(run.learning_rate, 0.5) for p in kgen.GAN.players}

@@ -40,14 +40,6 @@ SHOWN, FRAMES = 5, 48  # latents that are seen to grow; frames of the walk
 WALK = 4  # latents that it goes through, and back
 
 
-def load(run):
-    """Training images and test images, at the size of the end; faces are drawn as needed."""
-    drawn = {}
-    if run.dataset.split("/")[0] == "faces":
-        drawn["num_examples"] = min(run.drawn, run.limit or run.drawn)
-    return _run.load(run, **drawn)
-
-
 def arguments(run):
     """What the model is made with: the paper's settings, or small ones."""
     lengths = {"fade_images": run.fade_images, "stable_images": run.stable_images}
@@ -111,7 +103,7 @@ def main(run):
     """Train, draw, measure; returns the model."""
     given = arguments(run)
     print(given["schedule"])
-    images, test = load(run)
+    images, test = _run.load(run)
     few = test.take(min(500, test.num_examples))
     seen = Snapshots(lambda gan: kgen.data.to_uint8(gan.generate(SHOWN, seed=run.seed)))
     model, history = _run.train(

@@ -48,26 +48,3 @@ def test_other_images_than_faces(tmp_path, monkeypatch, undrawn):
     model = dcgan.main(argv)
     assert drawn and model.image_shape == (8, 8, 1)
     assert not (tmp_path / "arithmetic.png").exists()
-
-
-def test_bedrooms_are_tested_on_validation_images(tmp_path, monkeypatch):
-    asked, digits = [], kgen.data.load("digits/8x8")
-
-    def load(name, split, **options):
-        asked.append((name, split, options["image_size"]))
-        return digits.take(options["num_examples"])
-
-    monkeypatch.setattr(kgen.data, "load", load)
-    flags = ["--dataset", "lsun/bedroom", "--image-size", "64", "--limit", "20"]
-    argv = [*flags, "--output", str(tmp_path)]
-    images, test = dcgan.load(dcgan.main.flags(argv))
-    assert asked == [("lsun/bedroom", "train", 64), ("lsun/bedroom", "validation", 64)]
-    assert images.num_examples == test.num_examples == 20
-
-
-def test_as_many_faces_are_drawn_as_asked_for(tmp_path):
-    argv = ["--image-size", "8", "--drawn", "30", "--output", str(tmp_path)]
-    images, _ = dcgan.load(dcgan.main.flags(argv))
-    assert images.num_examples == 30
-    images, test = dcgan.load(dcgan.main.flags([*argv, "--limit", "20"]))
-    assert images.num_examples == test.num_examples == 20
