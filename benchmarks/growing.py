@@ -2,6 +2,7 @@
 
     python -m benchmarks.growing --image-size 64 --images 150000 --without nothing growing
     python -m benchmarks.growing --image-size 32 --images 60000
+    python -m benchmarks.growing --memory
 
 `kgen.ProgressiveGAN` whole, and without one part at a time, each as often as there are seeds, by
 turns. Every training sees as many images; one that grows as many at each resolution, half of them
@@ -13,7 +14,10 @@ Printed are means over the seeds and their standard errors: seconds of `fit` fro
 its last, compilation included, and of the processor; the sliced Wasserstein distance (x 1,000) and
 the Frechet distance in the features of kgen's judge of faces, both to faces that were not trained
 on; MS-SSIM between samples, beside that of real ones. `--output` keeps what is measured; what is
-there is not redone.
+there is not redone, and holds the losses by epoch, too. `--precision` trains all of them in it.
+
+`--memory` takes the paper's networks at 1024x1024 instead, in batches of 3, from the beginning of
+their last resolution: seconds of an update of both networks, and the peak of the process.
 """
 
 import argparse
@@ -40,7 +44,7 @@ FACES, MEASURED, PAIRS = 10_000, 4_000, 5_000
 MEASURES = ["seconds", "processor", "SWD", "Frechet", "MS-SSIM"]
 
 
-def model(size, images, without, seed):
+def model(size, images, without, seed, precision):
     """A model that sees so many images, without a part of it."""
     each = images // (size.bit_length() - 2)
     schedule = kgen.schedules.GrowingSchedule(
@@ -51,15 +55,15 @@ def model(size, images, without, seed):
         learning_rate=LEARNING_RATE,
     )
     widths = {"filters_base": FILTERS_BASE, "max_filters": MAX_FILTERS}
-    given = {"schedule": schedule, "seed": seed, **widths, **PARTS[without]}
+    given = {"schedule": schedule, "seed": seed, "dtype": precision, **widths, **PARTS[without]}
     return kgen.ProgressiveGAN((size, size, 3), LATENT_DIM, **given)
 
 
-def train(faces, test, images, without, seed):
+def train(faces, test, images, without, seed, precision):
     """Train one; returns what is measured, by name."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    gan = model(faces.image_shape[0], images, without, seed)
+    gan = model(faces.image_shape[0], images, without, seed, precision)
     gan.compile()
     start = time.perf_counter(), time.process_time()
     history = gan.fit(faces, verbose=0).history
@@ -73,7 +77,7 @@ def train(faces, test, images, without, seed):
         "Frechet": metrics["fid"],
         "MS-SSIM": float(kgen.metrics.ms_ssim(made, pairs=PAIRS)),
         "images": int(gan.images_seen()),
-        "last loss": history["discriminator_loss"][-1],
+        "losses": {name: history[name] for name in ("discriminator_loss", "generator_loss")},
     }
 
 
@@ -86,12 +90,17 @@ def main(argv=None):
     parser.add_argument("--images", type=harness.positive, default=60_000, help="that each sees")
     parser.add_argument("--without", choices=list(PARTS), nargs="*", default=list(PARTS))
     parser.add_argument("--seeds", type=harness.positive, default=3)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--memory", action="store_true", help="seconds and memory at 1024x1024")
     parser.add_argument("--output", type=pathlib.Path, help="folder of results")
     run = parser.parse_args(argv)
+    if run.memory:
+        return memory()
     with tempfile.TemporaryDirectory() as temporary:
         folder = run.output or pathlib.Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        kept = folder / f"growing_{run.image_size}_{run.images}.json"
+        precision = f"_{run.precision}" * (run.precision != "float32")
+        kept = folder / f"growing_{run.image_size}_{run.images}{precision}.json"
         found = json.loads(kept.read_text()) if kept.exists() else {}
         images = {"image_size": run.image_size, "memory": 2**31}
         faces = kgen.data.load("faces", num_examples=FACES, **images)
@@ -101,10 +110,32 @@ def main(argv=None):
         for seed in range(run.seeds):
             for without in run.without:
                 if (name := f"{without}, seed {seed}") not in found:
-                    found[name] = train(faces, test, run.images, without, seed)
-                    print(name, found[name], flush=True)
+                    found[name] = train(faces, test, run.images, without, seed, run.precision)
+                    shown = {measure: found[name][measure] for measure in MEASURES}
+                    print(name, shown, flush=True)
                     harness.keep(kept, json.dumps(found, indent=1))
     report(found)
+
+
+def memory():
+    """Print what an update of the paper's networks takes at 1024x1024."""
+    size, batch_size, steps = 1024, 3, 2
+    lengths = {"fade_images": batch_size, "stable_images": batch_size}
+    schedule = kgen.schedules.GrowingSchedule(size, **lengths, batch_size=batch_size)
+    gan = kgen.ProgressiveGAN((size, size, 3), schedule=schedule, seed=0)
+    gan.compile()
+    gan.step.assign(sum(level.steps for level in schedule.levels[:-1]))
+    shape = (steps * batch_size, size, size, 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    ends = [time.perf_counter()]
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
+    )
+    losses = gan.fit(noise, verbose=0, callbacks=[watch]).history
+    seconds = ", then ".join(f"{second:.0f}" for second in np.diff(ends))
+    print(f"{keras.backend.backend()}, batches of {batch_size} at {size}x{size}: {seconds} s")
+    print(f"peak: {harness.peak_memory() / 2**30:.1f} GiB")
+    print({name: [f"{value:.3g}" for value in values] for name, values in losses.items()})
 
 
 def real(faces, test):

@@ -8,7 +8,7 @@ import numpy as np
 from kgen.arguments import positive
 from kgen.arrays import is_array, to_numpy
 from kgen.callbacks.measuring import Measuring
-from kgen.data.dataset import ImageDataset
+from kgen.data.dataset import ImageDataset, resized
 from kgen.data.ranges import check_images, to_uint8
 from kgen.metrics.features import features as named
 from kgen.metrics.inputs import enough, whole
@@ -85,6 +85,7 @@ class CollapseMonitor(Measuring):
     Args:
         real: real samples: images as an array (uint8, or floats in [-1, 1]), a dataset, or batches;
             or points, an array `(N, D)` or an `ImageDataset`. At least 50, of the model's shape.
+            While a model grows they are resized to what it has reached, and it is watched anew.
         features: what precision and coverage compare: what `kgen.metrics.features` takes; None:
             pixels. Points are compared as they are.
         every: epochs between two checks.
@@ -126,12 +127,17 @@ class CollapseMonitor(Measuring):
     ):
         super().__init__(n, every, seed, batch_size, inputs)
         self.patience, self.stop = positive(patience, "patience"), bool(stop)
-        self._real = _drawn(real, self.n, seed, named("pixels" if features is None else features))
+        extractor = named("pixels" if features is None else features)
+        self._whole = self._real = _known(_drawn(real, self.n, seed), seed, extractor)
         self.n = len(self._real.samples)
         self._begin()
 
     def _begin(self):
-        self.findings, self._best, self.ended_run = [], 0.0, False
+        self.findings, self.ended_run = [], False
+        self._begin_at(None)
+
+    def _begin_at(self, size):
+        self._size, self._best = size, 0.0
         self._rows = {kind: [] for kind in HELP}  # of checks that show it, the latest last
 
     def on_train_begin(self, logs=None):
@@ -141,7 +147,7 @@ class CollapseMonitor(Measuring):
 
     def measure(self, images):
         """The numbers of one check, by their names in the logs."""
-        real, samples = self._real, images
+        real, samples = self._real_at(self.size_reached()), images
         if samples.shape[1:] != real.samples.shape[1:]:
             raise ValueError(
                 f"Real samples must have the shape of generated ones; got "
@@ -157,17 +163,33 @@ class CollapseMonitor(Measuring):
             "collapse_precision": found.precision,
             "collapse_coverage": found.coverage,
         }
-        if real.texture is not None:
-            contrast, roughness = (_texture(samples) / real.texture).tolist()
-            numbers |= {"collapse_contrast": contrast, "collapse_roughness": roughness}
-        if real.ms_ssim is not None:
-            numbers["collapse_ms_ssim"] = ms_ssim(samples, pairs=PAIRS, seed=self.seed).mean
+        if self._whole.texture is not None:
+            there = real.texture is not None
+            found = _texture(samples) / real.texture if there else np.full(2, np.nan)
+            numbers["collapse_contrast"], numbers["collapse_roughness"] = found.tolist()
+        if self._whole.ms_ssim is not None:
+            there = real.ms_ssim is not None
+            found = ms_ssim(samples, pairs=PAIRS, seed=self.seed).mean if there else np.nan
+            numbers["collapse_ms_ssim"] = found
         if (saturation := self._saturation(samples)) is not None:
             numbers["collapse_saturation"] = saturation
         return numbers
 
+    def _real_at(self, size):
+        """What is known of the real samples at a size, `(height, width)`; None: as they came."""
+        now = self._real.samples.shape[1:3]
+        if (size or self._whole.samples.shape[1:3]) != now:
+            self._real = self._whole
+            if size is not None:
+                small = resized(self._whole.samples, size)
+                self._real = _known(small, self.seed, self._whole.extractor)
+        return self._real
+
     def measured(self, epoch, values):
-        """Say what is found for the first time."""
+        """Say what is found for the first time; at each size that a model grows to, anew."""
+        if (size := self.size_reached()) != self._size:
+            self._begin_at(size)
+        values = {name: value for name, value in values.items() if not np.isnan(value)}
         for kind, number, sentence in self._symptoms(values):
             row = self._rows[kind]
             if sentence is None:
@@ -271,6 +293,7 @@ class _Real:
     """Real samples, uint8 images or points, and what is found of them."""
 
     samples: np.ndarray
+    extractor: object
     rows_of: object
     rows: np.ndarray
     spread: float
@@ -282,7 +305,7 @@ class _Real:
         return "images" if self.samples.ndim > 2 else "points"
 
 
-def _drawn(real, n, seed, extractor):
+def _drawn(real, n, seed):
     """Up to `n` real samples, drawn at random."""
     if isinstance(real, ImageDataset):
         samples = real.fetch(_chosen(real.num_examples, n, seed))
@@ -292,9 +315,12 @@ def _drawn(real, n, seed, extractor):
         samples = samples[_chosen(len(samples), n, seed)]
     enough(len(samples), LEAST_IMAGES, "real", "samples")
     check_images(samples, what="real")
+    return to_uint8(samples) if samples.ndim > 2 else samples
+
+
+def _known(samples, seed, extractor):
+    """Real samples with what is found of them."""
     images, similar = samples.ndim > 2, None
-    if images:
-        samples = to_uint8(samples)
     spread = _spread(samples)
     if spread == 0:
         raise ValueError("real must be different samples; got equal ones.")
@@ -308,7 +334,7 @@ def _drawn(real, n, seed, extractor):
     texture = _texture(samples) if images and min(samples.shape[1:3]) > 1 else None
     if texture is not None and not texture.all():  # it cannot be compared with
         texture = None
-    return _Real(samples, rows_of, rows, spread, similar, texture)
+    return _Real(samples, extractor, rows_of, rows, spread, similar, texture)
 
 
 def _chosen(count, n, seed):

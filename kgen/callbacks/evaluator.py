@@ -1,5 +1,7 @@
 """`Evaluator`: metrics of generated images in the logs of training."""
 
+import math
+
 from kgen.arrays import is_array, to_numpy
 from kgen.callbacks.measuring import Measuring
 from kgen.data.dataset import ImageDataset, resized
@@ -27,7 +29,8 @@ class Evaluator(Measuring):
             `(n, H, W, C)`, or points as the model makes them.
         real: whatever metrics take: real images as an array (uint8, or floats in [-1, 1]), a
             dataset, or batches; of the model's shape. While a model grows they are resized to what
-            it has reached, which batches cannot be.
+            it has reached, which batches cannot be; what cannot be measured so small, such as
+            MS-SSIM, is NaN until then.
         features: name, `keras.Model` or other that `kgen.metrics.features` takes, for the metrics
             that compare features.
         every: epochs between two measurements.
@@ -85,14 +88,19 @@ class Evaluator(Measuring):
         self._references = _References(real, test, features, metrics, seed, cache, *ks)
         self.evaluation = None
 
+    def on_train_begin(self, logs=None):
+        """Of a model that grows find out now what cannot be measured in the end."""
+        if self.size_reached() is not None:
+            self._references.check(self.n)
+        super().on_train_begin(logs)
+
     def measure(self, images):
         """`val_` and the name of each metric, and its number."""
         images = to_uint8(images) if images.ndim > 2 else images
-        stage = getattr(self.model, "stage_image_shape", None)
-        grown = stage is None or stage == self.model.image_shape
-        reference = self._references.at(None if grown else stage[:2])
-        self.evaluation = reference.measure(images)
-        return {f"val_{name}": value for name, value in self.evaluation.values.items()}
+        self.evaluation = self._references.at(self.size_reached()).measure(images)
+        missing = dict.fromkeys(self.evaluation.left_out, math.nan)
+        found = missing | self.evaluation.values
+        return {f"val_{name}": found[name] for name in self._references.names if name in found}
 
 
 class _References:
@@ -102,6 +110,7 @@ class _References:
         self._sides = {"real": real, "test": test}
         self._options = features, metrics, seed, cache, ks
         self._size, self._last = None, self._of(real, test)
+        self.names = list(self._last.metrics)
 
     def at(self, size):
         """The `Reference` of images of this size, `(height, width)`; None: as they came."""
@@ -109,12 +118,20 @@ class _References:
             sides = self._sides
             if size is not None:
                 sides = {name: _at_size(images, size, name) for name, images in sides.items()}
-            self._size, self._last = size, self._of(**sides)
+            self._size, self._last = size, self._of(**sides, lenient=size is not None)
         return self._last
 
-    def _of(self, real, test):
+    def check(self, n):
+        """Raise a `ValueError` for what cannot be measured at full size either."""
+        real = self._sides["real"]
+        if isinstance(real, ImageDataset):
+            self.at(None).measure(real.images(min(n, real.num_examples)))
+        elif is_array(real):
+            self.at(None).measure(real[:n])
+
+    def _of(self, real, test, lenient=False):
         features, metrics, seed, cache, ks = self._options
-        return Reference(real, features, metrics, test, seed, cache, *ks)
+        return Reference(real, features, metrics, test, seed, cache, *ks, lenient=lenient)
 
 
 def _at_size(images, size, name):

@@ -81,6 +81,11 @@ class Measuring(keras.callbacks.Callback):
         if logs is not None:
             logs.update(values)
 
+    def size_reached(self):
+        """`(height, width)` that a growing model has reached; None: that of its `image_shape`."""
+        stage = getattr(self.model, "stage_image_shape", None)
+        return None if stage is None or stage == self.model.image_shape else stage[:2]
+
     def measured(self, epoch, values):
         """Look at the numbers of an epoch, counted from 0; nothing by default."""
 

@@ -150,6 +150,8 @@ class Reference:
 
     Args:
         real, features, metrics, test, seed, cache, precision_k, density_k: as in `evaluate`.
+        lenient: whether also metrics that were asked for are left out where they cannot be
+            measured.
 
     Raises:
         TypeError, ValueError: for unknown metrics or features.
@@ -165,10 +167,11 @@ class Reference:
         cache=None,
         precision_k=3,
         density_k=5,
+        lenient=False,
     ):
         self.precision_k = positive(precision_k, "precision_k")
         self.density_k = positive(density_k, "density_k")
-        self.metrics, self._lenient = _chosen(metrics), metrics is None
+        self.metrics, self._lenient = _chosen(metrics), lenient or metrics is None
         self.extractor, self.seed = None if features is None else named(features), seed
         self._compares = any(name in METRICS for name in self.metrics)  # images, not by functions
         wanted = any(METRICS[name].of_features for name in self.metrics if name in METRICS)

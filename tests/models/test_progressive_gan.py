@@ -204,13 +204,40 @@ def test_real_images_are_measured_at_the_size_that_was_reached():
         measured = kgen.callbacks.Evaluator({"mean": mean}, real, n=6)
         history = model.fit(x, epochs=epochs, verbose=0, callbacks=[measured]).history
         assert np.isfinite(history["val_mean"]).all()
-    assert [shape[1] for shape in seen[0]] == [4, 4]
+    assert [shape[1] for shape in seen[0]] == [8, 8]  # before it begins
+    assert [shape[1] for shape in seen[1]] == [4, 4]
     assert [shape[1] for shape in seen[-1]] == [8, 8]
     with pytest.raises(TypeError, match="real must be an array or a dataset"):
         measured = kgen.callbacks.Evaluator({"mean": mean}, iter([x]), n=6)
         again = make(8)
         again.compile()
         again.fit(x, epochs=1, verbose=0, callbacks=[measured])
+
+
+def test_what_is_too_small_to_be_measured_is_so_until_it_has_grown():
+    x = np.concatenate([IMAGES, 255 - IMAGES])
+    names = ["sliced_wasserstein", "ms_ssim"]  # of 7x7 and 11x11 pixels or more
+    monitor = kgen.callbacks.CollapseMonitor(x, n=50, every=2)
+    model = make()
+    model.compile(run_eagerly=True)
+    callbacks = [kgen.callbacks.Evaluator(names, x, n=20), monitor]
+    history = model.fit(x, verbose=0, callbacks=callbacks).history
+    known = {name: np.isfinite(history[f"val_{name}"]).tolist() for name in names}
+    assert known == {
+        "sliced_wasserstein": 2 * [False] + 8 * [True],
+        "ms_ssim": 6 * [False] + 4 * [True],
+    }
+    checked = np.isfinite(history["collapse_coverage"])
+    assert checked.tolist() == [epoch == 0 or epoch % 2 == 1 for epoch in range(10)]
+    assert (
+        np.isfinite(history["collapse_ms_ssim"]).tolist() == (checked & known["ms_ssim"]).tolist()
+    )
+    again = make()
+    again.compile(run_eagerly=True)
+    with pytest.raises(ValueError, match=r"memorization cannot be measured.*test"):
+        measured = kgen.callbacks.Evaluator(["ms_ssim", "memorization"], x, "pixels", n=60)
+        again.fit(x, verbose=0, callbacks=[measured])
+    assert int(again.step) == 0
 
 
 def test_what_does_not_fit_is_refused():
