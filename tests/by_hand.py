@@ -102,6 +102,8 @@ def as_matrix(layer):
 def penalty(model, real, fake, t):
     """The penalty of the discriminator at images, or between them at `t` (WGAN-GP)."""
     weight = getattr(model.penalty, "weight", 0.0)
+    if weight == 0:
+        return 0.0
     if isinstance(model.penalty, kgen.losses.R1):
         return weight / 2 * (slopes(model.discriminator, real) ** 2).sum(1).mean()
     if isinstance(model.penalty, kgen.losses.GradientPenalty):

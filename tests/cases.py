@@ -30,6 +30,7 @@ class Case:
         by_hand: `evaluate` in NumPy: from model and images (and labels) to losses by name.
         wrong: images that the model must refuse, with the words that the error must hold.
         takes_steps: whether `fit` takes steps down a loss, which `compile` prepares.
+        has_stages: whether the model has stages, which set the size of batches: to `batch_size`.
     """
 
     name: str
@@ -41,11 +42,17 @@ class Case:
     brief: bool = False
     batch_size: int = 32
     takes_steps: bool = True
+    has_stages: bool = False
     labels: np.ndarray | None = None
 
     def first(self, n=None):
         """The first images, and their labels where there are some, as a tuple."""
         return tuple(a[:n] for a in (self.data, self.labels) if a is not None)
+
+    def fit(self, model, n=None, **options):
+        """`fit` of the first `n` images, in the case's batches."""
+        size = {} if self.has_stages else {"batch_size": self.batch_size}
+        return model.fit(*self.first(n), **size, verbose=0, **options)
 
     def images(self, model, n, seed=None, **options):
         """What the model makes: generated images, or the first of the data, translated."""
@@ -220,6 +227,14 @@ def gan_by_hand(model, images, *labels):
     found = players.told_apart(real_score, fake_score, fake)
     (score,) = players.judged(players.sample(*labels)[0], *labels)
     return {**found, "generator_loss": players.fooled(score, *labels)}
+
+
+def progressive_by_hand(model, images):
+    """At full size; the weight of the penalty is 0, since it has tests of its own."""
+    found, players = gan_by_hand(model, images), Adversaries(model, images)
+    (score,) = players.judged(players.real)
+    found["discriminator_loss"] += model.drift * np.square(score).mean()
+    return found
 
 
 def acgan_by_hand(model, images, labels):
@@ -507,6 +522,23 @@ CASES = [
         gan_by_hand,
         ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),
         brief=True,
+    ),
+    Case(
+        "progressive-gan",
+        of_digits(
+            kgen.ProgressiveGAN,
+            schedule=kgen.schedules.GrowingSchedule(8, 0, 800, batch_size=32),
+            growing=False,  # so that all that follows is of one size; growing has its own tests
+            latent_dim=8,
+            filters_base=64,
+            max_filters=16,
+            penalty=kgen.losses.GradientPenalty(0.0),
+        ),
+        digits(),
+        progressive_by_hand,
+        WRONG_IMAGES,
+        brief=True,
+        has_stages=True,
     ),
     Case(
         "conditional-gan",

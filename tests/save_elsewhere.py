@@ -22,7 +22,7 @@ def save_cases(folder, names):
         keras.utils.set_random_seed(0)
         model = case.make()
         model.compile()
-        model.fit(*case.first(), batch_size=case.batch_size, epochs=1, verbose=0)
+        case.fit(model, epochs=1)
         outputs = {"generated": case.images(model, 6, seed=2)}
         if hasattr(model, "encode"):
             outputs["encoded"] = model.encode(case.data[:20])

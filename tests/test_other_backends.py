@@ -56,7 +56,7 @@ def test_files_from_another_backend(names, other, written):
             np.testing.assert_allclose(loaded.encode(case.data[:20]), there["encoded"], **same)
         optimizers = getattr(getattr(loaded, "optimizer", None), "optimizers", [])
         iterations = [int(o.iterations) for o in optimizers]
-        history = loaded.fit(*case.first(), batch_size=case.batch_size, verbose=0).history
+        history = case.fit(loaded, epochs=1).history
         assert np.isfinite([history[loss] for loss in loaded.logs]).all(), name
         went_on = [int(o.iterations) > i > 0 for o, i in zip(optimizers, iterations, strict=True)]
         assert all(went_on), name
