@@ -239,7 +239,8 @@ def test_mixed_precision(case, policy, tmp_path):
     loaded.run_eagerly = not case.head  # compiling takes longest
     images = case.batch_size * model.minibatches_per_update
     case.fit(loaded, images, epochs=1)
-    assert int(loaded.step) == int(model.step) + 1
+    steps = len(case.data) // case.batch_size if case.has_stages else 1
+    assert int(loaded.step) == int(model.step) + steps
 
 
 @each_case_of_steps
