@@ -131,6 +131,28 @@ def test_matching_brings_together_what_is_told_of_both():
     assert gaps[1] < 0.3 * gaps[0]
 
 
+def test_places_that_count_more():
+    """The errors are weighted means, in which a box counts as often as it says."""
+    focus = [(0.5, 0.0, 1.0, 0.25, 7), (0.0, 0.0, 1.0, 1.0, 1)]
+    model = make(focus=focus)
+    model.compile()
+    weights = np.ones((8, 8, 1))
+    weights[4:, :2] = 7
+    losses = model.evaluate(A, B, verbose=0)
+    for domain, images in (("a", A), ("b", B)):
+        x = images.astype("float32") / 127.5 - 1
+        squares = np.square(model.reconstruct(images, domain).astype("float64") - x).mean(0)
+        expected = (weights * squares).sum() / (3 * weights.sum())
+        assert losses[f"error_{domain}"] == pytest.approx(expected, rel=1e-4)
+    again = kgen.FaceSwap.from_config(model.get_config())
+    assert again.focus == [list(box) for box in focus]
+    for wrong in ([(0, 0, 1, 1)], [(0.5, 0, 0.5, 1, 2)], [(0, 0, 2, 1, 2)], [(0, 0.5, 1, 0.2, 2)]):
+        with pytest.raises(ValueError, match="focus must hold boxes"):
+            make(focus=wrong)
+    with pytest.raises(ValueError, match="weight of a box in focus"):
+        make(focus=[(0, 0, 1, 1, -2)])
+
+
 # Data.
 
 

@@ -22,7 +22,7 @@ ALICE = ROOM | {
 BOB = ROOM | {
     "presentation": "man",
     "skin": "fair",
-    "hair": "curly",
+    "hair": "short",
     "hair_color": "red",
     "eye_color": "blue",
     "beard": "none",

@@ -1,0 +1,61 @@
+"""Pictures of two drawn people, and the heads in them: cut out, and put back."""
+
+import numpy as np
+
+import kgen
+from kgen.data import faces
+from recipes import _run
+
+WIDER = 1.5  # than the head that is swapped is the whole picture
+FROM_TOP, FROM_LEFT = 1 / 12, 1 / 6  # where it begins, as a share of the whole
+SEAM = 1 / 16  # of the head, in which it becomes the picture that it is put into
+BODY = ("outfit", "outfit_color")  # which is not swapped
+
+
+class Portraits:
+    """Whole pictures of Alice and Bob, and the heads in them."""
+
+    def __init__(self, size):
+        self.size = round(WIDER * size)
+        self.top, self.left = round(FROM_TOP * self.size), round(FROM_LEFT * self.size)
+        self.rows = slice(self.top, self.top + size)
+        self.columns = slice(self.left, self.left + size)
+        near = np.minimum(np.arange(size), np.arange(size)[::-1]) / max(1, round(SEAM * size))
+        self.share = np.minimum.outer(near, near).clip(0, 1)[..., None]
+
+    def load(self, run):
+        """Heads to learn from, and held-out ones; then the run begins."""
+        sets = [self._pairs(run, split) for split in ("train", "test")]
+        _run.begin(run, sets[0])
+        return sets
+
+    def _pairs(self, run, split):
+        options = {"num_examples": run.limit, "image_size": self.size, "kind": run.kind}
+        pairs = kgen.data.load(run.dataset, split, **options)
+        settings = {"batch_size": run.batch_size, "seed": run.seed, "aligned": pairs.aligned}
+        settings |= {"domain_names": pairs.domain_names, "name": pairs.name}
+        return kgen.data.ImagePairs(*map(self.heads, pairs.pairs()), **settings)
+
+    def heads(self, pictures):
+        """What is swapped of pictures."""
+        return pictures[:, self.rows, self.columns]
+
+    def with_heads(self, pictures, heads):
+        """Pictures whose heads are others, uint8."""
+        pictures, share = pictures.copy(), self.share
+        mixed = share * kgen.data.to_uint8(heads) + (1 - share) * self.heads(pictures)
+        pictures[:, self.rows, self.columns] = np.round(mixed)
+        return pictures
+
+    def swapping(self, model):
+        """A function that gives the persons in pictures the head of the other one."""
+
+        def swap(pictures, direction="a_to_b"):
+            return self.with_heads(pictures, model.translate(self.heads(pictures), direction))
+
+        return swap
+
+    def draw(self, factors, body=None):
+        """Pictures, and where that is given, on the bodies of others."""
+        body = {name: body[name] for name in BODY} if body else {}
+        return faces.draw(factors | body, self.size)
