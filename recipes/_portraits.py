@@ -9,7 +9,6 @@ from recipes import _run
 WIDER = 1.5  # than the head that is swapped is the whole picture
 FROM_TOP, FROM_LEFT = 1 / 12, 1 / 6  # where it begins, as a share of the whole
 SEAM = 1 / 16  # of the head, in which it becomes the picture that it is put into
-BODY = ("outfit", "outfit_color")  # which is not swapped
 
 
 class Portraits:
@@ -55,7 +54,9 @@ class Portraits:
 
         return swap
 
-    def draw(self, factors, body=None):
-        """Pictures, and where that is given, on the bodies of others."""
-        body = {name: body[name] for name in BODY} if body else {}
-        return faces.draw(factors | body, self.size)
+    def draw(self, who, body=None):
+        """Pictures of drawn people; with `body`, those of others with the heads of these."""
+        pictures = faces.draw(who, self.size)
+        if body is None:
+            return pictures
+        return self.with_heads(faces.draw(body, self.size), self.heads(pictures))

@@ -39,7 +39,7 @@ DEFAULTS = {
     "kind": _translation.FLAGS["kind"],
 }
 READ = {  # by the judge
-    "who it is": ["presentation", "skin", "hair", "hair_color", "eye_color"],
+    "who it is": ["skin", "hair", "hair_color", "eye_color"],
     "pose and light": ["yaw", "tilt", "light", "light_strength"],
     "expression": ["smile", "brows"],
 }
@@ -109,7 +109,7 @@ def measure(model, portraits, n):
     """Numbers of swaps beside those of pictures as they were, and of his heads decoded."""
     alice, bob = faces.domain_factors("alice2bob", "test", n)
     pictures, truth = portraits.draw(alice), portraits.draw(bob, alice)
-    again = model.reconstruct(portraits.heads(truth), "b")
+    again = model.reconstruct(portraits.heads(portraits.draw(bob)), "b")
     made = {"swapped": portraits.swapping(model)(pictures), "unchanged": pictures}
     made["truth, decoded"] = portraits.with_heads(pictures, again)
     judge, results = kgen.metrics.judge("faces"), {"faces": n}
