@@ -23,7 +23,7 @@ from kgen.data.ranges import (
     to_uint8,
 )
 from kgen.data.read_ahead import ReadAhead
-from kgen.data.storage import ConvertedImages, ResizedImages, Storage, digest_of
+from kgen.data.storage import ConvertedImages, Storage, digest_of
 from kgen.files import digest
 from kgen.progress import WORKERS
 
@@ -449,7 +449,7 @@ def resized(images, size, crop=False):
     if images.shape[1:3] == size:
         return images
     if isinstance(images, Storage):
-        return ResizedImages(images, size, crop)
+        return images.resized(size, crop)
     return resize(to_uint8(images), size, crop)
 
 

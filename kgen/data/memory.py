@@ -39,6 +39,10 @@ class KeptImages(Storage):
             self._keep(missing, fresh)
         return images
 
+    def resized(self, size, crop=False):
+        """Of the resized images as much is kept, too."""
+        return KeptImages(self.storage.resized(size, crop), self._memory)
+
     def identity_of(self, indices):
         """That of the images, kept or not."""
         return self.storage.identity_of(indices)

@@ -99,6 +99,10 @@ class Storage:
         """A storage of these images only."""
         return ChosenImages(self, np.asarray(indices))
 
+    def resized(self, size, crop=False):
+        """A storage of these images at another size, `(height, width)`, uint8."""
+        return ResizedImages(self, size, crop)
+
     def __len__(self):
         return self.shape[0]
 
@@ -276,6 +280,10 @@ class ChosenImages(Storage):
     def read(self, indices):
         """Read these."""
         return self.storage[self.indices[indices]]
+
+    def resized(self, size, crop=False):
+        """These of the whole storage, resized."""
+        return ChosenImages(self.storage.resized(size, crop), self.indices)
 
     def identity_of(self, indices):
         """That of the whole storage's images."""

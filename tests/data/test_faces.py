@@ -5,17 +5,21 @@ import numpy as np
 import pytest
 from keras import ops
 
+from kgen.data import ImageDataset, memory
 from kgen.data.faces import (
     FACTORS,
     RENDERINGS,
     SEGMENTS,
+    DrawnFaces,
     captions,
     draw,
     draw_on_device,
+    drawing,
     sample_factors,
     segments,
 )
 from kgen.data.faces.measures import HAIR
+from kgen.data.pixels import resize
 
 CLASSES = {name: kind for name, kind in FACTORS.items() if isinstance(kind[0], str)}
 NUMBERS = {name: kind for name, kind in FACTORS.items() if name not in CLASSES}
@@ -303,3 +307,30 @@ def test_wrong_arguments_say_what_is_right():
         segments({**factors, "smile": factors["smile"][:1]}, 16)
     with pytest.raises(ValueError, match="hair must be among"):
         draw({**factors, "hair": np.array([0, 9])}, 16)
+
+
+def test_large_faces_are_drawn_smaller_for_a_smaller_size(monkeypatch):
+    """Nearly as what all pixels give; drawn once, as far as there is room."""
+    factors, sizes = sample_factors(6), []
+    whole = draw(factors, 512)
+    pixels = drawing._pixels
+
+    def watched(factors, size, *options):
+        sizes.append((len(factors["detail"]), size))
+        return pixels(factors, size, *options)
+
+    monkeypatch.setattr(drawing, "_pixels", watched)
+    large = memory.KeptImages(DrawnFaces(factors, 512), 2**20)  # one of them
+    data = ImageDataset(large, batch_size=6, shuffle=False)
+    for size, drawn in ((4, 64), (32, 128), (200, 512)):
+        small = data.at_resolution(size)
+        sizes.clear()  # what a dataset looks at when it is made
+        for _ in range(2):
+            found = (small.images() + 1) * 127.5
+            expected = resize(whole, (size, size)).astype("float64")
+            assert np.abs(found - expected).mean() < 1.5
+        assert {drawn_at for _, drawn_at in sizes} == {drawn}
+        assert sum(count for count, _ in sizes) <= 6
+    one = data.take(1).at_resolution(4)
+    assert one.num_examples == 1
+    np.testing.assert_array_equal(one.images(), data.at_resolution(4).images(1))

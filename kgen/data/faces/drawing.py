@@ -18,6 +18,7 @@ RENDERINGS = ("photo", "sketch", "edges", "segmentation")
 
 PIECE_PIXELS = 65536  # drawn at once on the host: an array of so many fits a core's cache
 FEW_PIXELS = 2**22  # of a batch that one thread draws, where other threads draw the next ones
+FINER, SMALLEST_DRAWN = 4, 64  # pixels for one of a smaller size, a side; of what is resized
 LAYERS = scenery.LAYERS + portrait.LAYERS
 VERSION = 1  # raised whenever the same factors give other pixels
 
@@ -72,6 +73,13 @@ class DrawnFaces(Storage):
         size, waited_for = self.shape[1], threading.current_thread() is threading.main_thread()
         few = not waited_for and len(indices) * size**2 <= FEW_PIXELS
         return _pixels(self._of(indices), size, self.rendering, 1 if few else None)
+
+    def resized(self, size, crop=False):
+        """Photos are drawn no larger than `FINER` times the size that is asked for."""
+        drawn = max(FINER * max(size), SMALLEST_DRAWN)
+        if self.rendering != "photo" or drawn >= self.shape[1]:
+            return super().resized(size, crop)
+        return DrawnFaces(self.factors, drawn, self.rendering).resized(size, crop)
 
     def identity_of(self, indices):
         """The factors: what is drawn follows from them."""
