@@ -7,8 +7,8 @@ from kgen.data import faces
 from recipes import _run
 
 WIDER = 1.5  # than the head that is swapped is the whole picture
-FROM_TOP, FROM_LEFT = 1 / 12, 1 / 6  # where it begins, as a share of the whole
-SEAM = 1 / 16  # of the head, in which it becomes the picture that it is put into
+FROM_TOP, FROM_LEFT = 5 / 48, 1 / 6  # where it begins, as a share of the whole
+SEAM = 1 / 32  # of the head, in which it becomes the picture that it is put into
 
 
 class Portraits:

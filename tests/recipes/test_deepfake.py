@@ -77,8 +77,8 @@ def test_a_head_is_all_that_is_swapped():
     changed = (dark != pictures).any((0, 3))
     rows, columns = (np.flatnonzero(changed.any(axis)) for axis in (1, 0))
     # The border of the head is still the picture's.
-    assert (rows[0], rows[-1], columns[0], columns[-1]) == (9, 70, 17, 78)
-    assert (portraits.heads(dark)[:, 8:-8, 8:-8] == 0).all()
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (11, 72, 17, 78)
+    assert (portraits.heads(dark)[:, 2:-2, 2:-2] == 0).all()
 
 
 def test_the_motion_is_a_round_of_one_person():
