@@ -1,5 +1,7 @@
 """Two domains that share an encoder: what deepfakes began with."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -218,14 +220,18 @@ def features_of(network, signature, name):
 
 def boxes_of(focus):
     """`focus` as a list of lists of five floats; a `ValueError` for anything else."""
-    boxes = [[float(value) for value in box] for box in focus]
-    for box in boxes:
-        if len(box) != 5 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+    boxes = []
+    for box in focus if isinstance(focus, list | tuple) else [focus]:
+        try:
+            top, left, bottom, right, weight = map(float, box)
+        except (TypeError, ValueError):
+            top, left, bottom, right, weight = [math.nan] * 5
+        if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
             raise ValueError(
                 "focus must hold boxes (top, left, bottom, right, weight), top and left before "
-                f"bottom and right, all four from 0 to 1; got {box}."
+                f"bottom and right, all four from 0 to 1; got {box!r}."
             )
-        weight_of(box[4], "The weight of a box in focus")
+        boxes.append([top, left, bottom, right, weight_of(weight, "The weight of a box in focus")])
     return boxes
 
 

@@ -146,7 +146,14 @@ def test_places_that_count_more():
         assert losses[f"error_{domain}"] == pytest.approx(expected, rel=1e-4)
     again = kgen.FaceSwap.from_config(model.get_config())
     assert again.focus == [list(box) for box in focus]
-    for wrong in ([(0, 0, 1, 1)], [(0.5, 0, 0.5, 1, 2)], [(0, 0, 2, 1, 2)], [(0, 0.5, 1, 0.2, 2)]):
+    for wrong in (
+        [(0, 0, 1, 1)],
+        [(0.5, 0, 0.5, 1, 2)],
+        [(0, 0, 2, 1, 2)],
+        [(0, 0.5, 1, 0.2, 2)],
+        "mouth",
+        3,
+    ):
         with pytest.raises(ValueError, match="focus must hold boxes"):
             make(focus=wrong)
     with pytest.raises(ValueError, match="weight of a box in focus"):
