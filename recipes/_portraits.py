@@ -8,6 +8,7 @@ from recipes import _run
 
 WIDER = 1.5  # than the head that is swapped is the whole picture
 FROM_TOP, FROM_LEFT = 5 / 48, 1 / 6  # where it begins, as a share of the whole
+LARGEST = 1024  # pixels: the side of a drawn picture
 SEAM = 1 / 32  # of the head, in which it becomes the picture that it is put into
 
 
@@ -23,7 +24,17 @@ class Portraits:
         self.share = np.minimum.outer(near, near).clip(0, 1)[..., None]
 
     def load(self, run):
-        """Heads to learn from, and held-out ones; then the run begins."""
+        """Heads to learn from, and held-out ones; then the run begins.
+
+        Raises:
+            ValueError: for heads in whose size or channels no whole picture is drawn.
+        """
+        if self.size > LARGEST or run.channels not in (None, 3):
+            raise ValueError(
+                f"Alice and Bob are drawn in colour, heads of up to {int(LARGEST / WIDER)} pixels; "
+                f"got --image-size {run.image_size}"
+                + ("." if run.channels is None else f" --channels {run.channels}.")
+            )
         sets = [self._pairs(run, split) for split in ("train", "test")]
         _run.begin(run, sets[0])
         return sets

@@ -81,6 +81,12 @@ def test_a_head_is_all_that_is_swapped():
     assert (portraits.heads(dark)[:, 2:-2, 2:-2] == 0).all()
 
 
+@pytest.mark.parametrize("flags", [["--image-size", "700"], ["--channels", "1"]])
+def test_heads_that_no_picture_is_drawn_for_are_refused(flags, tmp_path):
+    with pytest.raises(ValueError, match=f"in colour.* of up to 682 .*{' '.join(flags)}"):
+        deepfake.main([*SHORT, *flags, "--output", str(tmp_path)])
+
+
 def test_the_motion_is_a_round_of_one_person():
     alice, bob = (deepfake.in_motion(who) for who in faces.DOMAINS["alice2bob"])
     for moving in (alice, bob):
