@@ -8,7 +8,7 @@
 turns. Every training sees as many images; one that grows as many at each resolution, half of them
 while it fades in. Without growing, the largest networks see all of them from the first on. Networks
 are narrow: 8 filters at 32x32 pixels, 32 at most, 64 latents, batches of 16, a learning rate of
-0.002.
+0.002 (`--learning-rate`).
 
 Printed are means over the seeds and their standard errors: seconds of `fit` from its first line to
 its last, compilation included, and of the processor; the sliced Wasserstein distance (x 1,000) and
@@ -39,12 +39,12 @@ PARTS = {  # names in tables, and arguments of the model
     "equalized rate": {"equalized": False},
     "pixel normalization": {"pixel_normalization": False},
 }
-FILTERS_BASE, MAX_FILTERS, LATENT_DIM, BATCH_SIZE, LEARNING_RATE = 128, 32, 64, 16, 2e-3
+FILTERS_BASE, MAX_FILTERS, LATENT_DIM, BATCH_SIZE = 128, 32, 64, 16
 FACES, MEASURED, PAIRS = 10_000, 4_000, 5_000
 MEASURES = ["seconds", "processor", "SWD", "Frechet", "MS-SSIM"]
 
 
-def model(size, images, without, seed, precision):
+def model(size, images, without, seed, precision, rate):
     """A model that sees so many images, without a part of it."""
     each = images // (size.bit_length() - 2)
     schedule = kgen.schedules.GrowingSchedule(
@@ -52,18 +52,18 @@ def model(size, images, without, seed, precision):
         fade_images=each // 2,
         stable_images=[each] + [each - each // 2] * (size.bit_length() - 3),
         batch_size=BATCH_SIZE,
-        learning_rate=LEARNING_RATE,
+        learning_rate=rate,
     )
     widths = {"filters_base": FILTERS_BASE, "max_filters": MAX_FILTERS}
     given = {"schedule": schedule, "seed": seed, "dtype": precision, **widths, **PARTS[without]}
     return kgen.ProgressiveGAN((size, size, 3), LATENT_DIM, **given)
 
 
-def train(faces, test, images, without, seed, precision):
+def train(faces, test, images, without, seed, precision, rate):
     """Train one; returns what is measured, by name."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    gan = model(faces.image_shape[0], images, without, seed, precision)
+    gan = model(faces.image_shape[0], images, without, seed, precision, rate)
     gan.compile()
     start = time.perf_counter(), time.process_time()
     history = gan.fit(faces, verbose=0).history
@@ -90,6 +90,7 @@ def main(argv=None):
     parser.add_argument("--images", type=harness.positive, default=60_000, help="that each sees")
     parser.add_argument("--without", choices=list(PARTS), nargs="*", default=list(PARTS))
     parser.add_argument("--seeds", type=harness.positive, default=3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--memory", action="store_true", help="seconds and memory at 1024x1024")
     parser.add_argument("--output", type=pathlib.Path, help="folder of results")
@@ -100,7 +101,8 @@ def main(argv=None):
         folder = run.output or pathlib.Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         precision = f"_{run.precision}" * (run.precision != "float32")
-        kept = folder / f"growing_{run.image_size}_{run.images}{precision}.json"
+        rate = f"_{run.learning_rate:g}" * (run.learning_rate != 2e-3)
+        kept = folder / f"growing_{run.image_size}_{run.images}{precision}{rate}.json"
         found = json.loads(kept.read_text()) if kept.exists() else {}
         images = {"image_size": run.image_size, "memory": 2**31}
         faces = kgen.data.load("faces", num_examples=FACES, **images)
@@ -110,7 +112,9 @@ def main(argv=None):
         for seed in range(run.seeds):
             for without in run.without:
                 if (name := f"{without}, seed {seed}") not in found:
-                    found[name] = train(faces, test, run.images, without, seed, run.precision)
+                    found[name] = train(
+                        faces, test, run.images, without, seed, run.precision, run.learning_rate
+                    )
                     shown = {measure: found[name][measure] for measure in MEASURES}
                     print(name, shown, flush=True)
                     harness.keep(kept, json.dumps(found, indent=1))

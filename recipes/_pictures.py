@@ -40,7 +40,7 @@ PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "optimal_transport": ("optimal_transport.png",),
     "overview": ("overview.png", "schemes.png", "measures.png"),
     "pix2pix": ("translated.png", "scheme.png", "training.gif"),
-    "progressive_gan": ("growing.png",),
+    "progressive_gan": ("growing.png", "growing.gif"),
     "reparameterization": ("graphs.png", "variance.png"),
     "semi_supervised_gan": ("semi_supervised_gan.png",),
     "two_players": ("saddle.png", "losses.png", "saddle.gif"),
