@@ -36,8 +36,8 @@ DEFAULTS = {
     "paper": {"action": "store_true", "help": "networks, batches and rates of the paper"},
     "samples": 2000,
 }
-SHOWN, FRAMES = 5, 48  # latents that are seen to grow; frames of the walk
-WALK = 4  # latents that it goes through, and back
+SHOWN = 5  # latents that are seen to grow
+WALKS, WALK, FRAMES = 3, 4, 24  # walks, latents that each goes through and back, and its frames
 
 
 def arguments(run):
@@ -75,11 +75,15 @@ def draw(run, model, history, seen):
     title = "Images that nobody drew: z from N(0, I), through the generator"
     samples = plots.Images(model.generate(40, seed=run.seed), 10)
     _run.slide(run, "samples", samples, title=title, model=model)
-    corners = model.latents(WALK, model.latent_dim, run.seed)
-    ways = latent.spherical(corners, np.roll(corners, -1, axis=0), FRAMES // WALK + 1)[:, :-1]
-    walk = model.decode(ways.reshape(FRAMES, -1))
+    corners = model.latents(WALK * WALKS, model.latent_dim, run.seed)
+    others = np.roll(corners, -WALKS, axis=0)
+    ways = latent.spherical(corners, others, FRAMES // WALK + 1)[:, :-1]
+    ways = ways.reshape(WALK, WALKS, FRAMES // WALK, -1).swapaxes(1, 2)
+    walks = model.decode(ways.reshape(FRAMES * WALKS, -1))
+    walks = walks.reshape(FRAMES, WALKS, *walks.shape[1:])
     title = "From one sample to another along an arc: what lies between is an image, too"
-    _run.animate(run, "interpolation", [(title, plots.Images(image[None])) for image in walk], 0.1)
+    slides = [(title, plots.Images(images, WALKS)) for images in walks]
+    _run.animate(run, "interpolation", slides, 0.2)
     _run.slide(run, "losses", *plots.adversarial(history), title="Each resolution begins anew")
 
 

@@ -162,6 +162,23 @@ def test_the_zoo_has_the_resolution_that_was_reached(tmp_path):
     assert loaded.schedule == schedule()
 
 
+def test_an_export_is_of_the_resolution_that_was_reached(tmp_path):
+    """Mid-fade, and as `predict` has it."""
+    model = make()
+    model.compile(run_eagerly=True)
+    model.fit(IMAGES, epochs=3, verbose=0)
+    z = model.latents(3, 6, seed=1)
+    expected = model.predict(z, verbose=0)
+    assert expected.shape == (3, 8, 8, 3)
+    if keras.backend.backend() == "torch":  # Keras exports SavedModels from TensorFlow and JAX
+        return
+    import tensorflow as tf
+
+    model.export(tmp_path / "exported", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(served.serve(tf.constant(z)).numpy(), expected, atol=1e-5)
+
+
 def test_full_size_from_the_start():
     model = make(8, growing=False)
     (stage,) = model.stages()
