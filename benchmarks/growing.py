@@ -41,6 +41,7 @@ PARTS = {  # names in tables, and arguments of the model
 }
 FILTERS_BASE, MAX_FILTERS, LATENT_DIM, BATCH_SIZE = 128, 32, 64, 16
 FACES, MEASURED, PAIRS = 10_000, 4_000, 5_000
+SIZES = [2**n for n in range(4, 11)]  # of fewer pixels there is no MS-SSIM
 MEASURES = ["seconds", "processor", "SWD", "Frechet", "MS-SSIM"]
 
 
@@ -86,7 +87,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--image-size", type=harness.positive, default=32)
+    parser.add_argument("--image-size", type=int, choices=SIZES, default=32)
     parser.add_argument("--images", type=harness.positive, default=60_000, help="that each sees")
     parser.add_argument("--without", choices=list(PARTS), nargs="*", default=list(PARTS))
     parser.add_argument("--seeds", type=harness.positive, default=3)
