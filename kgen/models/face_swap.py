@@ -127,7 +127,9 @@ class FaceSwap(GenerativeModel):
         for (name, decoder), images in zip(decoders.items(), batch, strict=True):
             told[name] = z = self.features(images, training)
             again = ops.cast(decoder(z, training=training), "float32")
-            errors[f"error_{name}"] = ops.mean(self._weights * ops.square(again - images))
+            errors[f"error_{name}"] = ops.mean(
+                ops.multiply(self._weights, ops.square(again - images))
+            )
         gap = relative_gap(told["a"], told["b"])
         return sum(errors.values()) + self.matching_weight * gap, {**errors, "gap": gap}
 
