@@ -30,9 +30,10 @@ class Condition:
 
     Attributes:
         name: what messages call it.
+        missing: what stands for none in what networks are given.
     """
 
-    name = "conditions"
+    name, missing = "conditions", 0
 
     # On the host.
 
@@ -100,6 +101,20 @@ class Condition:
         """Conditions of a batch as the step sees them, a tensor of the signature."""
         shape, dtype = self.signature()  # TensorFlow may know of no axes
         return ops.cast(ops.reshape(values, (-1, *shape)), dtype)
+
+    def left_out(self, given, where):
+        """What networks are given, of some images `missing`.
+
+        Args:
+            given: list of tensors, as of `batch` or `of_images`.
+            where: tensor of booleans `(N,)`, or a bool.
+        """
+
+        def without(values):
+            chosen = ops.reshape(where, (-1, *[1] * (len(values.shape) - 1)))
+            return ops.where(chosen, ops.full_like(values, self.missing), values)
+
+        return [without(values) for values in given]
 
     def signature(self):
         """Shape without batch axis, and dtype, of what the networks are given."""
@@ -173,7 +188,7 @@ class ClassLabels(Condition):
         unlabeled: whether some images may have none, which -1 says.
     """
 
-    name = "labels"
+    name, missing = "labels", -1
 
     def __init__(self, num_classes, unlabeled=False):
         self.num_classes = positive(num_classes, "num_classes")

@@ -8,6 +8,7 @@ import by_hand
 import keras
 import numpy as np
 from by_hand import numpy
+from diffusion_by_hand import TRAINED_AT, image_of, weight_of
 from keras import ops
 from scipy import special, stats
 from toy import ToyGAN, points
@@ -58,6 +59,8 @@ class Case:
         """What the model makes: generated images, or the first of the data, translated."""
         if hasattr(model, "translate"):
             return model.translate(self.data[np.arange(n) % len(self.data)], **options)
+        if isinstance(model.condition, kgen.conditions.Target):
+            options["labels"] = self.labels[np.arange(n) % len(self.labels)]
         return model.generate(n, seed=seed, **options)
 
     def with_data(self, images):
@@ -311,6 +314,50 @@ def against(loss, real, fake, weight):
     told_apart, fooled = by_hand.ADVERSARIAL[loss]
     real, fake = real.astype("float64"), fake.astype("float64")
     return weight / 2 * told_apart(real, fake, 1), weight * fooled(None, fake)
+
+
+def small_unet(image_shape, **options):
+    """Blocks of either kind, and a size that is halved."""
+    size = {"filters": 8, "blocks": 1, "widths": (1, 2), "attention": 4}
+    return kgen.networks.denoising_unet(image_shape, **size, **options)
+
+
+def diffusion(network, condition=None, **settings):
+    """Makes a model of digits with a network of this kind."""
+
+    def make(dtype=None, denoiser=None, **more):
+        options = {"dtype": dtype}
+        if isinstance(condition, kgen.conditions.ClassLabels):
+            options["num_classes"] = condition.num_classes
+        elif condition is not None:
+            options["beside"] = condition.image_shape[-1]
+        denoiser = network((8, 8, 1), **options) if denoiser is None else denoiser
+        more |= {"denoiser": denoiser, "condition": condition, "dtype": dtype}
+        return kgen.Diffusion((8, 8), **settings, **more)
+
+    return make
+
+
+def diffusion_by_hand(model, images, *told):
+    x = images.astype("float64") if images.ndim == 2 else in_range(images).astype("float64")
+    n, told = len(x), [c if c.ndim == 1 else in_range(c) for c in told]
+    uniform, epsilon = evaluation_noise(
+        model,
+        lambda seed: [
+            keras.random.uniform((n,), seed=seed),
+            keras.random.normal(x.shape, seed=seed),
+        ],
+    )
+    t, alpha, sigma = TRAINED_AT[type(model.noise)]((np.arange(n) + uniform) / n)
+    weight = weight_of(model, alpha, sigma)
+    alpha, sigma = (v.reshape(-1, *[1] * (x.ndim - 1)) for v in (alpha, sigma))
+    noisy = alpha * x + sigma * epsilon
+    scaled = noisy / np.sqrt((alpha * model.noise.data_std) ** 2 + sigma**2)
+    inputs = scaled.astype("float32"), t.astype("float32")
+    predicted = numpy(model.denoiser, *inputs, *told).astype("float64")
+    answer = image_of(model, noisy, predicted, alpha, sigma)
+    error = np.square(answer - x).reshape(n, -1).mean(1)
+    return {"loss": (weight * error).mean()}
 
 
 def pix2pix_by_hand(model, images, targets):
@@ -616,6 +663,46 @@ CASES = [
         faceswap_by_hand,
         WRONG_IMAGES,
         labels=255 - digits()[::-1],
+        brief=True,
+    ),
+    Case(
+        "diffusion",
+        diffusion(kgen.networks.denoising_mlp, kgen.conditions.ClassLabels(10)),
+        digits(),
+        diffusion_by_hand,
+        WRONG_IMAGES,
+        labels=classes(),
+        head=True,
+    ),
+    Case(
+        "diffusion-beside",
+        diffusion(
+            small_unet,
+            kgen.conditions.Target((8, 8)),
+            noise="linear",
+            prediction="noise",
+            weighting="min_snr",
+        ),
+        digits(),
+        diffusion_by_hand,
+        WRONG_IMAGES,
+        labels=255 - digits(),
+        brief=True,
+    ),
+    Case(
+        "diffusion-points",
+        lambda **more: kgen.Diffusion((2,), noise="edm", weighting="edm", **more),
+        points(320),
+        diffusion_by_hand,
+        ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),
+        brief=True,
+    ),
+    Case(
+        "diffusion-flow",
+        diffusion(kgen.networks.denoising_mlp, noise="flow"),
+        digits(),
+        diffusion_by_hand,
+        WRONG_IMAGES,
         brief=True,
     ),
 ]

@@ -379,7 +379,7 @@ def test_predict_refuses_what_call_does_not_take(case):
         ({"x": np.zeros((3, *shape), "float32")}, "takes"),
     ):
         if many and isinstance(wrong, np.ndarray):
-            wrong = [wrong, np.zeros(3, "int32")]
+            wrong = [wrong, *(np.zeros((3, *shape), dtype) for shape, dtype in signature[1:])]
         with pytest.raises((TypeError, ValueError), match=rf"^x\b.*({words})"):
             model.predict(wrong)
         if not isinstance(wrong, dict):

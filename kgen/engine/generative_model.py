@@ -52,6 +52,8 @@ class GenerativeModel(backend.Steps, Step, Stages, Inputs, Inference, Saving, ke
             (`k` of Algorithm 1 of Goodfellow et al., 2014); `minibatches` hands them out.
         conditions: the kinds of `condition` that the model can be made with.
         conditioned: names of the networks that are given the condition beside their input.
+        call_takes_images: whether what `call` takes in the shape of images is images, in their
+            range.
         step: integer variable, the number of updates so far; schedules read it.
 
     Args:
@@ -91,6 +93,7 @@ class GenerativeModel(backend.Steps, Step, Stages, Inputs, Inference, Saving, ke
     logs = ("loss",)
     minibatches_per_update = 1
     conditions, conditioned = (Condition,), ()
+    call_takes_images = True
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ class Inputs:
         found = []
         for index, (part, (shape, dtype)) in enumerate(zip(given, wanted, strict=True)):
             name = what if len(wanted) == 1 else f"{what}[{index}]"
-            if shape == self.image_shape:
+            if self.call_takes_images and shape == self.image_shape:
                 found.append(self.images_in(part, name, warns))
             elif not _fits(part, shape, dtype):
                 raise ValueError(self._not_taken(name, part))
@@ -93,7 +93,8 @@ class Inputs:
 
     def _for_images(self):
         """Which methods take images, for who hands them to a `call` that does not."""
-        if self.image_shape in [shape for shape, _ in self._taken_by_call()]:
+        taken = [shape for shape, _ in self._taken_by_call()]
+        if self.call_takes_images and self.image_shape in taken:
             return ""
         methods = [
             name

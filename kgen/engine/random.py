@@ -1,9 +1,11 @@
 """Seed generators of the engine: far apart from each other, different on each replica."""
 
+import math
 import numbers
 
 import keras
 import numpy as np
+from keras import ops
 
 from kgen.engine import backend
 
@@ -91,3 +93,68 @@ def host_generator(seed=None):
     if seed is not None and not (isinstance(seed, numbers.Integral) and seed >= 0):
         raise ValueError(f"seed must be None or an integer from 0 upward; got {seed!r}.")
     return np.random.default_rng(seed)
+
+
+_ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
+_PARITY = 0x1BD11BDA
+
+
+def threefry(key, counter):
+    """Threefry-2x32 with 20 rounds (Salmon et al., 2011): two random words of two counters.
+
+    Args:
+        key: two int32 scalars.
+        counter: two int32 tensors that broadcast against each other.
+
+    Returns:
+        Two int32 tensors, all of whose bits are random.
+    """
+    keys = *key, ops.bitwise_xor(ops.bitwise_xor(*key), _PARITY)
+    x, y = counter[0] + keys[0], counter[1] + keys[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x = x + y
+            high, low = ops.left_shift(y, rotation), ops.right_shift(y, 32 - rotation)
+            low = ops.bitwise_and(low, 2**rotation - 1)  # the shift repeats the sign
+            y = ops.bitwise_xor(ops.bitwise_or(high, low), x)
+        x, y = x + keys[(group + 1) % 3], y + keys[(group + 2) % 3] + (group + 1)
+    return x, y
+
+
+def uniform_of(key, rows, step, shape):
+    """Uniform numbers of rows at a step: each row's are its own, whatever rows are beside it.
+
+    By Threefry, so alike on every backend.
+
+    Args:
+        key: two int32 scalars, as `key_of`.
+        rows: int32 tensor `(N,)`, numbers of rows.
+        step: int32 scalar.
+        shape: of a row.
+
+    Returns:
+        float32 `(N, *shape)` within (0, 1), which have 23 bits.
+    """
+    return ops.reshape(_pairs_of(key, rows, step, math.prod(shape))[0], (-1, *shape))
+
+
+def normal_of(key, rows, step, shape):
+    """As `uniform_of`, from N(0, I): by the Box-Muller transform."""
+    size = math.prod(shape)
+    first, second = _pairs_of(key, rows, step, -(-size // 2))
+    radius, angle = ops.sqrt(-2 * ops.log(first)), 2 * math.pi * second
+    values = ops.concatenate([radius * ops.cos(angle), radius * ops.sin(angle)], axis=1)
+    return ops.reshape(values[:, :size], (-1, *shape))
+
+
+def _pairs_of(key, rows, step, count):
+    places = ops.arange(count, dtype="int32")[None] + count * ops.cast(step, "int32")
+    words = threefry(key, (ops.cast(rows, "int32")[:, None], places))
+    bits = (ops.bitwise_and(ops.right_shift(word, 9), 2**23 - 1) for word in words)
+    return [(ops.cast(b, "float32") + 0.5) * 2.0**-23 for b in bits]
+
+
+def key_of(seed=None):
+    """Two int32 numbers that a seed stands for; None takes fresh entropy."""
+    words = host_generator(seed).bit_generator.seed_seq.generate_state(2, "uint32")
+    return tuple(words.view("int32"))

@@ -53,7 +53,7 @@ class Step:
         *state, data = args
         inputs = tree.flatten(keras.utils.unpack_x_y_sample_weight(data)[0])
         for index, (shape, _) in enumerate(self._taken_by_call()):
-            if shape == self.image_shape:
+            if self.call_takes_images and shape == self.image_shape:
                 inputs[index] = self._as_images(inputs[index], self.image_shape)
         inputs = inputs if isinstance(self.input_signature(), list) else inputs[0]
         with running(phase=EVALUATION):

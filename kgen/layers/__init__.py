@@ -1,8 +1,10 @@
 """Reusable Keras layers."""
 
+from kgen.layers.attention import SelfAttention2D
 from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
+from kgen.layers.embeddings import SinusoidalEmbedding
 from kgen.layers.equalized import EqualizedConv2D, EqualizedDense
 from kgen.layers.image_history import ImageHistory
 from kgen.layers.initializers import RandomNormal
@@ -10,28 +12,34 @@ from kgen.layers.labels import OneHot
 from kgen.layers.likelihoods import L1, MSE, Bernoulli, Gaussian, Likelihood
 from kgen.layers.minibatch_statistics import MinibatchStandardDeviation
 from kgen.layers.normalization import (
+    AdaptiveGroupNormalization,
     BatchNormalization,
+    GroupNormalization,
     InstanceNormalization,
     LayerNormalization,
     PixelNormalization,
 )
 from kgen.layers.padding import ReflectionPadding2D
 from kgen.layers.sampling import Sampling
+from kgen.layers.space_to_depth import DepthToSpace, SpaceToDepth
 from kgen.layers.spectral_normalization import SpectralNormalization
 
 __all__ = [
     "L1",
     "MSE",
+    "AdaptiveGroupNormalization",
     "BatchNormalization",
     "Bernoulli",
     "Conv2D",
     "Conv2DTranspose",
     "Corruption",
+    "DepthToSpace",
     "DifferentiableAugmentation",
     "EqualizedConv2D",
     "EqualizedDense",
     "Gaussian",
     "GaussianNoise",
+    "GroupNormalization",
     "ImageHistory",
     "InstanceNormalization",
     "LayerNormalization",
@@ -44,5 +52,8 @@ __all__ = [
     "ReflectionPadding2D",
     "SaltAndPepper",
     "Sampling",
+    "SelfAttention2D",
+    "SinusoidalEmbedding",
+    "SpaceToDepth",
     "SpectralNormalization",
 ]

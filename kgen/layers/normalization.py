@@ -7,7 +7,7 @@ within the variance. First derivatives are right without it, second ones are not
 import keras
 from keras import ops
 
-from kgen.arguments import flag, positive_number
+from kgen.arguments import flag, positive, positive_number
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -126,6 +126,117 @@ class InstanceNormalization(keras.layers.Layer):
         """The arguments."""
         config = {"epsilon": self.epsilon, "center": self.center, "scale": self.scale}
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class GroupNormalization(keras.layers.Layer):
+    """Normalise groups of channels of each image, then scale and shift each channel.
+
+    Wu and He (2018). As `keras.layers.GroupNormalization`, in two passes over the inputs where that
+    takes six: sums of values and of squares, and one product and sum, in which statistics, scale,
+    shift and what `AdaptiveGroupNormalization` is told are one factor and one term.
+
+    Args:
+        groups: how many; a divisor of the channels.
+        activation: of the results, as in Keras.
+        epsilon: added to the variance.
+        **kwargs: as in Keras.
+
+    Call arguments:
+        inputs: `(N, ..., channels)`.
+
+    Returns:
+        As the inputs; statistics are computed in float32.
+
+    Raises:
+        ValueError: for channels that do not divide into the groups.
+    """
+
+    def __init__(self, groups=8, activation=None, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.groups, self.epsilon = positive(groups, "groups"), float(epsilon)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        """Make scale and shift, one of each channel."""
+        if input_shape[-1] % self.groups:
+            raise ValueError(
+                f"{input_shape[-1]} channels do not divide into groups={self.groups} groups."
+            )
+        self.gamma = self.add_weight(shape=input_shape[-1:], initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="beta")
+
+    def call(self, inputs):
+        """See the class."""
+        return self._applied(inputs, *self._factor_and_term(inputs))
+
+    def _factor_and_term(self, inputs):
+        """What normalised and scaled inputs are of inputs: float32 `(N, channels)` each."""
+        x, channels = ops.cast(inputs, "float32"), inputs.shape[-1]
+        pixels = tuple(range(1, len(inputs.shape) - 1))
+
+        def of_groups(moments):
+            grouped = ops.reshape(moments, (-1, self.groups, channels // self.groups))
+            return ops.mean(grouped, axis=-1, keepdims=True)
+
+        mean = of_groups(ops.mean(x, axis=pixels))
+        square = of_groups(ops.mean(ops.square(x), axis=pixels))
+        variance = ops.maximum(square - ops.square(mean), 0.0)
+        shape = (self.groups, channels // self.groups)
+        gamma, beta = (ops.reshape(ops.cast(v, "float32"), shape) for v in (self.gamma, self.beta))
+        factor = gamma * ops.rsqrt(variance + self.epsilon)
+        term = beta - mean * factor
+        return ops.reshape(factor, (-1, channels)), ops.reshape(term, (-1, channels))
+
+    def _applied(self, inputs, factor, term):
+        shape = (-1, *[1] * (len(inputs.shape) - 2), inputs.shape[-1])
+        factor, term = (ops.cast(ops.reshape(v, shape), self.compute_dtype) for v in (factor, term))
+        return self.activation(inputs * factor + term)
+
+    def compute_output_shape(self, input_shape):
+        """That of the inputs."""
+        return input_shape
+
+    def get_config(self):
+        """The arguments."""
+        activation = keras.activations.serialize(self.activation)
+        config = {"groups": self.groups, "activation": activation, "epsilon": self.epsilon}
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class AdaptiveGroupNormalization(GroupNormalization):
+    r"""Group normalisation whose scale and shift follow an embedding, such as that of the time.
+
+    $y = (1 + s) GroupNorm(x) + b$ with $(s, b)$ linear in the embedding (Dhariwal and Nichol, 2021,
+    section 4.3), zero at first. Arguments as in `GroupNormalization`.
+
+    Call arguments:
+        inputs: pair of `(N, ..., channels)` and the embedding, `(N, width)`.
+
+    Returns:
+        As the first of the inputs.
+    """
+
+    def build(self, input_shape):
+        """Make scales, shifts and what they follow the embedding by."""
+        images, embedding = input_shape
+        super().build(images)
+        self.told = keras.layers.Dense(
+            2 * images[-1], kernel_initializer="zeros", dtype=self.dtype_policy, name="told"
+        )
+        self.told.build(embedding)
+
+    def call(self, inputs):
+        """See the class."""
+        images, embedding = inputs
+        factor, term = self._factor_and_term(images)
+        scale, shift = ops.split(ops.cast(self.told(embedding), "float32"), 2, axis=-1)
+        return self._applied(images, factor * (1 + scale), term * (1 + scale) + shift)
+
+    def compute_output_shape(self, input_shape):
+        """That of the first of the inputs."""
+        return input_shape[0]
 
 
 @keras.saving.register_keras_serializable("kgen")

@@ -7,18 +7,32 @@ from keras import ops
 
 from kgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from kgen.losses.adversarial_objective import AdversarialObjective
+from kgen.losses.denoising import (
+    DENOISING_WEIGHTINGS,
+    EDMWeighting,
+    MinSNR,
+    Simple,
+    Weighting,
+    denoising_weighting,
+)
 from kgen.losses.penalties import PENALTIES, R1, GradientPenalty, Penalty, WeightClipping
 
 __all__ = [
     "ADVERSARIAL_LOSSES",
+    "DENOISING_WEIGHTINGS",
     "PENALTIES",
     "R1",
     "AdversarialLoss",
     "AdversarialObjective",
+    "EDMWeighting",
     "GradientPenalty",
+    "MinSNR",
     "Penalty",
+    "Simple",
     "WeightClipping",
+    "Weighting",
     "code_divergence",
+    "denoising_weighting",
     "feature_matching",
     "kl_divergence",
     "patch_contrastive",

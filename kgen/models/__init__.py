@@ -5,6 +5,7 @@ from kgen.models.bigan import BiGAN
 from kgen.models.conditional import ACGAN, ConditionalGAN
 from kgen.models.cut import CUT
 from kgen.models.cyclegan import CycleGAN
+from kgen.models.diffusion import Diffusion
 from kgen.models.face_swap import FaceSwap
 from kgen.models.gan import GAN
 from kgen.models.gaussian import Gaussian, GaussianMixture
@@ -23,6 +24,7 @@ __all__ = [
     "BiGAN",
     "ConditionalGAN",
     "CycleGAN",
+    "Diffusion",
     "FaceSwap",
     "Gaussian",
     "GaussianMixture",

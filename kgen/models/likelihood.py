@@ -33,14 +33,19 @@ def dequantized(images, random):
     Raises:
         ValueError: for points, which have no levels; for floats between the levels.
     """
+    check_levels(images)
+    noise = random.random(images.shape, dtype="float32") - 0.5
+    return images + noise / LEVELS_PER_UNIT
+
+
+def check_levels(images):
+    """Raise a `ValueError` unless these are images on the 256 levels, floats in [-1, 1]."""
     if images.ndim != 4:
         raise ValueError("Points have no grey levels, so no bits per dimension.")
     if np.abs(images - to_uint8(images) / LEVELS_PER_UNIT + 1).max() > 1e-3:
         raise ValueError(
             "Bits per dimension are of 8-bit images; these have values between levels."
         )
-    noise = random.random(images.shape, dtype="float32") - 0.5
-    return images + noise / LEVELS_PER_UNIT
 
 
 def bits_per_dim(nats, image_shape):

@@ -7,6 +7,7 @@ from kgen.networks.autoencoders import (
     dense_encoder,
 )
 from kgen.networks.dcgan import dcgan_discriminator, dcgan_encoder, dcgan_generator
+from kgen.networks.denoisers import denoising_mlp, denoising_unet
 from kgen.networks.face_swap import swap_decoder, swap_encoder, swap_intermediate
 from kgen.networks.mlp import mlp_discriminator, mlp_encoder, mlp_generator
 from kgen.networks.patchgan import patchgan
@@ -22,6 +23,8 @@ __all__ = [
     "dcgan_discriminator",
     "dcgan_encoder",
     "dcgan_generator",
+    "denoising_mlp",
+    "denoising_unet",
     "dense_decoder",
     "dense_encoder",
     "mlp_discriminator",
