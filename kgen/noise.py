@@ -13,11 +13,11 @@ import functools
 import math
 import numbers
 
-import keras
 import numpy as np
 from keras import ops
 
 from kgen.arguments import below, positive, positive_number
+from kgen.settings import Settings, setting
 
 __all__ = [
     "EDM",
@@ -32,24 +32,6 @@ __all__ = [
     "Steps",
     "get",
 ]
-
-
-class Settings:
-    """What frozen dataclasses need to be in a model's configuration."""
-
-    def get_config(self):
-        """The arguments."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-
-    @classmethod
-    def from_config(cls, config):
-        """Build from `get_config()`."""
-        return cls(**config)
-
-
-def setting(cls):
-    """Class decorator: a frozen dataclass, registered with Keras."""
-    return keras.saving.register_keras_serializable("kgen")(dataclasses.dataclass(frozen=True)(cls))
 
 
 class Noise(Settings):
@@ -160,7 +142,8 @@ class Steps(Noise):
             return np.interp(t, np.linspace(0, 1, self.num_steps + 1), self._logs)
         place = ops.clip(t, 0.0, 1.0) * self.num_steps
         step = ops.clip(ops.floor(place), 0, self.num_steps - 1)
-        logs, index = self._logs.astype("float32"), ops.cast(step, "int32")
+        logs = ops.convert_to_tensor(self._logs.astype("float32"))
+        index = ops.cast(step, "int32")
         before, after = ops.take(logs, index), ops.take(logs, index + 1)
         return before + (place - step) * (after - before)
 

@@ -186,3 +186,17 @@ def test_num_classes_is_short_for_class_labels():
     np.testing.assert_array_equal(
         short.generate(4, labels=[0, 1, 2, 0], seed=0), long.generate(4, [0, 1, 2, 0], seed=0)
     )
+
+
+def test_a_condition_can_be_left_out():
+    where = ops.convert_to_tensor(np.array([True, False, True]))
+    for condition, values, missing in (
+        (ClassLabels(5), np.array([4, 0, 2], "int32"), -1),
+        (Tokens(9, 2), np.array([[1, 2], [3, 4], [5, 6]], "int32"), 0),
+        (Target((4, 4)), np.full((3, 4, 4, 1), 0.5, "float32"), 0),
+    ):
+        (found,) = condition.left_out([ops.convert_to_tensor(values)], where)
+        expected = np.where(np.reshape([1, 0, 1], (3, *[1] * (values.ndim - 1))), missing, values)
+        np.testing.assert_array_equal(ops.convert_to_numpy(found), expected)
+        (nothing,) = condition.left_out([ops.convert_to_tensor(values)], True)
+        assert (ops.convert_to_numpy(nothing) == missing).all()

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-GROUND = {"arguments", "arrays", "files", "progress"}  # what every room may import
+GROUND = {"arguments", "arrays", "files", "progress", "settings"}  # what every room may import
 ROOMS = {  # room -> the others that its files may import
     "arguments": set(),
     "arrays": set(),
@@ -16,6 +16,9 @@ ROOMS = {  # room -> the others that its files may import
     "bayes": set(),
     "quiet": set(),
     "schedules": set(),
+    "settings": set(),
+    "noise": set(),
+    "samplers": {"noise"},
     "layers": set(),
     "data": set(),
     "command_line": {"data"},
@@ -24,7 +27,7 @@ ROOMS = {  # room -> the others that its files may import
     "conditions": {"data"},
     "linear_algebra": set(),
     "engine": {"data", "schedules", "conditions"},
-    "losses": {"engine", "layers", "schedules"},
+    "losses": {"engine", "layers", "schedules", "noise"},
     "metrics": {"data", "engine", "linear_algebra"},
     "distributions": {"engine", "linear_algebra"},
     "latent": {"engine", "metrics"},
@@ -38,6 +41,8 @@ ROOMS = {  # room -> the others that its files may import
         "conditions",
         "distributions",
         "linear_algebra",
+        "noise",
+        "samplers",
     },
     "callbacks": {"plots", "engine", "data", "metrics"},
     "zoo": {"engine", "data", "plots"},

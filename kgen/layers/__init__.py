@@ -4,7 +4,7 @@ from kgen.layers.attention import SelfAttention2D
 from kgen.layers.augmentation import DifferentiableAugmentation
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
-from kgen.layers.embeddings import SinusoidalEmbedding
+from kgen.layers.embeddings import FourierFeatures, SinusoidalEmbedding
 from kgen.layers.equalized import EqualizedConv2D, EqualizedDense
 from kgen.layers.image_history import ImageHistory
 from kgen.layers.initializers import RandomNormal
@@ -37,6 +37,7 @@ __all__ = [
     "DifferentiableAugmentation",
     "EqualizedConv2D",
     "EqualizedDense",
+    "FourierFeatures",
     "Gaussian",
     "GaussianNoise",
     "GroupNormalization",

@@ -3,7 +3,7 @@
 from keras import ops
 
 from kgen.arguments import positive_number
-from kgen.noise import Settings, setting
+from kgen.settings import Settings, setting
 
 
 class Weighting(Settings):

@@ -7,6 +7,7 @@ from keras import ops
 from kgen import losses, samplers
 from kgen import noise as processes
 from kgen.arguments import below, one_of, positive, weight_of
+from kgen.arrays import to_numpy
 from kgen.conditions import ClassLabels, Condition, Nothing, Target
 from kgen.data.ranges import normalize_image_shape
 from kgen.engine.moving_average import MovingAverage
@@ -272,6 +273,63 @@ class Diffusion(ProbabilityFlow):
         told = self.condition.draw(len(latents), labels)
         options = self._sampling(sampler, num_steps, guidance_scale)
         return self._images_of(latents, told, seed, guidance_scale, batch_size, options)
+
+    def inpaint(
+        self,
+        images,
+        mask,
+        labels=None,
+        sampler=None,
+        num_steps=None,
+        guidance_scale=None,
+        seed=None,
+        batch_size=None,
+    ):
+        """Paint parts of images anew, so that they fit what is around them.
+
+        At each time the known part of the state is that of the image, with noise, and the known
+        part of the answer is the image (Song et al., 2021, section 5). Samplers that go each step
+        once let the painted part know little of the other; that of Lugmayr et al. (2022) goes it
+        several times.
+
+        Args:
+            images: `(N, *image_shape)`.
+            mask: booleans, or numbers 0 and 1, `(H, W)`, or `(N, H, W)` of as many images, a
+                channel axis of 1 at the end or none: where to paint. Of points `(D,)` or `(N, D)`.
+            labels: of a conditional model, one for all or one for each; they are needed.
+            sampler: as in `generate`; None: `kgen.samplers.RePaint()`, which asks the network five
+                times a step.
+            num_steps, guidance_scale, seed, batch_size: as in `generate`.
+
+        Returns:
+            float32 `(N, *image_shape)` in [-1, 1]; the known part is that of `images`.
+
+        Raises:
+            ValueError: for a mask of another size, or of other values; and as `generate`.
+        """
+        images = self.images_in(images)
+        mask = self._mask_in(mask, len(images))
+        latents = Draws.normal(images.shape, seed)
+        told = self.condition.of_images(len(images), labels)
+        sampler = samplers.RePaint() if sampler is None else sampler
+        options = self._sampling(sampler, num_steps, guidance_scale)
+        known = images, mask
+        return self._images_of(latents, told, seed, guidance_scale, batch_size, options, known)
+
+    def _mask_in(self, mask, n):
+        """A mask as booleans that go with `n` images."""
+        mask, sides = to_numpy(mask), self.image_shape[:2]
+        one_channel = mask.ndim > len(sides) and len(sides) == 2 and mask.shape[-1:] == (1,)
+        flat = mask[..., 0] if one_channel else mask
+        if flat.shape not in (sides, (n, *sides)):
+            raise ValueError(
+                f"mask must have the shape {sides} of an image, or {(n, *sides)}, one for each; "
+                f"got {mask.shape}."
+            )
+        if not np.isin(flat, (0, 1)).all():
+            raise ValueError("mask must be True, or 1, where to paint, and else False, or 0.")
+        flat = np.broadcast_to(flat.astype(bool), (n, *sides))
+        return flat[..., None] if len(sides) == 2 else flat
 
     def _sampling(self, sampler, num_steps, guidance_scale):
         """What a compiled sampler depends on, checked."""

@@ -63,31 +63,22 @@ class ProbabilityFlow(GenerativeModel):
         return self.infer(method, rows, *told, static=static, batch_size=batch_size)
 
     def _encoded(self, images, *told, num_steps):
-        times = self._times(num_steps)
-        (y,), path = self._along(images, times, self._slope(told))
-        return path.leave(y) / float(self.noise.sigma(times[-1]))
+        path = self._way(num_steps)
+        (x,) = path.follow(self._slope(told), images)
+        return x / float(self.noise.sigma(path.times[-1]))
 
     def _decoded(self, latents, *told, num_steps):
-        times = self._times(num_steps)[::-1]
-        start = float(self.noise.sigma(times[0])) * latents
-        (y,), path = self._along(start, times, self._slope(told))
-        return path.leave(y)
+        path = self._way(num_steps, back=True)
+        (x,) = path.follow(self._slope(told), float(self.noise.sigma(path.times[0])) * latents)
+        return x
 
-    def _times(self, num_steps):
-        """From the image, taken to be at the first time above 0, to noise: `(num_steps + 1,)`."""
-        return SCALE.chosen(self.noise, num_steps + 1)[::-1]
+    def _way(self, num_steps, back=False):
+        """From the image, taken to be at the first time above 0, to noise; or back."""
+        times = SCALE.chosen(self.noise, num_steps + 1)
+        return Path(self.noise, times if back else times[::-1], order=4)
 
     def _slope(self, told):
         return slope_of(self.noise, functools.partial(self.denoised, told=told, clip=False))
-
-    def _along(self, x, times, slope, *more):
-        """The state at the end of the way through these times, and the way."""
-        path = Path(self.noise, times[:-1], times[1:])
-
-        def step(i, state):
-            return tuple(path.step(slope, [*state], i, order=4))
-
-        return ops.fori_loop(0, len(times) - 1, step, (path.enter(x), *more)), path
 
     def interpolate(self, a, b, steps=8, labels=None, num_steps=25, batch_size=None):
         """Images between images `a` and `b`: their latents along great circles, decoded.
@@ -155,9 +146,9 @@ class ProbabilityFlow(GenerativeModel):
         return self.infer(self._density, *arrays, static=static, batch_size=batch_size)
 
     def _density(self, images, rows, low, high, *told, num_steps, probes):
-        times, slope = self._times(num_steps), self._slope(told)
+        path, slope = self._way(num_steps), self._slope(told)
         if probes is None:
-            vectors = [ops.ones_like(images) * row for row in np.eye(*self.image_shape, dtype="f4")]
+            vectors = [ops.ones_like(images) * tensor(row) for row in np.eye(*self.image_shape)]
         else:
             draws = (uniform_of((low, high), rows, i, self.image_shape) for i in range(probes))
             vectors = [ops.where(u < 0.5, -1.0, 1.0) for u in draws]
@@ -171,11 +162,10 @@ class ProbabilityFlow(GenerativeModel):
             return [y, sum(traces) / (1 if probes is None else probes)]
 
         nothing = _sum(ops.zeros_like(images))
-        (y, spread), path = self._along(images, times, spreading, nothing)
-        z = path.leave(y) / float(self.noise.sigma(times[-1]))
-        scales = (float(self.noise.scale(t)) for t in (times[-1], times[0]))
-        # x = c y at both ends, and z = x / sigma.
-        volume = np.subtract(*np.log([*scales])) - math.log(float(self.noise.sigma(times[-1])))
+        x, spread = path.follow(spreading, images, nothing)
+        first, last = path.times[0], path.times[-1]
+        z, scale = x / float(self.noise.sigma(last)), self.noise.scale
+        volume = np.log(scale(last) / scale(first) / self.noise.sigma(last))  # x = c y, z = x / s
         size = math.prod(self.image_shape)
         log_normal = -0.5 * (_sum(ops.square(z)) + size * math.log(2 * math.pi))
         return log_normal + spread + size * float(volume)
@@ -192,8 +182,9 @@ class ProbabilityFlow(GenerativeModel):
             images: `(N, *image_shape)`, as they are.
             labels: of a conditional model; they are needed.
             evaluations: of how many steps, spread over all, the terms are computed, each of which
-                asks the network once; None: of all. Fewer ones give an estimate without bias, which
-                varies from image to image.
+                asks the network once; None: of all. Fewer ones, drawn in proportion to how much the
+                logarithm of the signal-to-noise ratio changes there (Kingma et al., 2021, section
+                5.1), give an estimate without bias.
             seed: of noise and steps.
             batch_size: images at a time.
         """
@@ -210,31 +201,34 @@ class ProbabilityFlow(GenerativeModel):
 
     def _lower_bound(self, images, rows, low, high, *told, count, steps, levels):
         times = self._times_of_bound(steps)
-        t, weights = tensor(times), tensor(-np.diff(self.noise.snr(times)) / 2)
-        last = steps - 1
+        snr, last = self.noise.snr(times), steps - 1
+        few, count = count < last, min(count, last)
+        weights = -np.diff(snr) / 2
+        if few:  # steps by what they change the logarithm of the ratio, as the terms nearly do
+            chance = np.diff(np.log(snr)) / np.log(snr[-1] / snr[0])
+            weights, shares = weights / (chance * count), tensor(np.cumsum(chance))
+        t, weights = tensor(times), tensor(np.append(0.0, weights))
 
-        def error(where, step):
-            """The denoised images at times t[where], and their squared distances."""
-            at = ops.broadcast_to(t[where], (ops.shape(images)[0],))
+        def term(i, state):
+            """The squared error at a step, or, last, at the first one, which tells the image."""
+            total, _, _ = state
+            place = i
+            if few:  # a step from each of as many parts, another one for each image
+                uniform = uniform_of((low + 1, high), rows, i, ())
+                share = (ops.cast(i, "float32") + uniform) / count
+                place = ops.minimum(ops.searchsorted(shares, share, side="right"), last - 1)
+            place = ops.where(i == count, 0, place + 1) + ops.zeros_like(rows)
+            at = ops.take(t, place)
             column = ops.reshape(at, (-1, *[1] * len(self.image_shape)))
-            epsilon = normal_of((low, high), rows, step, self.image_shape)
+            epsilon = normal_of((low, high), rows, i, self.image_shape)
             noisy = self.noise.alpha(column) * images + self.noise.sigma(column) * epsilon
             answer = self.denoised(noisy, at, told)
-            return answer, _sum(ops.square(images - answer))
+            square = _sum(ops.square(images - answer))
+            return total + ops.take(weights, place) * square, answer, square
 
-        def term(i, total):
-            place = i
-            if count < last:  # a step from each of as many parts, another one for each image
-                uniform = uniform_of((low + 1, high), rows, i, ())
-                place = (ops.cast(i, "float32") + uniform) * (last / count)
-                place = ops.minimum(ops.cast(place, "int32"), last - 1)
-            _, square = error(place + 1, i)
-            return total + ops.take(weights, place) * square
-
-        count = min(count, last)
-        total = ops.fori_loop(0, count, term, _sum(ops.zeros_like(images)))
-        total = total * (last / count)
-        answer, square = error(0, count)
+        nothing = _sum(ops.zeros_like(images))
+        state = nothing, ops.zeros_like(images), nothing
+        total, answer, square = ops.fori_loop(0, count + 1, term, state)
         ratio = float(self.noise.ratio(times[0]))
         if levels:
             image = -_sum(_log_level(images, answer, ratio))

@@ -8,7 +8,7 @@ from keras import layers
 from kgen.arguments import below, positive
 from kgen.layers.attention import SelfAttention2D
 from kgen.layers.convolutions import Conv2D
-from kgen.layers.embeddings import SinusoidalEmbedding
+from kgen.layers.embeddings import FourierFeatures, SinusoidalEmbedding
 from kgen.layers.labels import OneHot
 from kgen.layers.normalization import AdaptiveGroupNormalization, GroupNormalization
 from kgen.layers.space_to_depth import DepthToSpace, SpaceToDepth
@@ -113,7 +113,8 @@ def denoising_mlp(image_shape, *, num_classes=None, hidden=(128, 128, 128), dtyp
     """Fully connected denoiser: residual blocks of two layers, told the time.
 
     Args:
-        image_shape: `(D,)` for points; images are flattened.
+        image_shape: `(D,)` for points, of whose coordinates it sees sines and cosines, too; images
+            are flattened.
         num_classes: as in `denoising_unet`.
         hidden: widths of the blocks, all the same but for the projections between others.
         dtype: Keras dtype policy; the output is float32.
@@ -124,6 +125,8 @@ def denoising_mlp(image_shape, *, num_classes=None, hidden=(128, 128, 128), dtyp
     inputs, x, told = _inputs(checked_shape(image_shape), num_classes, None, hidden[0], dtype)
     if len(image_shape) == 3:
         x = layers.Flatten(CHANNELS_LAST, dtype=dtype)(x)
+    else:
+        x = FourierFeatures(dtype=dtype)(x)
     x = layers.Dense(hidden[0], dtype=dtype)(x)
     for width in hidden:
         y = layers.Dense(width, dtype=dtype)(layers.Activation("silu", dtype=dtype)(x))

@@ -6,7 +6,7 @@ images = model.generate(16, sampler=kgen.samplers.DDIM(eta=0.5), num_steps=50)
 ```
 """
 
-from kgen.samplers.ancestral import DDIM, DDPM
+from kgen.samplers.ancestral import DDIM, DDPM, RePaint
 from kgen.samplers.base import SPACINGS, Sampler
 from kgen.samplers.ode import DPMpp2M, Euler, Heun, Path, slope_of
 
@@ -19,6 +19,7 @@ __all__ = [
     "Euler",
     "Heun",
     "Path",
+    "RePaint",
     "Sampler",
     "get",
     "slope_of",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kgen.arguments import one_of
-from kgen.noise import setting
+from kgen.arguments import one_of, positive
 from kgen.samplers.base import Sampler, step_variance
+from kgen.settings import setting
 
 
 @setting
@@ -43,6 +43,53 @@ class DDPM(Sampler):
         std = np.sqrt(posterior if self.variance == "posterior" else fresh)
         std[-1] = 0  # z = 0 in the last step, line 3 of Algorithm 2
         return np.stack([state, answer, 0 * std, std], axis=1)
+
+
+@setting
+class RePaint(DDPM):
+    r"""DDPM that goes each step several times (Lugmayr et al., 2022, Algorithm 1, with jumps of 1).
+
+    After each step but the last of its times, noise is added again as on the way there: what was
+    painted settles with what is known. For `Diffusion.inpaint`.
+
+    Args:
+        repeats: U of the paper, how often each step is gone.
+        variance, spacing: as in `DDPM`.
+    """
+
+    repeats: int = 5
+
+    def __post_init__(self):
+        positive(self.repeats, "repeats")
+        super().__post_init__()
+
+    def default_steps(self, noise):
+        """As in `Sampler`."""
+        return Sampler.default_steps(self, noise)
+
+    def evaluations(self, num_steps):
+        """As in `Sampler`."""
+        return num_steps * self.repeats
+
+    def times(self, noise, num_steps):
+        """As in `Sampler`, each of them `repeats` times."""
+        return np.repeat(super().times(noise, num_steps), self.repeats)
+
+    def levels(self, noise, num_steps):
+        """As in `Sampler`, each once."""
+        t = super().times(noise, num_steps)
+        return np.append(noise.alpha(t), 1.0), np.append(noise.sigma(t), 0.0)
+
+    def coefficients(self, noise, num_steps):
+        """As in `Sampler`; steps there and back are one row."""
+        alpha, sigma = self.levels(noise, num_steps)
+        grow, fresh = alpha[:-1] / alpha[1:], step_variance(alpha, sigma)
+        there = super().coefficients(noise, num_steps)
+        back = there * grow[:, None]
+        back[:, 3] = np.sqrt(back[:, 3] ** 2 + fresh)
+        rows = np.repeat(back[:, None], self.repeats, axis=1)
+        rows[:, -1] = there
+        return rows.reshape(-1, 4)
 
 
 @setting

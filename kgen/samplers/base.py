@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from kgen.arguments import one_of, positive
-from kgen.noise import Settings
+from kgen.settings import Settings
 
 SPACINGS = ("time", "log_snr", "karras")
 LOW, HIGH, RHO = 0.002, 80.0, 7.0  # Karras et al. (2022), table 1
@@ -90,18 +90,18 @@ class Sampler(Settings):
         """
         table = self.coefficients(noise, num_steps)
         remembers, draws = table[:, 2].any(), table[:, 3].any()
-        times, table = tensor(self.times(noise, num_steps)), tensor(table)
+        times, rows = tensor(self.times(noise, num_steps)), tensor(table)
 
         def step(i, state):
             x, before = state
-            images, (a, b, c, d) = denoise(x, times[i]), (table[i, k] for k in range(4))
+            images, (a, b, c, d) = denoise(x, times[i]), (rows[i, k] for k in range(4))
             x = a * x + b * images
             x = x + c * before if remembers else x
             x = x + d * normal(i) if draws else x
             return x, images if remembers else before
 
         before = ops.zeros_like(x) if remembers else ops.zeros(())
-        return ops.fori_loop(0, num_steps, step, (x, before))[0]
+        return ops.fori_loop(0, len(table), step, (x, before))[0]
 
 
 def tensor(numbers):

@@ -1,13 +1,12 @@
 """Samplers that solve the probability-flow ODE: Euler and Heun of EDM, and DPM-Solver++."""
 
 import math
-import operator
 
 import numpy as np
 from keras import ops
 
-from kgen.noise import setting
 from kgen.samplers.base import Sampler, tensor
+from kgen.settings import setting
 
 MOST_CHURN = math.sqrt(2) - 1
 
@@ -59,22 +58,17 @@ class Euler(Sampler):
 
     def __call__(self, denoise, x, noise, num_steps, normal=None):
         """As in `Sampler`."""
-        before = self.times(noise, num_steps)
-        start = self.churned(noise, before)
-        grow = noise.alpha(start) / noise.alpha(before) if self.churn else np.ones(num_steps)
-        added = np.maximum(noise.sigma(start) ** 2 - (grow * noise.sigma(before)) ** 2, 0)
-        grow, added, times = tensor(grow), tensor(self.churn_noise * np.sqrt(added)), tensor(start)
-        path, slope = Path(noise, start[:-1], before[1:]), slope_of(noise, denoise)
-
-        def churn(x, i):
-            return grow[i] * x + added[i] * normal(i) if self.is_stochastic else x
-
-        def step(i, x):
-            (y,) = path.step(slope, [path.enter(churn(x, i), i)], i, self.order)
-            return path.leave(y, i)
-
-        x = ops.fori_loop(0, num_steps - 1, step, x)
-        return denoise(churn(x, num_steps - 1), times[num_steps - 1])
+        times = self.times(noise, num_steps)
+        start = self.churned(noise, times)
+        grow = noise.alpha(start) / noise.alpha(times) if self.churn else np.ones(num_steps)
+        added = np.maximum(noise.sigma(start) ** 2 - (grow * noise.sigma(times)) ** 2, 0)
+        added = self.churn_noise * np.sqrt(added)
+        fresh = (grow[:-1], added[:-1], normal) if self.is_stochastic else None
+        path = Path(noise, times, self.order, start[:-1])
+        (x,) = path.follow(slope_of(noise, denoise), x, fresh=fresh)
+        if self.is_stochastic:
+            x = float(grow[-1]) * x + float(added[-1]) * normal(num_steps - 1)
+        return denoise(x, tensor(start[-1]))
 
 
 @setting
@@ -113,57 +107,95 @@ class DPMpp2M(Sampler):
         return np.stack(table, axis=1)
 
 
+# Of the stages of a step: how far ahead each asks the slope, and what its answer counts.
+STAGES = {
+    1: [(0.0, 1.0)],  # Euler
+    2: [(0.0, 1 / 2), (1.0, 1 / 2)],  # Heun
+    4: [(0.0, 1 / 6), (1 / 2, 1 / 3), (1 / 2, 1 / 3), (1.0, 1 / 6)],  # Runge and Kutta
+}
+
+
 class Path:
-    r"""Steps along an ODE in the coordinates of `kgen.noise.Noise.derivative`.
+    r"""A way along the probability-flow ODE, in one loop over all that is asked.
+
+    In the coordinates of `kgen.noise.Noise.derivative`, $y = x_t / c$ over $\sigma / c$.
 
     Args:
         noise: a `kgen.noise.Noise`.
-        start, end: times between which each step goes, arrays `(n,)`.
+        times: float64 `(n + 1,)`, ends of the n steps.
+        order: 1, 2 or 4, of the method, and how often each step asks for the slope.
+        start: `(n,)`, where steps begin if not where the ones before end.
     """
 
-    def __init__(self, noise, start, end):
-        self.start, self.end = tensor(start), tensor(end)
-        self._before, self._after = tensor(noise.scale(start)), tensor(noise.scale(end))
-        places = [noise.place(t) for t in (start, end)]
-        self._length = tensor(places[1] - places[0])
-        self._halfway = tensor(noise.time_of(np.mean(places, axis=0), noise.place))
+    def __init__(self, noise, times, order, start=None):
+        self.noise, self.times = noise, times
+        self._before = times[:-1]
+        self._start, self._end = times[:-1] if start is None else start, times[1:]
+        self._stages = STAGES[order]
 
-    def enter(self, x, i=0):
-        """Coordinates of $x_t$ where step i begins."""
-        return x / self._before[i]
-
-    def leave(self, y, i=-1):
-        """$x_t$ of the coordinates where step i ends."""
-        return y * self._after[i]
-
-    def step(self, slope, state, i, order):
-        """Step i of Euler's method (`order` 1), Heun's (2) or that of Runge and Kutta (4).
+    def follow(self, slope, x, *more, fresh=None):
+        """The state at the end.
 
         Args:
-            slope: function of a state and a time, a scalar tensor; returns the derivatives.
-            state: list of tensors, the coordinates first.
-            order: how often the slope is asked.
+            slope: function of the state, a list of tensors, and a time, a scalar tensor; returns
+                the derivatives.
+            x: tensor, $x_t$ at the first of the times.
+            *more: further tensors of the state.
+            fresh: None, or factors `(n,)` of $x_t$ and of noise before each step, and a function of
+                the step that returns noise.
+
+        Returns:
+            List: $x_t$ at the last time, and what became of the others.
         """
-        length, start, end = self._length[i], self.start[i], self.end[i]
+        if not len(self._start):
+            return [x, *more]
+        scale, stages = self.noise.scale, len(self._stages)
+        asked, table = self._asked()
+        asked, table = tensor(asked), tensor(table)
+        if fresh is not None:
+            grow, added, normal = fresh
+            grow = _in_first(grow * scale(self._before) / scale(self._start), stages, 1.0)
+            added = _in_first(added / scale(self._start), stages, 0.0)
 
-        def moved(share, slopes):
-            return [v + share * length * d for v, d in zip(state, slopes, strict=True)]
+        def ask(i, carried):
+            state, before, total = carried
+            ahead, weight, keeps, moves = (table[i, k] for k in range(4))
+            if fresh is not None:
+                state = (grow[i] * state[0] + added[i] * normal(i // stages), *state[1:])
+            point = [v + ahead * d for v, d in zip(state, before, strict=True)]
+            before = tuple(slope(point, asked[i]))
+            total = tuple(keeps * s + weight * d for s, d in zip(total, before, strict=True))
+            return tuple(v + moves * s for v, s in zip(state, total, strict=True)), before, total
 
-        first = slope(state, start)
-        if order == 1:
-            return moved(1, first)
-        if order == 2:
-            second = slope(moved(1, first), end)
-            return moved(0.5, map(operator.add, first, second))
-        second = slope(moved(0.5, first), self._halfway[i])
-        third = slope(moved(0.5, second), self._halfway[i])
-        fourth = slope(moved(1, third), end)
-        slopes = zip(first, second, third, fourth, strict=True)
-        return moved(1 / 6, [a + 2 * b + 2 * c + d for a, b, c, d in slopes])
+        state = (x / float(scale(self._before[0])), *more)
+        nothing = tuple(ops.zeros_like(v) for v in state)
+        count = len(self._start) * stages
+        (y, *more), _, _ = ops.fori_loop(0, count, ask, (state, nothing, nothing))
+        return [y * float(scale(self._end[-1])), *more]
+
+    def _asked(self):
+        """When slopes are asked for, and for each how far ahead, its weight, and two switches."""
+        places = [self.noise.place(t) for t in (self._start, self._end)]
+        length = places[1] - places[0]
+        asked, table = [], []
+        for index, (ahead, weight) in enumerate(self._stages):
+            on_the_way = self.noise.time_of(places[0] + ahead * length, self.noise.place)
+            ends = {0.0: self._start, 1.0: self._end}
+            asked.append(ends.get(ahead, on_the_way))
+            last, one = index == len(self._stages) - 1, np.ones_like(length)
+            table.append([ahead * length, weight * one, (index > 0) * one, last * length])
+        return np.stack(asked, axis=1).ravel(), np.moveaxis(table, 2, 0).reshape(-1, 4)
+
+
+def _in_first(factors, stages, other):
+    """Factors of the first stage of each step, and what those of the others are."""
+    table = np.full((len(factors), stages), other)
+    table[:, 0] = factors
+    return tensor(table.ravel())
 
 
 def slope_of(noise, denoise):
-    """The right side of the probability-flow ODE, for `Path.step`.
+    """The right side of the probability-flow ODE, for `Path.follow`.
 
     Args:
         noise: a `kgen.noise.Noise`.

@@ -10,7 +10,9 @@ from keras import layers, ops
 import kgen
 from kgen.engine import input_gradient
 from kgen.layers import (
+    AdaptiveGroupNormalization,
     BatchNormalization,
+    GroupNormalization,
     InstanceNormalization,
     LayerNormalization,
     PixelNormalization,
@@ -29,6 +31,11 @@ PAIRS = {  # kgen's layer, Keras's, and the shape of what they see
     "instance": (
         AFFINE,
         lambda: layers.GroupNormalization(groups=-1, epsilon=1e-5),
+        SHAPE,
+    ),
+    "groups": (
+        partial(GroupNormalization, groups=3),
+        lambda: layers.GroupNormalization(groups=3, epsilon=1e-5),
         SHAPE,
     ),
 }
@@ -287,3 +294,40 @@ def test_files(layer, tmp_path):
     assert type(loaded.layers[0]) is type(layer)
     assert loaded.layers[0].get_config() == layer.get_config()
     np.testing.assert_allclose(numpy(loaded(x)), numpy(network(x)), atol=1e-6)
+
+
+def test_what_an_embedding_tells_groups():
+    """Dhariwal and Nichol (2021), section 4.3, beside Keras's layer and a product by hand."""
+    x, embedding = np.random.default_rng(0).normal(2, 3, (4, 5, 6, 8)), np.eye(4, 7)
+    x, embedding = x.astype("float32"), embedding.astype("float32")
+    layer = AdaptiveGroupNormalization(4, "silu")
+    plain = layers.GroupNormalization(4, epsilon=1e-5)
+    expected = numpy(ops.silu(plain(x)))
+    np.testing.assert_allclose(numpy(layer([x, embedding])), expected, atol=1e-5)
+    kernel = np.random.default_rng(1).normal(size=(7, 16)).astype("float32")
+    layer.told.kernel.assign(kernel)
+    scale, shift = np.split((embedding @ kernel)[:, None, None], 2, axis=-1)
+    expected = numpy(ops.silu((1 + scale) * numpy(plain(x)) + shift))
+    np.testing.assert_allclose(numpy(layer([x, embedding])), expected, atol=1e-4)
+    again = AdaptiveGroupNormalization.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config() and again.groups == 4
+
+
+def test_groups_of_numbers_far_from_zero_stay_finite():
+    x = np.full((2, 4, 4, 8), 1e4, "float32")
+    found = numpy(GroupNormalization(2)(x))
+    assert np.isfinite(found).all()
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        layer = GroupNormalization(2, dtype=policy)
+        images = np.random.default_rng(0).normal(3, 2, (2, 4, 4, 8)).astype("float32")
+        dtype = keras.backend.standardize_dtype(layer(images).dtype)
+        assert dtype == layer.compute_dtype
+        full = numpy(GroupNormalization(2)(images))
+        np.testing.assert_allclose(numpy(layer(images)), full, atol=0.05)
+
+
+def test_channels_that_make_no_groups():
+    with pytest.raises(ValueError, match="6 channels do not divide into groups=4"):
+        GroupNormalization(4)(np.zeros((2, 3, 3, 6), "float32"))
+    with pytest.raises(ValueError, match="groups must be a positive integer"):
+        GroupNormalization(0)

@@ -1,0 +1,367 @@
+"""Diffusion: what it generates, what it knows of densities, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy import stats
+
+import kgen
+from kgen.conditions import ClassLabels, Target
+from kgen.engine import backend
+from kgen.samplers import DDIM
+
+MEAN = np.array([0.3, -0.2])
+COVARIANCE = np.array([[0.5, 0.2], [0.2, 0.3]])
+TRUTH = stats.multivariate_normal(MEAN, COVARIANCE)
+POINTS = TRUTH.rvs(100, random_state=0).astype("float32")
+
+
+@keras.saving.register_keras_serializable("test_diffusion")
+class Perfect(keras.layers.Layer):
+    """Velocity of Gaussian data, from what networks are given."""
+
+    def __init__(self, noise, **kwargs):
+        super().__init__(**kwargs)
+        self.noise = noise
+
+    def call(self, inputs):
+        scaled, times = inputs
+        t = times[:, None]
+        mean, variances, axes = (
+            ops.convert_to_tensor(v.astype("float32")) for v in (MEAN, *np.linalg.eigh(COVARIANCE))
+        )
+        alpha, sigma, std = self.noise.alpha(t), self.noise.sigma(t), self.noise.std(t)
+        noisy, kept = scaled * std, alpha * variances / (alpha**2 * variances + sigma**2)
+        along = ops.matmul(noisy - alpha * mean, axes) * kept
+        images = mean + ops.matmul(along, ops.transpose(axes))
+        epsilon = (noisy - alpha * images) / sigma
+        return kgen.noise.PREDICTIONS["velocity"].of(self.noise, t, images, epsilon)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+
+def perfect(name):
+    noise = kgen.noise.get(name)
+    inputs = [keras.Input((2,)), keras.Input(())]
+    network = keras.Model(inputs, Perfect(noise, dtype="float32")(inputs))
+    model = kgen.Diffusion((2,), noise=noise, prediction="velocity", denoiser=network)
+    model.compile()
+    return model
+
+
+BACKEND = keras.backend.backend()
+each_noise = pytest.mark.parametrize(  # on the other backends one of either kind, the rest in full
+    "name",
+    [
+        pytest.param(name, marks=() if ordinary or BACKEND == "tensorflow" else pytest.mark.full)
+        for name, ordinary in dict(linear=0, cosine=1, sigmoid=0, edm=0, flow=1).items()
+    ],
+)
+
+
+@each_noise
+def test_the_ode_tells_the_density(name):
+    model = perfect(name)
+    found = model.log_likelihood(POINTS)
+    np.testing.assert_allclose(found, TRUTH.logpdf(POINTS), rtol=0.01)
+    estimated = model.log_likelihood(POINTS, probes=4, seed=1)
+    assert np.abs(estimated - found).mean() < 0.5 and np.abs((estimated - found).mean()) < 0.15
+
+
+@each_noise
+def test_the_bound_lies_below_the_density(name):
+    model = perfect(name)
+    bound = np.mean([model.elbo(POINTS, seed=seed) for seed in range(3)], axis=0)
+    gap = TRUTH.logpdf(POINTS) - bound
+    assert gap.mean() > 3 * gap.std() / np.sqrt(len(gap)) > 0
+    assert gap.mean() < 1.5
+    few = np.mean([model.elbo(POINTS, evaluations=100, seed=seed) for seed in range(4)], axis=0)
+    assert few.mean() == pytest.approx(bound.mean(), abs=0.4)
+
+
+@each_noise
+def test_latents_are_normal_and_lead_back(name):
+    model = perfect(name)
+    points = TRUTH.rvs(2000, random_state=1).astype("float32")
+    latents = model.encode(points)
+    assert stats.kstest(latents.ravel(), "norm").pvalue > 0.01
+    np.testing.assert_allclose(model.decode(latents), points, atol=2e-3)
+    variances, axes = np.linalg.eigh(COVARIANCE)
+    exact = (points - MEAN) @ axes / np.sqrt(variances) @ axes.T
+    np.testing.assert_allclose(latents, exact, atol=0.05)
+
+
+def small(condition=None, **options):
+    """A small model of 8x8 images, whose network was shaken: it begins at zero."""
+    keras.utils.set_random_seed(0)
+    told = {"num_classes": condition.num_classes} if isinstance(condition, ClassLabels) else {}
+    network = kgen.networks.denoising_mlp((8, 8, 1), hidden=(16, 16), **told)
+    model = kgen.Diffusion((8, 8), denoiser=network, condition=condition, **options)
+    random = np.random.default_rng(0)
+    for variables in (model.denoiser, model.denoiser_average.model):
+        weights = [w + 0.2 * random.standard_normal(w.shape) for w in variables.get_weights()]
+        variables.set_weights(weights)
+    model.compile()
+    return model
+
+
+@pytest.fixture(scope="module")
+def labeled():
+    return small(ClassLabels(3))
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", DDIM(eta=0.5), "heun", "dpmpp_2m"], ids=str)
+def test_images_belong_to_seed_and_number(labeled, sampler):
+    options = {"sampler": sampler, "num_steps": 4, "seed": 3, "labels": 1}
+    sixteen = labeled.generate(16, **options)
+    np.testing.assert_allclose(labeled.generate(8, **options), sixteen[:8], atol=1e-4)
+    np.testing.assert_allclose(labeled.generate(16, batch_size=5, **options), sixteen, atol=1e-4)
+    assert np.abs(labeled.generate(16, **{**options, "seed": 4}) - sixteen).max() > 0.01
+    assert np.abs(sixteen[0] - sixteen[1]).max() > 0.01
+
+
+def test_every_number_of_steps_is_its_own_answer_and_guidance_compiles_once(labeled, monkeypatch):
+    compiled, made = [], backend.compiled
+
+    def counting(fn, model):
+        compiled.append(fn)
+        return made(fn, model)
+
+    monkeypatch.setattr(backend, "compiled", counting)
+    fresh = small(ClassLabels(3))
+    by_steps = [fresh.generate(4, sampler="ddim", num_steps=n, seed=0) for n in (2, 5, 2)]
+    np.testing.assert_array_equal(by_steps[0], by_steps[2])
+    assert np.abs(by_steps[0] - by_steps[1]).max() > 1e-3 and len(compiled) == 2
+    by_scale = [fresh.generate(4, num_steps=2, guidance_scale=w, seed=0) for w in (2, 3.5, 0, 2)]
+    np.testing.assert_array_equal(by_scale[0], by_scale[3])
+    assert len(compiled) == 3
+    assert len({images.tobytes() for images in by_scale}) == 3
+    alone = fresh.generate(4, num_steps=2, seed=0)
+    np.testing.assert_array_equal(fresh.generate(4, num_steps=2, guidance_scale=1, seed=0), alone)
+
+
+def test_guidance_is_equation_6(labeled):
+    """One step from noise: the answer, of predictions with and without the label."""
+    model, labels = labeled, np.array([0, 1, 2, 0], "int32")
+    latents = model.how_many(4) and np.random.default_rng(7).standard_normal((4, 8, 8, 1), "f4")
+    alpha, sigma = (float(of(1.0)) for of in (model.noise.alpha, model.noise.sigma))
+    noisy, t = sigma * latents, np.ones(4, "float32")
+
+    def predicted(labels):
+        network = model.denoiser_average.model
+        inputs = [noisy / np.hypot(alpha, sigma), t, labels]
+        return ops.convert_to_numpy(network([ops.convert_to_tensor(x) for x in inputs]))
+
+    asked, free = predicted(labels), predicted(np.full(4, -1, "int32"))
+    assert np.abs(asked - free).max() > 1e-3
+    w = 1.5  # the paper's, one less than the scale
+    velocity = (1 + w) * asked - w * free
+    expected = np.clip(alpha * noisy - sigma * velocity, -1, 1)
+    options = {"sampler": "ddim", "num_steps": 1, "seed": 7}
+    found = model.generate(4, labels, guidance_scale=2.5, **options)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    without = model.generate(4, labels, guidance_scale=0, **options)
+    np.testing.assert_allclose(without, np.clip(alpha * noisy - sigma * free, -1, 1), atol=1e-4)
+
+
+def test_some_conditions_are_left_out_in_training_alone():
+    told = []  # of steps alone: a symbolic call has no numbers
+
+    class Telling(kgen.Diffusion):
+        def predicted(self, network, noisy, t, told_now, training=False):
+            if network is self.denoiser:
+                told.append(ops.convert_to_numpy(told_now[0]))
+            return super().predicted(network, noisy, t, told_now, training)
+
+    network = kgen.networks.denoising_mlp((8, 8, 1), hidden=(8,), num_classes=3)
+    model = Telling((8, 8), denoiser=network, condition=ClassLabels(3), drop_condition=0.3)
+    model.compile(run_eagerly=True)
+    images, labels = np.zeros((400, 8, 8), "uint8"), np.ones(400, "int32")
+    if keras.backend.backend() != "jax":  # whose steps are traced
+        told.clear()
+        model.fit(images, labels, batch_size=400, epochs=2, verbose=0)
+        shares = [(t == -1).mean() for t in told]
+        assert all(0.2 < share < 0.4 for share in shares) and len({*shares}) == 2
+        told.clear()
+        model.evaluate(images, labels, batch_size=400, verbose=0)
+        assert (told[0] == 1).all()
+
+
+def test_times_of_a_batch_are_spread():
+    model = small()
+    times = ops.convert_to_numpy(model.training_times(ops.zeros((50, 8, 8, 1))))
+    assert times.shape == (50, 1, 1, 1)
+    places = np.ceil(times.ravel() * 1000 - 1e-3) / 20
+    assert (np.ceil(places) == np.arange(1, 51)).all()
+
+
+def test_the_average_generates_and_what_it_was_is_in_files(tmp_path):
+    model = small(noise="flow", weighting=kgen.losses.MinSNR(3.0))
+    before = model.generate(3, num_steps=3, seed=0)
+    model.denoiser.set_weights([0 * w for w in model.denoiser.get_weights()])
+    np.testing.assert_array_equal(model.generate(3, num_steps=3, seed=0), before)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.noise == model.noise and loaded.weighting == kgen.losses.MinSNR(3.0)
+    assert loaded.prediction == "flow"
+    np.testing.assert_allclose(loaded.generate(3, num_steps=3, seed=0), before, atol=1e-6)
+
+
+def test_what_is_known_stays_and_the_rest_is_painted():
+    model = small()
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 8, 8, 1)).astype("float32")
+    mask = np.zeros((8, 8), bool)
+    mask[2:6, 3:] = True
+    painted = model.inpaint(images, mask, num_steps=4, seed=0)
+    np.testing.assert_array_equal(painted[:, ~mask], images[:, ~mask])
+    assert np.abs(painted[:, mask] - images[:, mask]).max() > 0.1
+    for same in (mask[None].repeat(3, 0), mask[..., None].astype("float32"), mask.astype(int)):
+        again = model.inpaint(images, same, num_steps=4, seed=0, batch_size=2)
+        np.testing.assert_allclose(again, painted, atol=1e-3)
+    assert np.abs(model.inpaint(images, mask, num_steps=4, seed=1) - painted).max() > 0.01
+    options = {"sampler": "heun", "num_steps": 4, "seed": 0}
+    everything = model.inpaint(images, np.ones((8, 8), bool), **options)
+    np.testing.assert_allclose(everything, model.generate(3, **options), atol=1e-4)
+
+
+def test_inpainting_follows_what_is_known():
+    """Of Gaussian points, the second number given the first."""
+    model = perfect("cosine")
+    points = np.repeat(np.array([[1.0, 0.0]], "float32"), 2000, axis=0)
+    found = model.inpaint(points, np.array([False, True]), num_steps=50, seed=0)
+    np.testing.assert_array_equal(found[:, 0], 1)
+    expected = MEAN[1] + COVARIANCE[0, 1] / COVARIANCE[0, 0] * (1 - MEAN[0])
+    assert found[:, 1].mean() == pytest.approx(expected, abs=0.06)  # without the first: -0.2
+
+
+def test_ways_between_images():
+    model = perfect("flow")
+    a, b = POINTS[:5], POINTS[5:10]
+    line = model.interpolate(a, b, steps=5)
+    assert line.shape == (5, 5, 2)
+    np.testing.assert_allclose(line[:, 0], a, atol=2e-3)
+    np.testing.assert_allclose(line[:, -1], b, atol=2e-3)
+    latents = [model.encode(x) for x in (a, b)]
+    middle = model.encode(line[:, 2])
+    expected = sum(latents) / np.linalg.norm(sum(latents), axis=1, keepdims=True)
+    direction = middle / np.linalg.norm(middle, axis=1, keepdims=True)
+    np.testing.assert_allclose(direction, expected, atol=0.02)
+
+
+def test_bits_of_eight_bit_images():
+    """Of a model of one grey level: a code that knows it, and the likelihood of what it is not."""
+    model = small()
+    images = np.full((4, 8, 8, 1), 100, "uint8")
+    images[1::2] = 160
+    bound = model.bits_per_dim(images, method="bound", evaluations=50)
+    ode = model.bits_per_dim(images, num_steps=5)
+    assert bound.shape == ode.shape == (4,) and np.isfinite(bound).all() and np.isfinite(ode).all()
+    assert bound.min() > 0
+    for wrong, words in ((images / 255.0 - 0.4999, "8-bit"),):
+        with pytest.raises(ValueError, match=words):
+            model.bits_per_dim(wrong.astype("float32"), method="bound")
+    with pytest.raises(ValueError, match="method must be one of"):
+        model.bits_per_dim(images, method="elbo")
+    with pytest.raises(TypeError, match="evaluations"):
+        model.bits_per_dim(images, method="bound", num_steps=3)
+
+
+def test_points_on_a_ring_are_learned():
+    keras.utils.set_random_seed(0)
+    points, _ = kgen.data.toy2d.draw("ring", 4000, seed=0)
+    network = kgen.networks.denoising_mlp((2,), hidden=(64, 64))
+    model = kgen.Diffusion((2,), noise="flow", denoiser=network, average_decay=0.99)
+    model.compile(keras.optimizers.Adam(3e-3))
+    history = model.fit(points, batch_size=400, epochs=60, verbose=0).history["loss"]
+    assert history[-1] < 0.8 * history[0]
+    found = kgen.metrics.mode_coverage(model.generate(1000, num_steps=40, seed=0), "ring", 0.05)
+    assert found.covered == 8 and found.good > 0.7, found
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: kgen.Diffusion((8, 8), noise="quadratic"), "noise must be one of"),
+        (lambda: kgen.Diffusion((8, 8), prediction="score"), "prediction must be one of"),
+        (lambda: kgen.Diffusion((8, 8), weighting="sigma"), "weighting must be one of"),
+        (lambda: kgen.Diffusion((8, 8), noise="flow", prediction="noise"), "noise alone"),
+        (lambda: kgen.Diffusion((8, 8), drop_condition=1.0), "drop_condition must lie"),
+        (lambda: kgen.Diffusion((8, 8), average_decay=1.0), "average_decay must lie"),
+        (lambda: kgen.Diffusion((4, 4)), "at least 8 pixels"),
+        (lambda: kgen.Diffusion((8, 8), condition=kgen.conditions.Tokens(5, 3)), "pass denoiser="),
+        (
+            lambda: kgen.Diffusion((8, 8), denoiser=kgen.networks.denoising_mlp((7, 7, 1))),
+            "does not take",
+        ),
+        (
+            lambda: kgen.Diffusion(
+                (8, 8),
+                denoiser=kgen.networks.denoising_mlp((8, 8, 1)),
+                condition=ClassLabels(3),
+            ),
+            "labels",
+        ),
+    ],
+)
+def test_models_that_cannot_be(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_steps": 1001}, "at most 1000.*got 1001"),
+        ({"num_steps": 0}, "num_steps must be a positive integer"),
+        ({"sampler": "plms"}, "sampler must be one of .*'heun'"),
+        ({"labels": 3}, "labels must be integers from 0 to 2"),
+        ({"labels": [0, 1]}, "one for each"),
+        ({"guidance_scale": -1}, "guidance_scale must be"),
+        ({"guidance_scale": "high"}, "guidance_scale must be"),
+        ({"seed": -1}, "seed must be"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_of_generate(labeled, options, words):
+    with pytest.raises(ValueError, match=words):
+        labeled.generate(3, **options)
+
+
+def test_what_a_model_cannot_do_says_so(labeled):
+    plain = small()
+    images = np.zeros((3, 8, 8), "uint8")
+    with pytest.raises(ValueError, match=r"guidance_scale=2 .*has none.*condition="):
+        plain.generate(3, guidance_scale=2)
+    with pytest.raises(ValueError, match="takes no labels"):
+        plain.generate(3, labels=1)
+    certain = small(ClassLabels(3), drop_condition=0.0)
+    with pytest.raises(ValueError, match="drop_condition=0"):
+        certain.generate(3, guidance_scale=2)
+    with pytest.raises(ValueError, match="labels are needed"):
+        labeled.encode(images)
+    for mask, words in (
+        (np.ones((7, 8), bool), r"mask must have the shape \(8, 8\).*got \(7, 8\)"),
+        (np.ones((2, 8, 8), bool), "one for each"),
+        (np.full((8, 8), 0.5), "True, or 1, where to paint"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            plain.inpaint(images, mask)
+    with pytest.raises(ValueError, match="finite numbers of shape"):
+        plain.decode(np.zeros((3, 8, 8)))
+    with pytest.raises(ValueError, match="pair up"):
+        plain.interpolate(images, images[:2])
+    with pytest.raises(ValueError, match="at least 2"):
+        plain.interpolate(images, images, steps=1)
+
+
+def test_a_second_image_is_what_is_begun_from():
+    condition = Target((8, 8))
+    keras.utils.set_random_seed(0)
+    network = kgen.networks.denoising_unet((8, 8, 1), beside=1, filters=8, blocks=1, widths=(1,))
+    model = kgen.Diffusion((8, 8), condition=condition, denoiser=network)
+    assert [tuple(t.shape[1:]) for t in network.inputs] == [(8, 8, 1), (), (8, 8, 1)]
+    assert model.generate(2, labels=np.zeros((1, 8, 8), "uint8"), num_steps=1).shape == (2, 8, 8, 1)
+    with pytest.raises(ValueError, match="are needed"):
+        model.generate(2)
