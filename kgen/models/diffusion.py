@@ -274,6 +274,34 @@ class Diffusion(ProbabilityFlow):
         options = self._sampling(sampler, num_steps, guidance_scale)
         return self._images_of(latents, told, seed, guidance_scale, batch_size, options)
 
+    def trajectory(
+        self,
+        n,
+        labels=None,
+        sampler=None,
+        num_steps=None,
+        guidance_scale=None,
+        seed=None,
+        batch_size=None,
+    ):
+        r"""The ways from noise to the images that `generate` makes of the same arguments.
+
+        Returns:
+            States, float32 `(n, steps + 1, *image_shape)`, the first noise and the last images, and
+            their times, float64 `(steps + 1,)`: a state is
+            $\alpha(t) x + \sigma(t) \epsilon$ of `noise`.
+
+        Raises:
+            ValueError: as `generate`.
+        """
+        options = self._sampling(sampler, num_steps, guidance_scale)
+        times = np.append(options["sampler"].times(self.noise, options["num_steps"]), 0.0)
+        self.how_many(positive(n, "n") * len(times))  # whether there is room
+        latents = Draws.normal((n, *self.image_shape), seed)
+        told = self.condition.draw(n, labels)
+        options |= {"keep": True}
+        return self._images_of(latents, told, seed, guidance_scale, batch_size, options), times
+
     def inpaint(
         self,
         images,
@@ -347,7 +375,8 @@ class Diffusion(ProbabilityFlow):
                 "Guidance compares predictions with and without the condition; with "
                 "drop_condition=0 this model never learned those without: leave guidance_scale out."
             )
-        return {"sampler": sampler, "num_steps": int(num_steps), "guided": guided}
+        settings = {"sampler": sampler, "num_steps": int(num_steps), "guided": guided}
+        return {**settings, "keep": False}
 
     def _images_of(self, latents, told, seed, guidance_scale, batch_size, options, known=()):
         rows, (low, high) = np.arange(len(latents), dtype="int32"), key_of(seed)
@@ -364,12 +393,15 @@ class Diffusion(ProbabilityFlow):
             static={**options, "inpaints": bool(known)},
             batch_size=batch_size,
         )
-        return np.clip(images, -1, 1) if len(self.image_shape) == 3 else images
+        return np.clip(images, -1, 1) if self._clips(options) else images
 
-    def _sample(
-        self, latents, rows, guidance, low, high, *rest, sampler, num_steps, guided, inpaints
-    ):
+    def _clips(self, options):
+        """Whether what is returned are images; noise on the way to them has no range."""
+        return len(self.image_shape) == 3 and not options["keep"]
+
+    def _sample(self, latents, rows, guidance, low, high, *rest, guided, inpaints, **options):
         """Images of noise, by a sampler."""
+        sampler, num_steps = options["sampler"], options["num_steps"]
         (images, unknown), told = (rest[:2], rest[2:]) if inpaints else ((None, None), rest)
 
         def denoise(x, t):
@@ -384,7 +416,7 @@ class Diffusion(ProbabilityFlow):
             return normal_of((low, high), rows, step, self.image_shape)
 
         first = float(self.noise.sigma(sampler.times(self.noise, num_steps)[0]))
-        return sampler(denoise, first * latents, self.noise, num_steps, normal)
+        return sampler(denoise, first * latents, self.noise, num_steps, normal, options["keep"])
 
     def denoised(self, x, t, told, guidance=None, clip=True):
         """The images that noisy ones are taken to come from.

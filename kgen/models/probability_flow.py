@@ -64,12 +64,12 @@ class ProbabilityFlow(GenerativeModel):
 
     def _encoded(self, images, *told, num_steps):
         path = self._way(num_steps)
-        (x,) = path.follow(self._slope(told), images)
+        (x,), _ = path.follow(self._slope(told), images)
         return x / float(self.noise.sigma(path.times[-1]))
 
     def _decoded(self, latents, *told, num_steps):
         path = self._way(num_steps, back=True)
-        (x,) = path.follow(self._slope(told), float(self.noise.sigma(path.times[0])) * latents)
+        (x,), _ = path.follow(self._slope(told), float(self.noise.sigma(path.times[0])) * latents)
         return x
 
     def _way(self, num_steps, back=False):
@@ -162,7 +162,7 @@ class ProbabilityFlow(GenerativeModel):
             return [y, sum(traces) / (1 if probes is None else probes)]
 
         nothing = _sum(ops.zeros_like(images))
-        x, spread = path.follow(spreading, images, nothing)
+        (x, spread), _ = path.follow(spreading, images, nothing)
         first, last = path.times[0], path.times[-1]
         z, scale = x / float(self.noise.sigma(last)), self.noise.scale
         volume = np.log(scale(last) / scale(first) / self.noise.sigma(last))  # x = c y, z = x / s

@@ -199,6 +199,8 @@ class Plane(Chart):
         size: of the points.
         markers: dictionary from names to matplotlib's markers, such as `"$0$"`; others are dots.
         marks: dictionary from texts to points `(2,)`: stars, each with its text above.
+        ways: None, or points `(N, T, 2)`: N lines, each through T places.
+        arrows: None, or places and directions, both `(N, 2)`.
         heading, options: as of `Chart`.
     """
 
@@ -212,10 +214,13 @@ class Plane(Chart):
         size=5,
         markers=(),
         marks=(),
+        ways=None,
+        arrows=None,
         heading=None,
         **options,
     ):
         super().__init__(heading, **{"shape": 1.0} | options)
+        self.ways, self.arrows = ways, arrows
         self.clouds, self.ticks, self.dots = dict(clouds), ticks, size
         self.probability, self.density = self._map(probability), self._map(density)
         self.markers, self.marks = dict(markers), dict(marks)
@@ -234,6 +239,12 @@ class Plane(Chart):
             probability_field(axes, self.ticks, self.probability)
         if self.density is not None:
             axes.contour(self.ticks, self.ticks, self.density, colors=MUTED, linewidths=1)
+        if self.ways is not None:
+            axes.plot(*np.moveaxis(self.ways, 2, 0).swapaxes(1, 2), "-", color=MUTED, lw=1.2)
+        if self.arrows is not None:
+            style = {"color": GRADIENT, "angles": "xy", "scale_units": "xy", "scale": 1}
+            style |= {"width": 0.006, "zorder": 4}
+            axes.quiver(*np.transpose(self.arrows[0]), *np.transpose(self.arrows[1]), **style)
         for name, points in self.clouds.items():
             color = self.colors.get(name, DARK)
             style = {"marker": self.markers.get(name, "o"), "color": color, "ls": "", "mew": 0}

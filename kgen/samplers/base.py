@@ -74,7 +74,7 @@ class Sampler(Settings):
         """Of each step the factors of state, answer, answer before, noise: float64 `(n, 4)`."""
         raise NotImplementedError(f"{type(self).__name__} has to define coefficients().")
 
-    def __call__(self, denoise, x, noise, num_steps, normal=None):
+    def __call__(self, denoise, x, noise, num_steps, normal=None, keep=False):
         """Images from noise.
 
         Args:
@@ -84,29 +84,45 @@ class Sampler(Settings):
             num_steps: Python integer.
             normal: of a stochastic sampler: function of the step, a scalar tensor, that returns
                 noise from N(0, I), shaped as `x`.
+            keep: whether all states are returned.
 
         Returns:
-            float32, shaped as `x`.
+            float32, shaped as `x`; with `keep`, `(N, steps + 1, ...)`, the states before each step,
+            and the images.
         """
         table = self.coefficients(noise, num_steps)
         remembers, draws = table[:, 2].any(), table[:, 3].any()
         times, rows = tensor(self.times(noise, num_steps)), tensor(table)
 
         def step(i, state):
-            x, before = state
+            x, before, kept = state
+            kept = noted(kept, i, x) if keep else kept
             images, (a, b, c, d) = denoise(x, times[i]), (rows[i, k] for k in range(4))
             x = a * x + b * images
             x = x + c * before if remembers else x
             x = x + d * normal(i) if draws else x
-            return x, images if remembers else before
+            return x, images if remembers else before, kept
 
-        before = ops.zeros_like(x) if remembers else ops.zeros(())
-        return ops.fori_loop(0, len(table), step, (x, before))[0]
+        nothing = ops.zeros(())
+        kept = room_for(len(table), x) if keep else nothing
+        state = x, ops.zeros_like(x) if remembers else nothing, kept
+        x, _, kept = ops.fori_loop(0, len(table), step, state)
+        return ops.concatenate([kept, x[:, None]], axis=1) if keep else x
 
 
 def tensor(numbers):
     """Numbers of the host as float32 in the graph."""
     return ops.convert_to_tensor(np.asarray(numbers, "float32"))
+
+
+def room_for(steps, x):
+    """Where so many states like `x` can be noted: `(N, steps, ...)`."""
+    return ops.repeat(ops.zeros_like(x)[:, None], steps, axis=1)
+
+
+def noted(kept, i, x):
+    """The states kept so far, with `x` as that of step i."""
+    return ops.slice_update(kept, (0, i, *[0] * (len(x.shape) - 1)), x[:, None])
 
 
 def step_variance(alpha, sigma):

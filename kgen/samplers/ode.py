@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from kgen.samplers.base import Sampler, tensor
+from kgen.samplers.base import Sampler, noted, room_for, tensor
 from kgen.settings import setting
 
 MOST_CHURN = math.sqrt(2) - 1
@@ -56,7 +56,7 @@ class Euler(Sampler):
         gamma = np.where(inside, min(self.churn / len(t), MOST_CHURN), 0)
         return np.maximum(noise.time_of(ratio * (1 + gamma)), t) if self.churn else t
 
-    def __call__(self, denoise, x, noise, num_steps, normal=None):
+    def __call__(self, denoise, x, noise, num_steps, normal=None, keep=False):
         """As in `Sampler`."""
         times = self.times(noise, num_steps)
         start = self.churned(noise, times)
@@ -65,10 +65,12 @@ class Euler(Sampler):
         added = self.churn_noise * np.sqrt(added)
         fresh = (grow[:-1], added[:-1], normal) if self.is_stochastic else None
         path = Path(noise, times, self.order, start[:-1])
-        (x,) = path.follow(slope_of(noise, denoise), x, fresh=fresh)
+        (x,), kept = path.follow(slope_of(noise, denoise), x, fresh=fresh, keep=keep)
+        last = x
         if self.is_stochastic:
             x = float(grow[-1]) * x + float(added[-1]) * normal(num_steps - 1)
-        return denoise(x, tensor(start[-1]))
+        x = denoise(x, tensor(start[-1]))
+        return ops.concatenate([kept, last[:, None], x[:, None]], axis=1) if keep else x
 
 
 @setting
@@ -133,8 +135,8 @@ class Path:
         self._start, self._end = times[:-1] if start is None else start, times[1:]
         self._stages = STAGES[order]
 
-    def follow(self, slope, x, *more, fresh=None):
-        """The state at the end.
+    def follow(self, slope, x, *more, fresh=None, keep=False):
+        """The state at the end, and those before each step.
 
         Args:
             slope: function of the state, a list of tensors, and a time, a scalar tensor; returns
@@ -143,12 +145,16 @@ class Path:
             *more: further tensors of the state.
             fresh: None, or factors `(n,)` of $x_t$ and of noise before each step, and a function of
                 the step that returns noise.
+            keep: whether $x_t$ before each step is returned.
 
         Returns:
-            List: $x_t$ at the last time, and what became of the others.
+            List, $x_t$ at the last time and what became of the others; and `(N, n, ...)`, or a
+            scalar where nothing is kept.
         """
+        kept = room_for(len(self._start), x) if keep else ops.zeros(())
         if not len(self._start):
-            return [x, *more]
+            return [x, *more], kept
+        scales = tensor(self.noise.scale(self._before))
         scale, stages = self.noise.scale, len(self._stages)
         asked, table = self._asked()
         asked, table = tensor(asked), tensor(table)
@@ -158,20 +164,23 @@ class Path:
             added = _in_first(added / scale(self._start), stages, 0.0)
 
         def ask(i, carried):
-            state, before, total = carried
+            state, before, total, kept = carried
+            if keep:  # in each stage the same one
+                kept = noted(kept, i // stages, state[0] * scales[i // stages])
             ahead, weight, keeps, moves = (table[i, k] for k in range(4))
             if fresh is not None:
                 state = (grow[i] * state[0] + added[i] * normal(i // stages), *state[1:])
             point = [v + ahead * d for v, d in zip(state, before, strict=True)]
             before = tuple(slope(point, asked[i]))
             total = tuple(keeps * s + weight * d for s, d in zip(total, before, strict=True))
-            return tuple(v + moves * s for v, s in zip(state, total, strict=True)), before, total
+            state = tuple(v + moves * s for v, s in zip(state, total, strict=True))
+            return state, before, total, kept
 
         state = (x / float(scale(self._before[0])), *more)
         nothing = tuple(ops.zeros_like(v) for v in state)
         count = len(self._start) * stages
-        (y, *more), _, _ = ops.fori_loop(0, count, ask, (state, nothing, nothing))
-        return [y * float(scale(self._end[-1])), *more]
+        (y, *more), _, _, kept = ops.fori_loop(0, count, ask, (state, nothing, nothing, kept))
+        return [y * float(scale(self._end[-1])), *more], kept
 
     def _asked(self):
         """When slopes are asked for, and for each how far ahead, its weight, and two switches."""

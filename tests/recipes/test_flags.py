@@ -78,9 +78,12 @@ BAD = {
     "--points": ("0",),
     "--sigma": ("0",),
     "--judge": ("nowhere.keras", "file", ""),
+    "--noise": ("brown",),
+    "--num-steps": ("0",),
     "--model": ("nowhere.keras", "dcgan_cats", ""),
 }
 WITHOUT = {  # flags that mean nothing to a recipe
+    "diffusion_intuition": ("image-size", "channels", "precision", "resume", "publish"),
     "discriminative_generative": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
     "feature_net": ("channels", "kind", "precision", "resume", "publish"),
     "gan_intuition": ("image-size", "channels", "precision", "resume", "publish"),
