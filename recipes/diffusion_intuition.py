@@ -59,7 +59,8 @@ def draw(run, model, points, labels):
         )
         noisy, at = noisy / scale(model, t), {"heading": f"t = {t:g}", "legend": None}
         clouds = {c: noisy[labels == int(c)][:150] for c in classes}
-        noising.append(plots.Plane(clouds, ENDS, colors=classes, size=4, **at))
+        if t != TIMES[-2]:
+            noising.append(plots.Plane(clouds, ENDS, colors=classes, size=4, **at))
         if t:
             arrows, real = score(model, PLANE, t), {"real points": noisy[:300]}
             pointing.insert(0, plots.Plane(real, ENDS, arrows=arrows, **at))

@@ -1,11 +1,22 @@
 """What diffusion models compute, in NumPy, each as its paper writes it."""
 
+import keras
 import numpy as np
+import pytest
 from scipy import stats
 
 import kgen
 
 STEPS = 1000
+
+
+def each(values, ordinary, name=str):
+    """Parameters for a test: outside the full tier, the other backends see the ordinary ones."""
+    everywhere = keras.backend.backend() == "tensorflow"
+    return [
+        pytest.param(v, id=name(v), marks=() if everywhere or ordinary(v) else pytest.mark.full)
+        for v in values
+    ]
 
 
 def linear_alpha_bars():

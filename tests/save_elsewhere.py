@@ -25,7 +25,7 @@ def save_cases(folder, names):
         case.fit(model, epochs=1)
         outputs = {"generated": case.images(model, 6, seed=2)}
         if hasattr(model, "encode"):
-            outputs["encoded"] = model.encode(case.data[:20])
+            outputs["encoded"] = model.encode(*case.first(20))
         np.savez(folder / f"{case.name}.npz", **outputs)
         model.save(folder / f"{case.name}.keras")
 

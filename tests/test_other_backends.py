@@ -53,7 +53,7 @@ def test_files_from_another_backend(names, other, written):
         there, same = np.load(folder / f"{name}.npz"), {"atol": 1e-4, "err_msg": name}
         np.testing.assert_allclose(case.images(loaded, 6, seed=2), there["generated"], **same)
         if hasattr(loaded, "encode"):
-            np.testing.assert_allclose(loaded.encode(case.data[:20]), there["encoded"], **same)
+            np.testing.assert_allclose(loaded.encode(*case.first(20)), there["encoded"], **same)
         optimizers = getattr(getattr(loaded, "optimizer", None), "optimizers", [])
         iterations = [int(o.iterations) for o in optimizers]
         history = case.fit(loaded, epochs=1).history

@@ -165,8 +165,10 @@ class Path:
 
         def ask(i, carried):
             state, before, total, kept = carried
-            if keep:  # in each stage the same one
-                kept = noted(kept, i // stages, state[0] * scales[i // stages])
+            if keep:  # as it is in the first stage, before fresh noise
+                first, step = i % stages == 0, i // stages
+                x = ops.where(first, state[0] * scales[step], ops.take(kept, step, axis=1))
+                kept = noted(kept, step, x)
             ahead, weight, keeps, moves = (table[i, k] for k in range(4))
             if fresh is not None:
                 state = (grow[i] * state[0] + added[i] * normal(i // stages), *state[1:])

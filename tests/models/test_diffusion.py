@@ -3,13 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from diffusion_by_hand import each
 from keras import ops
 from scipy import stats
 
 import kgen
 from kgen.conditions import ClassLabels, Target
 from kgen.engine import backend
-from kgen.samplers import DDIM
+from kgen.samplers import DDIM, Heun
 
 MEAN = np.array([0.3, -0.2])
 COVARIANCE = np.array([[0.5, 0.2], [0.2, 0.3]])
@@ -51,14 +52,8 @@ def perfect(name):
     return model
 
 
-BACKEND = keras.backend.backend()
-each_noise = pytest.mark.parametrize(  # on the other backends one of either kind, the rest in full
-    "name",
-    [
-        pytest.param(name, marks=() if ordinary or BACKEND == "tensorflow" else pytest.mark.full)
-        for name, ordinary in dict(linear=0, cosine=1, sigmoid=0, edm=0, flow=1).items()
-    ],
-)
+NOISES = ["linear", "cosine", "sigmoid", "edm", "flow"]
+each_noise = pytest.mark.parametrize("name", each(NOISES, {"cosine", "flow"}.__contains__))
 
 
 @each_noise
@@ -120,6 +115,19 @@ def test_images_belong_to_seed_and_number(labeled, sampler):
     np.testing.assert_allclose(labeled.generate(16, batch_size=5, **options), sixteen, atol=1e-4)
     assert np.abs(labeled.generate(16, **{**options, "seed": 4}) - sixteen).max() > 0.01
     assert np.abs(sixteen[0] - sixteen[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "dpmpp_2m", "heun", Heun(churn=4.0)], ids=str)
+def test_ways_from_noise_end_in_the_images(labeled, sampler):
+    options = {"sampler": sampler, "num_steps": 4, "seed": 3}
+    states, times = labeled.trajectory(5, **options, batch_size=3)
+    assert states.shape == (5, 5, 8, 8, 1) and times.shape == (5,) and times[-1] == 0
+    images = labeled.generate(5, **options)
+    np.testing.assert_allclose(np.clip(states[:, -1], -1, 1), images, atol=1e-4)
+    latents = np.random.default_rng(3).standard_normal((5, 8, 8, 1), "f4")
+    sigma = float(labeled.noise.sigma(times[0]))
+    np.testing.assert_allclose(states[:, 0], sigma * latents, atol=1e-4)
+    assert np.abs(np.diff(states, axis=1)).reshape(5, 4, -1).max(2).min() > 1e-3
 
 
 def test_every_number_of_steps_is_its_own_answer_and_guidance_compiles_once(labeled, monkeypatch):
