@@ -91,10 +91,11 @@ class DPMpp2M(Sampler):
     two answers to the middle of the step. First and last step are of first order.
 
     Args:
-        spacing: as in `Sampler`.
+        spacing: as in `Sampler`. Equal times make the better images in few steps; in many, the
+            error falls with the square of their number by the other two.
     """
 
-    spacing: str = "karras"
+    spacing: str = "time"
 
     def coefficients(self, noise, num_steps):
         """As in `Sampler`."""

@@ -57,7 +57,7 @@ def solution(sampler, process, num_steps, n, seed=0):
 
 @every_process
 @pytest.mark.parametrize(
-    ("sampler", "order"), [("ddim", 1), ("euler", 1), ("heun", 2), ("dpmpp_2m", 2)]
+    ("sampler", "order"), [("ddim", 1), ("euler", 1), ("heun", 2), (samplers.DPMpp2M("karras"), 2)]
 )
 def test_halving_the_step_divides_the_error(process, sampler, order):
     errors = [
