@@ -40,19 +40,7 @@ class LatentModel(GenerativeModel):
 
     def latents_in(self, latents):
         """Check latents from outside and return them float32, `(N, latent_dim)`."""
-        try:
-            latents = np.asarray(ops.convert_to_numpy(latents), "float32")
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"latents must be numbers of shape (N, {self.latent_dim}); got {latents!r}."
-            ) from error
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"latents must have shape (N, {self.latent_dim}); got {latents.shape}."
-            )
-        if not np.isfinite(latents).all():
-            raise ValueError("latents must be finite; got NaN or infinity among them.")
-        return latents
+        return checked_latents(latents, (self.latent_dim,))
 
     def generate(self, n, labels=None, seed=None, batch_size=None):
         """Decode `n` latents from N(0, I): float32 `(n, *image_shape)` in [-1, 1].
@@ -116,6 +104,24 @@ class EncodingModel(LatentModel):
         line = (1 - t) * start[:, None] + t * end[:, None]
         images = self.decode(line.reshape(-1, self.latent_dim), batch_size=batch_size)
         return images.reshape(len(start), steps, *self.image_shape)
+
+
+def checked_latents(latents, shape):
+    """Latents from outside as float32 `(N, *shape)`.
+
+    Raises:
+        ValueError: if they are others, or not finite.
+    """
+    rows = f"(N, {', '.join(map(str, shape))})"
+    try:
+        latents = np.asarray(ops.convert_to_numpy(latents), "float32")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"latents must be numbers of shape {rows}; got {latents!r}.") from error
+    if latents.ndim != 1 + len(shape) or latents.shape[1:] != tuple(shape):
+        raise ValueError(f"latents must have shape {rows}; got {latents.shape}.")
+    if not np.isfinite(latents).all():
+        raise ValueError("latents must be finite; got NaN or infinity among them.")
+    return latents
 
 
 def default_networks(name, image_shape):

@@ -9,6 +9,7 @@ from keras import ops
 from kgen.arguments import one_of, positive
 from kgen.engine.generative_model import GenerativeModel
 from kgen.engine.random import host_generator, key_of, normal_of, uniform_of
+from kgen.models.latent_model import checked_latents
 from kgen.models.likelihood import LEVELS_PER_UNIT, bits_per_dim, check_levels, dequantized
 from kgen.samplers import Euler, Path, slope_of
 from kgen.samplers.base import tensor
@@ -48,12 +49,7 @@ class ProbabilityFlow(GenerativeModel):
         Raises:
             ValueError: for latents of another shape, or that are not finite.
         """
-        latents = np.asarray(ops.convert_to_numpy(latents), "float32")
-        if latents.shape[1:] != self.image_shape or not np.isfinite(latents).all():
-            shape = ", ".join(map(str, ("N", *self.image_shape)))
-            raise ValueError(
-                f"latents must be finite numbers of shape ({shape}); got shape {latents.shape}."
-            )
+        latents = checked_latents(latents, self.image_shape)
         images = self._solved(self._decoded, latents, labels, num_steps, batch_size)
         return np.clip(images, -1, 1) if len(self.image_shape) == 3 else images
 

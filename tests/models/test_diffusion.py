@@ -174,27 +174,21 @@ def test_guidance_is_equation_6(labeled):
     np.testing.assert_allclose(without, np.clip(alpha * noisy - sigma * free, -1, 1), atol=1e-4)
 
 
-def test_some_conditions_are_left_out_in_training_alone():
-    told = []  # of steps alone: a symbolic call has no numbers
-
-    class Telling(kgen.Diffusion):
-        def predicted(self, network, noisy, t, told_now, training=False):
-            if network is self.denoiser:
-                told.append(ops.convert_to_numpy(told_now[0]))
-            return super().predicted(network, noisy, t, told_now, training)
-
-    network = kgen.networks.denoising_mlp((8, 8, 1), hidden=(8,), num_classes=3)
-    model = Telling((8, 8), denoiser=network, condition=ClassLabels(3), drop_condition=0.3)
-    model.compile(run_eagerly=True)
-    images, labels = np.zeros((400, 8, 8), "uint8"), np.ones(400, "int32")
-    if keras.backend.backend() != "jax":  # whose steps are traced
-        told.clear()
-        model.fit(images, labels, batch_size=400, epochs=2, verbose=0)
-        shares = [(t == -1).mean() for t in told]
-        assert all(0.2 < share < 0.4 for share in shares) and len({*shares}) == 2
-        told.clear()
-        model.evaluate(images, labels, batch_size=400, verbose=0)
-        assert (told[0] == 1).all()
+def test_some_conditions_are_left_out_in_training_alone(monkeypatch):
+    model, ones = small(ClassLabels(3), drop_condition=0.3), np.ones(1000, "int32")
+    drawn = [model._some_left_out([ops.convert_to_tensor(ones)])[0] for _ in range(2)]
+    drawn = [ops.convert_to_numpy(labels) for labels in drawn]
+    assert all(0.24 < (labels == -1).mean() < 0.36 for labels in drawn)
+    assert all(set(labels) == {-1, 1} for labels in drawn) and (drawn[0] != drawn[1]).any()
+    calls, left_out = [], kgen.Diffusion._some_left_out
+    monkeypatch.setattr(
+        kgen.Diffusion, "_some_left_out", lambda self, told: calls.append(1) or left_out(self, told)
+    )
+    images = np.zeros((40, 8, 8), "uint8")
+    model.evaluate(images, ones[:40], batch_size=40, verbose=0)
+    assert not calls
+    model.fit(images, ones[:40], batch_size=40, verbose=0)
+    assert calls
 
 
 def test_times_of_a_batch_are_spread():
@@ -356,8 +350,13 @@ def test_what_a_model_cannot_do_says_so(labeled):
     ):
         with pytest.raises(ValueError, match=words):
             plain.inpaint(images, mask)
-    with pytest.raises(ValueError, match="finite numbers of shape"):
-        plain.decode(np.zeros((3, 8, 8)))
+    for latents, words in (
+        (np.zeros((3, 8, 8)), r"must have shape \(N, 8, 8, 1\); got \(3, 8, 8\)"),
+        (np.full((3, 8, 8, 1), np.nan), "must be finite"),
+        ("noise", "must be numbers"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            plain.decode(latents)
     with pytest.raises(ValueError, match="pair up"):
         plain.interpolate(images, images[:2])
     with pytest.raises(ValueError, match="at least 2"):
