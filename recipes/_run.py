@@ -182,9 +182,9 @@ def _fastest(run, model, arguments, data):
     return best
 
 
-def rise_and_fall(rate, updates):
-    """A learning rate that rises to this one in a tenth of the updates, then falls to zero."""
-    warmup = updates // 10
+def rise_and_fall(rate, updates, longest=None):
+    """A learning rate that rises in a tenth of the updates, or `longest`, then falls to zero."""
+    warmup = min(updates // 10, longest or updates)
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(1, updates - warmup), warmup_target=rate, warmup_steps=warmup
     )
