@@ -150,7 +150,7 @@ def measure(run, model, images, test, judge):
 @_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
-    images, test = _run.load(run)
+    images, test = _run.load(run, drop_last=True)  # one size of batch is compiled once
     classes = images.num_classes
     arguments = {"noise": run.noise, "filters": run.filters}
     arguments |= {"condition": ClassLabels(classes)} if classes else {}
