@@ -150,7 +150,8 @@ def measure(run, model, images, test, judge):
 @_command.recipe(__doc__, **DEFAULTS)
 def main(run):
     """Train, draw, measure; returns the model."""
-    images, test = _run.load(run, drop_last=True)  # one size of batch is compiled once
+    images, test = _run.load(run)
+    images = images.with_options(drop_last=images.num_examples >= run.batch_size)
     classes = images.num_classes
     arguments = {"noise": run.noise, "filters": run.filters}
     arguments |= {"condition": ClassLabels(classes)} if classes else {}
