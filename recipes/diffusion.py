@@ -151,11 +151,11 @@ def measure(run, model, images, test, judge):
 def main(run):
     """Train, draw, measure; returns the model."""
     images, test = _run.load(run)
-    images = images.with_options(drop_last=images.num_examples >= run.batch_size)
     classes = images.num_classes
     arguments = {"noise": run.noise, "filters": run.filters}
     arguments |= {"condition": ClassLabels(classes)} if classes else {}
-    rate = _run.rise_and_fall(run.learning_rate, run.epochs * len(images), 200)
+    updates = run.epochs * (images.num_examples // run.batch_size)
+    rate = _run.rise_and_fall(run.learning_rate, updates, 200)
     grid = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 10))
     adam = keras.optimizers.Adam(rate)
     given = kgen.Diffusion, arguments, images, test, "diffusion", [grid], adam

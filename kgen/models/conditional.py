@@ -1,7 +1,6 @@
 """Adversarial networks whose images follow a label: the conditional GAN and the AC-GAN."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from kgen.arguments import weight_of
@@ -32,16 +31,10 @@ class LabeledGAN(GAN):
         super().__init__(image_shape, latent_dim, condition=condition, **kwargs)
 
     def preview(self, n, seed=None, inputs=None):
-        """Rows of images, as in `GenerativeModel`: one for each class, of up to 20 to ask for.
-
-        What stands below each other is of one latent.
-        """
-        classes = self.num_classes if "generator" in self.conditioned else None
-        if classes is None or classes > 20:
+        """As in `GenerativeModel`; by class where the generator is told it."""
+        if self.num_classes is None or "generator" not in self.conditioned:
             return super().preview(n, seed, inputs)
-        latents = self.latents(max(1, n // classes), self.latent_dim, seed)
-        rows = (self.decode(latents, np.full(len(latents), c)) for c in range(classes))
-        return {str(c): row for c, row in enumerate(rows)}
+        return self.preview_by_class(n, self.num_classes, seed)
 
     @property
     def num_classes(self):

@@ -274,6 +274,12 @@ class Diffusion(ProbabilityFlow):
         options = self._sampling(sampler, num_steps, guidance_scale)
         return self._images_of(latents, told, seed, guidance_scale, batch_size, options)
 
+    def preview(self, n, seed=None, inputs=None):
+        """As in `GenerativeModel`; of a model that is told the class, by class."""
+        if not isinstance(self.condition, ClassLabels):
+            return super().preview(n, seed, inputs)
+        return self.preview_by_class(n, self.condition.num_classes, seed)
+
     def trajectory(
         self,
         n,

@@ -8,9 +8,10 @@ from keras import ops
 from kgen.layers import GroupNormalization, SelfAttention2D
 
 
-def test_it_is_keras_attention_of_normalized_pixels():
+@pytest.mark.parametrize(("height", "width"), [(3, 4), (20, 16)], ids=["few", "many"])
+def test_it_is_keras_attention_of_normalized_pixels(height, width):
     random = np.random.default_rng(0)
-    x = random.normal(size=(2, 3, 4, 8)).astype("float32")
+    x = random.normal(size=(2, height, width, 8)).astype("float32")
     layer = SelfAttention2D(heads=2, groups=4)
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), x)  # the identity, at first
     kernel = random.normal(size=(8, 24)).astype("float32")
@@ -18,7 +19,7 @@ def test_it_is_keras_attention_of_normalized_pixels():
     layer.asked.kernel.assign(kernel)
     layer.projection.kernel.assign(out)
     peer = keras.layers.MultiHeadAttention(num_heads=2, key_dim=4)
-    pixels = ops.reshape(GroupNormalization(4)(x), (2, 12, 8))
+    pixels = ops.reshape(GroupNormalization(4)(x), (2, height * width, 8))
     peer(pixels, pixels)
     query, key, value = (k.reshape(8, 2, 4) for k in np.split(kernel, 3, axis=1))
     zeros = np.zeros((2, 4), "float32")
