@@ -140,8 +140,9 @@ def measure(run, model, images, test, judge):
     began = time.monotonic()
     made = model.generate(run.samples, seed=run.seed)
     seconds = time.monotonic() - began
-    names = ["fid", "precision", "recall", "coverage"]
-    found = kgen.metrics.evaluate(images, made, judge, names, test, run.seed)
+    found = kgen.metrics.evaluate(
+        images, made, judge, ["fid", "precision", "recall"], test, run.seed
+    )
     results = {f"{found.label(name)}, {judge}": value for name, value in found.values.items()}
     results[f"floor of fid, {judge}"] = found.results["fid"].floor
     return results | {"milliseconds an image": 1e3 * seconds / run.samples}

@@ -129,6 +129,21 @@ def test_the_lines_of_translation(monkeypatch):
     assert names["photos"].shape == (8, 64, 64, 3)
 
 
+def test_the_lines_of_diffusion(monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(model = kgen.Diffusion.*?)```", readme, re.DOTALL)
+    monkeypatch.setattr(kgen.GenerativeModel, "fit", lambda self, *a, **k: None)
+    monkeypatch.setattr(
+        "kgen.models.diffusion.denoising_unet",
+        lambda shape, filters, **options: kgen.networks.denoising_mlp(
+            shape, hidden=(8,), **options
+        ),
+    )
+    images, mask = np.zeros((8, 28, 28), "uint8"), np.ones((28, 28), bool)
+    names = {"x": images, "y": np.arange(8), "labels": np.arange(8)}
+    exec(lines, names | {"kgen": kgen, "images": images, "mask": mask})
+
+
 def test_images_come_by_name(tmp_path, monkeypatch):
     """The README's own lines, on small folders and with generated celebrities."""
     import tensorflow_datasets as tfds

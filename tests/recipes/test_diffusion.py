@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kgen.layers import OneHot
+import kgen
 from kgen.models import diffusion as diffusion_model
 from recipes import diffusion
 
@@ -16,24 +16,16 @@ SHORT += ["--samples", "20", "--jit", "off"]
 FIGURES = ["noising", "denoising", "samples", "evaluations", "guidance", "inpainting"]
 
 
-def one_convolution(image_shape, num_classes=None, **options):
+def tiny(image_shape, filters, **options):
     """A network that is compiled in no time: what is tested here goes around it."""
-    noisy, times = keras.Input(image_shape), keras.Input(())
-    layers = keras.layers
-    told = [layers.Reshape((1, 1, 1))(times)]
-    inputs = [noisy, times]
-    if num_classes:
-        inputs.append(keras.Input((), dtype="int32"))
-        told.append(layers.Reshape((1, 1, -1))(OneHot(num_classes)(inputs[-1])))
-    told = [layers.UpSampling2D(image_shape[:2])(each) for each in told]
-    predicted = layers.Conv2D(image_shape[-1], 3, padding="same")
-    return keras.Model(inputs, predicted(layers.Concatenate()([noisy, *told])))
+    return kgen.networks.denoising_mlp(image_shape, hidden=(8,), **options)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(diffusion_model, "denoising_unet", one_convolution)
+    monkeypatch.setattr(diffusion_model, "denoising_unet", tiny)
     monkeypatch.setattr(diffusion, "EVALUATIONS", (1, 3))
+    monkeypatch.setattr(kgen.samplers.DPMpp2M, "default_steps", lambda self, noise: 4)
 
 
 def test_from_images_to_figures(tmp_path, capsys):
@@ -56,6 +48,7 @@ def test_from_images_to_figures(tmp_path, capsys):
 
 def test_images_without_classes(tmp_path, monkeypatch):
     monkeypatch.setattr(diffusion._run, "animate", lambda *args: None)
+    monkeypatch.setattr(diffusion, "SAMPLERS", {"DPM-Solver++": "dpmpp_2m"})
     given = ["--dataset", "faces", "--noise", "flow", "--output", str(tmp_path)]
     model = diffusion.main([*SHORT, *given])
     assert model.image_shape == (8, 8, 3) and model.prediction == "flow"
