@@ -354,29 +354,30 @@ class Prediction:
     name: str
     mix: object
 
-    def weights(self, noise, t):
-        """The two numbers at time t, as `t`."""
-        return self.mix(noise.alpha(t), noise.sigma(t), noise.data_std)
-
     def of(self, noise, t, images, epsilon):
         """What a perfect network says at time t of this image and this noise."""
-        a, b = self.weights(noise, t)
+        _, _, a, b = self._numbers(noise, t)
         return a * images + b * epsilon
 
     def images(self, noise, t, noisy, predicted):
         r"""The image: $x = (b x_t - \sigma p) / (\alpha b - \sigma a)$."""
-        (a, b), alpha, sigma = self.weights(noise, t), noise.alpha(t), noise.sigma(t)
+        alpha, sigma, a, b = self._numbers(noise, t)
         return (b * noisy - sigma * predicted) / (alpha * b - sigma * a)
 
     def noise(self, noise, t, noisy, predicted):
         r"""The noise: $\epsilon = (\alpha p - a x_t) / (\alpha b - \sigma a)$."""
-        (a, b), alpha, sigma = self.weights(noise, t), noise.alpha(t), noise.sigma(t)
+        alpha, sigma, a, b = self._numbers(noise, t)
         return (alpha * predicted - a * noisy) / (alpha * b - sigma * a)
 
     def error_weight(self, noise, t):
         r"""What an error of the image counts in one of p: $((\alpha b - \sigma a) / \sigma)^2$."""
-        (a, b), alpha, sigma = self.weights(noise, t), noise.alpha(t), noise.sigma(t)
+        alpha, sigma, a, b = self._numbers(noise, t)
         return ((alpha * b - sigma * a) / sigma) ** 2
+
+    def _numbers(self, noise, t):
+        """Alpha, sigma, a and b at time t, as `t`."""
+        alpha, sigma = noise.alpha(t), noise.sigma(t)
+        return alpha, sigma, *self.mix(alpha, sigma, noise.data_std)
 
 
 def _velocity(alpha, sigma, std):

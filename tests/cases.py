@@ -316,6 +316,10 @@ def against(loss, real, fake, weight):
     return weight / 2 * told_apart(real, fake, 1), weight * fooled(None, fake)
 
 
+def small_mlp(image_shape, **options):
+    return kgen.networks.denoising_mlp(image_shape, hidden=(32, 32), **options)
+
+
 def small_unet(image_shape, **options):
     """Blocks of either kind, and a size that is halved."""
     size = {"filters": 8, "blocks": 1, "widths": (1, 2), "attention": 4}
@@ -667,7 +671,7 @@ CASES = [
     ),
     Case(
         "diffusion",
-        diffusion(kgen.networks.denoising_mlp, kgen.conditions.ClassLabels(10)),
+        diffusion(small_mlp, kgen.conditions.ClassLabels(10)),
         digits(),
         diffusion_by_hand,
         WRONG_IMAGES,
@@ -699,7 +703,7 @@ CASES = [
     ),
     Case(
         "diffusion-flow",
-        diffusion(kgen.networks.denoising_mlp, noise="flow"),
+        diffusion(small_mlp, noise="flow"),
         digits(),
         diffusion_by_hand,
         WRONG_IMAGES,
