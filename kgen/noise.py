@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from kgen.arguments import below, positive, positive_number
-from kgen.settings import Settings, setting
+from kgen.settings import Settings, setting, setting_of
 
 __all__ = [
     "EDM",
@@ -333,11 +333,7 @@ def get(noise):
     Raises:
         ValueError: for anything else.
     """
-    if isinstance(noise, Noise):
-        return noise
-    if isinstance(noise, str) and noise in NOISES:
-        return NOISES[noise]()
-    raise ValueError(f"noise must be one of {[*NOISES]} or a kgen.noise.Noise; got {noise!r}.")
+    return setting_of(noise, NOISES, Noise, "noise")
 
 
 @dataclasses.dataclass(frozen=True)

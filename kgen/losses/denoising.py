@@ -3,7 +3,7 @@
 from keras import ops
 
 from kgen.arguments import positive_number
-from kgen.settings import Settings, setting
+from kgen.settings import Settings, setting, setting_of
 
 
 class Weighting(Settings):
@@ -75,11 +75,4 @@ def denoising_weighting(weighting):
     Raises:
         ValueError: for anything else.
     """
-    if isinstance(weighting, Weighting):
-        return weighting
-    if isinstance(weighting, str) and weighting in DENOISING_WEIGHTINGS:
-        return DENOISING_WEIGHTINGS[weighting]()
-    raise ValueError(
-        f"weighting must be one of {[*DENOISING_WEIGHTINGS]} or a kgen.losses.Weighting; got "
-        f"{weighting!r}."
-    )
+    return setting_of(weighting, DENOISING_WEIGHTINGS, Weighting, "weighting")

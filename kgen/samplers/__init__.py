@@ -9,6 +9,7 @@ images = model.generate(16, sampler=kgen.samplers.DDIM(eta=0.5), num_steps=50)
 from kgen.samplers.ancestral import DDIM, DDPM, RePaint
 from kgen.samplers.base import SPACINGS, Sampler
 from kgen.samplers.ode import DPMpp2M, Euler, Heun, Path, slope_of
+from kgen.settings import setting_of
 
 __all__ = [
     "DDIM",
@@ -35,10 +36,4 @@ def get(sampler):
     Raises:
         ValueError: for anything else.
     """
-    if isinstance(sampler, Sampler):
-        return sampler
-    if isinstance(sampler, str) and sampler in SAMPLERS:
-        return SAMPLERS[sampler]()
-    raise ValueError(
-        f"sampler must be one of {[*SAMPLERS]} or a kgen.samplers.Sampler; got {sampler!r}."
-    )
+    return setting_of(sampler, SAMPLERS, Sampler, "sampler")
