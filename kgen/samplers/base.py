@@ -90,9 +90,15 @@ class Sampler(Settings):
             float32, shaped as `x`; with `keep`, `(N, steps + 1, ...)`, the states before each step,
             and the images.
         """
-        table = self.coefficients(noise, num_steps)
+        times, table = self.times(noise, num_steps), np.asarray(self.coefficients(noise, num_steps))
+        if table.shape != (len(times), 4) or not np.isfinite(table).all():
+            raise ValueError(
+                f"coefficients() of {type(self).__name__} must return four finite numbers for each "
+                f"of the {len(times)} times; got shape {table.shape}, "
+                f"{np.count_nonzero(~np.isfinite(table))} of them not finite."
+            )
         remembers, draws = table[:, 2].any(), table[:, 3].any()
-        times, rows = tensor(self.times(noise, num_steps)), tensor(table)
+        times, rows = tensor(times), tensor(table)
 
         def step(i, state):
             x, before, kept = state

@@ -254,6 +254,37 @@ def test_a_sampler_is_equal_by_value_and_in_files(sampler):
     assert again == sampler and hash(again) == hash(sampler) and sampler != samplers.DDIM()
 
 
+class Towards(samplers.Sampler):
+    """A user's: it goes a part of the way to each answer."""
+
+    def __init__(self, part):
+        self.part = part
+
+    def coefficients(self, noise, num_steps):
+        return self.part * samplers.DDIM().coefficients(noise, num_steps)
+
+
+def test_a_sampler_of_a_user_is_equal_by_value():
+    sampler, same = Towards(0.5), Towards(0.5)
+    assert samplers.get(sampler) is sampler == same and hash(sampler) == hash(same)
+    assert Towards.from_config(sampler.get_config()) == same
+    same.part = 0.25  # what was compiled with it before is not what it is now
+    assert same != sampler and hash(sampler) != hash(same)
+    with pytest.raises(TypeError, match=r"sampler must be hashable, and Towards.*kgen.settings"):
+        samplers.get(Towards(np.ones(3)))
+
+
+@pytest.mark.parametrize("table", [np.zeros((5, 3)), np.zeros((4, 4)), np.full((5, 4), np.nan)])
+def test_coefficients_that_are_none(table):
+    class Wrong(samplers.Sampler):
+        def coefficients(self, noise, num_steps):
+            return table
+
+    words = rf"coefficients\(\) of Wrong must .* 5 times; got shape \({table.shape[0]}, "
+    with pytest.raises(ValueError, match=words):
+        Wrong()(None, ops.zeros((1, 2)), noise.Cosine(), 5)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
