@@ -1,12 +1,12 @@
 """Seed generators of the engine: far apart from each other, different on each replica."""
 
 import math
-import numbers
 
 import keras
 import numpy as np
 from keras import ops
 
+from kgen.arguments import is_integer
 from kgen.engine import backend
 
 
@@ -90,7 +90,7 @@ def host_generator(seed=None):
 
     Rows come one after the other: the first 8 of 16 are the 8, whatever backend and batch size.
     """
-    if seed is not None and not (isinstance(seed, numbers.Integral) and seed >= 0):
+    if seed is not None and not (is_integer(seed) and seed >= 0):
         raise ValueError(f"seed must be None or an integer from 0 upward; got {seed!r}.")
     return np.random.default_rng(seed)
 

@@ -1,12 +1,14 @@
 """Diffusion: an image from noise, by a network that tells what the noise hides."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from kgen import losses, samplers
 from kgen import noise as processes
-from kgen.arguments import below, one_of, positive, weight_of
+from kgen.arguments import below, check_room, one_of, positive, weight_of
 from kgen.arrays import to_numpy
 from kgen.conditions import ClassLabels, Condition, Nothing, Target
 from kgen.data.ranges import normalize_image_shape
@@ -302,7 +304,9 @@ class Diffusion(ProbabilityFlow):
         """
         options = self._sampling(sampler, num_steps, guidance_scale)
         times = np.append(options["sampler"].times(self.noise, options["num_steps"]), 0.0)
-        self.how_many(positive(n, "n") * len(times))  # whether there is room
+        nbytes = 8 * positive(n, "n") * len(times) * math.prod(self.image_shape)  # and a copy
+        what = f"n={n} ways of {len(times)} states of {self.image_shape}"
+        check_room(nbytes, what, "ask for fewer, or for fewer steps")
         latents = Draws.normal((n, *self.image_shape), seed)
         told = self.condition.draw(n, labels)
         options |= {"keep": True}
@@ -360,8 +364,12 @@ class Diffusion(ProbabilityFlow):
                 f"mask must have the shape {sides} of an image, or {(n, *sides)}, one for each; "
                 f"got {mask.shape}."
             )
-        if not np.isin(flat, (0, 1)).all():
-            raise ValueError("mask must be True, or 1, where to paint, and else False, or 0.")
+        known = np.isin(flat, (0, 1))
+        if not known.all():
+            raise ValueError(
+                "mask must be True, or 1, where to paint, and else False, or 0; got "
+                f"{flat[~known][0]!r}."
+            )
         flat = np.broadcast_to(flat.astype(bool), (n, *sides))
         return flat[..., None] if len(sides) == 2 else flat
 
@@ -421,8 +429,16 @@ class Diffusion(ProbabilityFlow):
         def normal(step):
             return normal_of((low, high), rows, step, self.image_shape)
 
-        first = float(self.noise.sigma(sampler.times(self.noise, num_steps)[0]))
-        return sampler(denoise, first * latents, self.noise, num_steps, normal, options["keep"])
+        times, keep = sampler.times(self.noise, num_steps), options["keep"]
+        noisiest = float(self.noise.sigma(times[0])) * latents
+        found = sampler(denoise, noisiest, self.noise, num_steps, normal, keep)
+        shape = (len(times) + 1, *self.image_shape) if keep else self.image_shape
+        if tuple(found.shape[1:]) != shape:
+            raise ValueError(
+                f"{type(sampler).__name__} must return {(None, *shape)}"
+                f"{', all states' if keep else ''}; it returns {(None, *found.shape[1:])}."
+            )
+        return found
 
     def denoised(self, x, t, told, guidance=None, clip=True):
         """The images that noisy ones are taken to come from.

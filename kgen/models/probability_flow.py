@@ -16,6 +16,7 @@ from kgen.samplers.base import tensor
 
 SCALE = Euler(spacing="log_snr")  # where in time an ODE is solved
 STEPS_OF_BOUND = 1000  # of a process that has none of its own
+OPTIONS_OF_BITS = {"ode": {"num_steps", "probes"}, "bound": {"evaluations"}}
 
 
 class ProbabilityFlow(GenerativeModel):
@@ -256,14 +257,17 @@ class ProbabilityFlow(GenerativeModel):
             ValueError: for points; for floats between the levels.
         """
         images = self.images_in(images)
-        if one_of(method, ("ode", "bound"), "method") == "ode":
+        one_of(method, [*OPTIONS_OF_BITS], "method")
+        if not options.keys() <= OPTIONS_OF_BITS[method]:
+            raise TypeError(
+                f"method={method!r} takes {sorted(OPTIONS_OF_BITS[method])}; got {sorted(options)}."
+            )
+        if method == "ode":
             images = dequantized(images, host_generator(seed))
             nats = self._densities(images, labels, seed=seed, batch_size=batch_size, **options)
             return bits_per_dim(nats, self.image_shape)
         check_levels(images)
-        evaluations = options.pop("evaluations", None)
-        if options:
-            raise TypeError(f'method="bound" takes evaluations=; got {sorted(options)}.')
+        evaluations = options.get("evaluations")
         nats = self._bound(images, labels, evaluations, seed, batch_size, levels=True)
         return -nats / np.float32(math.prod(self.image_shape) * math.log(2))
 

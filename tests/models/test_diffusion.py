@@ -12,7 +12,7 @@ from scipy import stats
 import kgen
 from kgen.conditions import ClassLabels, Target
 from kgen.engine import backend
-from kgen.samplers import Heun
+from kgen.samplers import Heun, Sampler
 
 MEAN = np.array([0.3, -0.2])
 COVARIANCE = np.array([[0.5, 0.2], [0.2, 0.3]])
@@ -284,8 +284,9 @@ def test_bits_of_eight_bit_images(plain):
             plain.bits_per_dim(wrong.astype("float32"), method="bound")
     with pytest.raises(ValueError, match="method must be one of"):
         plain.bits_per_dim(images, method="elbo")
-    with pytest.raises(TypeError, match="evaluations"):
-        plain.bits_per_dim(images, method="bound", num_steps=3)
+    for method, option, known in (("bound", "num_steps", "evaluations"), ("ode", "n", "probes")):
+        with pytest.raises(TypeError, match=f"method='{method}' takes .*{known}.*got .*{option}"):
+            plain.bits_per_dim(images, method=method, **{option: 3})
 
 
 def test_points_on_a_ring_are_learned():
@@ -340,7 +341,9 @@ def test_models_that_cannot_be(make, words):
         ({"labels": [0, 1]}, "one for each"),
         ({"guidance_scale": -1}, "guidance_scale must be"),
         ({"guidance_scale": "high"}, "guidance_scale must be"),
+        ({"guidance_scale": np.nan}, "guidance_scale must be"),
         ({"seed": -1}, "seed must be"),
+        ({"seed": True}, "seed must be"),
     ],
     ids=str,
 )
@@ -363,7 +366,7 @@ def test_what_a_model_cannot_do_says_so(plain, labeled):
     for mask, words in (
         (np.ones((7, 8), bool), r"mask must have the shape \(8, 8\).*got \(7, 8\)"),
         (np.ones((2, 8, 8), bool), "one for each"),
-        (np.full((8, 8), 0.5), "True, or 1, where to paint"),
+        (np.full((8, 8), 0.5), "True, or 1, where to paint.*got .*0.5"),
     ):
         with pytest.raises(ValueError, match=words):
             plain.inpaint(images, mask)
@@ -378,6 +381,27 @@ def test_what_a_model_cannot_do_says_so(plain, labeled):
         plain.interpolate(images, images[:2])
     with pytest.raises(ValueError, match="at least 2"):
         plain.interpolate(images, images, steps=1)
+
+
+def test_what_memory_does_not_hold_is_refused(plain):
+    with pytest.raises(ValueError, match=r"n=10000000000 images .* GiB.*fewer at a time"):
+        plain.generate(10**10)
+    with pytest.raises(ValueError, match=r"n=10000000 ways of 1001 states .* GiB.*fewer steps"):
+        plain.trajectory(10**7, num_steps=1000)
+
+
+class Half(Sampler):
+    """A user's, which loses half of the image."""
+
+    def __call__(self, denoise, x, noise, num_steps, normal=None, keep=False):
+        return x[:, :4]
+
+
+def test_a_sampler_has_to_return_images(plain):
+    with pytest.raises(ValueError, match=r"Half must return \(None, 8, 8, 1\).*\(None, 4, 8, 1\)"):
+        plain.generate(2, sampler=Half())
+    with pytest.raises(ValueError, match=r"Half must return \(None, 4, 8, 8, 1\), all states"):
+        plain.trajectory(2, sampler=Half(), num_steps=3)
 
 
 def test_a_second_image_is_what_is_begun_from():
