@@ -244,6 +244,11 @@ class ProbabilityFlow(GenerativeModel):
     def bits_per_dim(self, images, labels=None, method="ode", seed=0, batch_size=None, **options):
         """Upper bound on the bits that each dimension of the 8-bit image costs: float32 `(N,)`.
 
+        What the least noise of the process blurs, no network tells: that of `"cosine"` is 0.8 of a
+        grey level wide, which costs 1.1 bits by the ODE even where every pixel is known; that of
+        `"linear"` 1.7, and that of `"edm"`, a quarter of a level, 0.28. Images for training need no
+        noise between their levels unless there is less still.
+
         Args:
             images: uint8, or floats on the 256 levels.
             labels: of a conditional model; they are needed.

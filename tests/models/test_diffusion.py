@@ -289,6 +289,25 @@ def test_bits_of_eight_bit_images(plain):
             plain.bits_per_dim(images, method=method, **{option: 3})
 
 
+@pytest.mark.parametrize("name", each(["linear", "cosine", "edm"], {"edm"}.__contains__))
+def test_what_is_known_costs_what_the_least_noise_leaves_open(name):
+    """Of a network that knows every pixel: normal densities of the first time's noise."""
+    inputs = [keras.Input((8, 8, 1)), keras.Input(())]
+    network = keras.Model(inputs, keras.layers.Rescaling(0.0, -1.0, dtype="float32")(inputs[0]))
+    model = kgen.Diffusion((8, 8), noise=name, prediction="image", denoiser=network)
+    images = np.zeros((3, 8, 8), "uint8")
+    levels = 127.5 * float(model.noise.ratio(model.noise.least))  # of the noise
+    if model.noise.least == 0:
+        assert levels == pytest.approx(0.255)
+    # The darkest level reaches down without end, and half a level up.
+    bound = model.bits_per_dim(images, method="bound", evaluations=20)
+    np.testing.assert_allclose(bound, -stats.norm(0, levels).logcdf(0.5) / np.log(2), atol=2e-3)
+    # The mean of a normal's logarithm over a level.
+    ode = model.bits_per_dim(images, probes=1)
+    mean = (np.log(levels * np.sqrt(2 * np.pi)) + 1 / (24 * levels**2)) / np.log(2)
+    np.testing.assert_allclose(ode, mean, atol=0.2 / levels**2 / 8)
+
+
 def test_points_on_a_ring_are_learned():
     keras.utils.set_random_seed(0)
     points, _ = kgen.data.toy2d.draw("ring", 4000, seed=0)
