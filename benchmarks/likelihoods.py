@@ -91,7 +91,8 @@ def rise_and_fall(rate, epochs, n):
 
 def parameters(model):
     """How many numbers a model has learned."""
-    return sum(math.prod(v.shape) for v in model.trainable_variables or model.weights)
+    learned = model.trainable_variables or model.weights  # those of `Gaussian` take no steps
+    return sum(math.prod(v.shape) for v in learned if "float" in str(v.dtype))
 
 
 def main(argv=None):

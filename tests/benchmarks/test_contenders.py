@@ -58,7 +58,7 @@ def test_a_model_of_densities_learns_the_images():
     model, seconds = likelihoods.train(likelihoods.Contender(kgen.Gaussian, {}), images, seed=3)
     np.testing.assert_allclose(model.mean_image, images.mean(axis=0), atol=1e-6)
     assert seconds > 0
-    assert likelihoods.parameters(model) == 39 * 64 + 39 + 64 + 2  # axes, variances, mean, two more
+    assert likelihoods.parameters(model) == 39 * 64 + 39 + 64 + 1  # axes, variances, mean
 
 
 def test_what_is_counted_is_kept(tmp_path, monkeypatch, capsys):
