@@ -166,6 +166,22 @@ def timed(fn):
     return time.perf_counter() - start
 
 
+def on_cores(count):
+    """Keep this process, and those that it starts, to so many cores (Linux); None: to all it has.
+
+    Libraries that are imported later take as many threads.
+
+    Raises:
+        ValueError: if it has fewer.
+    """
+    if count is None:
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if count > len(cores):
+        raise ValueError(f"There are {len(cores)} cores; got {count}.")
+    os.sched_setaffinity(0, cores[:count])
+
+
 def peak_memory():
     """The most memory on the host that this process has held, in bytes (Linux counts KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -15,15 +15,21 @@ import torch
 from benchmarks.harness import MATMUL, peak_memory, serve
 
 
-def fidelity():
-    """Modules of torch-fidelity: `(metric_fid, metric_kid, metric_prc)`."""
-    # Beside a torch without CUDA, torchvision, which these metrics do not use, fails where it wants
-    # to describe operators of its own.
+def describe_torchvision():
+    """Declare operators that torchvision wants to describe.
+
+    One that was built for CUDA fails there beside a torch that was not; no peer uses them.
+    """
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    fidelity.library = library  # lives as long as the process
+    describe_torchvision.library = library  # lives as long as the process
+
+
+def fidelity():
+    """Modules of torch-fidelity: `(metric_fid, metric_kid, metric_prc)`."""
+    describe_torchvision()
     from torch_fidelity import metric_fid, metric_kid, metric_prc
 
     return metric_fid, metric_kid, metric_prc

@@ -227,3 +227,16 @@ def test_bad_values_are_refused_before_anything_is_measured(module, argv, said, 
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(f"benchmarks.{module}").main(argv)
     assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_a_process_keeps_to_as_many_cores_as_it_is_told(monkeypatch):
+    kept = []
+    monkeypatch.setattr(harness.os, "sched_getaffinity", lambda _: {5, 3, 4}, raising=False)
+    monkeypatch.setattr(
+        harness.os, "sched_setaffinity", lambda *args: kept.append(args), raising=False
+    )
+    harness.on_cores(None)
+    harness.on_cores(2)
+    assert kept == [(0, [3, 4])]
+    with pytest.raises(ValueError, match="3 cores; got 4"):
+        harness.on_cores(4)
