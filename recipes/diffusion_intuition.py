@@ -84,7 +84,7 @@ def draw(run, model, points, labels):
         clouds = {"generated points": states[:300, i] / scale(model, t)}
         panel = plots.Plane(clouds, ENDS, arrows=arrows, legend=None)
         frames.append((plots.say("Back from noise: t = {t:.2f}", t=t), panel))
-    _run.animate(run, "denoising", [*frames, *frames[-1:] * 8])
+    _run.animate(run, "denoising", frames)
 
 
 @_command.recipe(__doc__, ("image_size", "precision", "resume", "publish"), **DEFAULTS)

@@ -321,8 +321,8 @@ def small_mlp(image_shape, **options):
 
 
 def small_unet(image_shape, **options):
-    """Blocks of either kind, and a size that is halved."""
-    size = {"filters": 8, "blocks": 1, "widths": (1, 2), "attention": 4}
+    """Blocks of either kind, at one size."""
+    size = {"filters": 8, "blocks": 1, "widths": (1,)}
     return kgen.networks.denoising_unet(image_shape, **size, **options)
 
 

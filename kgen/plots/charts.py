@@ -243,7 +243,7 @@ class Plane(Chart):
             axes.plot(*np.moveaxis(self.ways, 2, 0).swapaxes(1, 2), "-", color=MUTED, lw=1.2)
         if self.arrows is not None:
             style = {"color": GRADIENT, "angles": "xy", "scale_units": "xy", "scale": 1}
-            style |= {"width": 0.006, "zorder": 4}
+            style |= {"width": 0.006, "zorder": 1}  # below the points
             axes.quiver(*np.transpose(self.arrows[0]), *np.transpose(self.arrows[1]), **style)
         for name, points in self.clouds.items():
             color = self.colors.get(name, DARK)

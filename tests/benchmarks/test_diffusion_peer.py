@@ -21,6 +21,16 @@ def files(tmp_path):
     return {name: tmp_path / file for name, file in names.items()}
 
 
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch):
+    """One that is compiled in no time."""
+
+    def tiny(image_shape, filters, **options):
+        return kgen.networks.denoising_mlp(image_shape, hidden=(filters,), **options)
+
+    monkeypatch.setattr("kgen.models.diffusion.denoising_unet", tiny)
+
+
 def peers_results(path, near, far, **changed):
     """What the peer writes."""
     found = {"seconds": 60.0, "processor_seconds": 50.0, "images": 24, "parameters": 1234}
