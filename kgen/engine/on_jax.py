@@ -150,7 +150,8 @@ def compiled(fn, model):
 
     def call(*arrays):
         synchronize(model)
-        return jax.tree.map(np.asarray, run([v.value for v in model.variables], *arrays))
+        values, tensors = [v.value for v in model.variables], map(jax.numpy.asarray, arrays)
+        return jax.tree.map(np.asarray, run(values, *tensors))
 
     return call
 
