@@ -10,6 +10,7 @@ from kgen.engine.context import EVALUATION, running
 from kgen.engine.random import Draws
 
 CHUNK_PIXELS, CHUNK_ROWS = 2**20, 128  # at most, in one compiled call
+FEW_ROWS = 16  # which need not take the time of a whole chunk
 KEPT_FUNCTIONS = 32  # compiled functions of `infer`: those that were used last
 
 
@@ -17,7 +18,9 @@ class Inference:
     """What a model runs outside of steps."""
 
     def infer(self, fn, *arrays, static=None, batch_size=None):
-        """Run a method compiled, in padded chunks of one size: a new `n` never retraces.
+        """Run a method compiled, in padded chunks: of 16 rows for as few, else of one size.
+
+        So a new `n` retraces once at most.
 
         Args:
             fn: bound method of this model, `fn(*tensors, **static)`; out comes a tensor or a
@@ -55,7 +58,7 @@ class Inference:
             raise ValueError(
                 f"There is nothing to compute: got arrays of shapes {[a.shape for a in arrays]}."
             )
-        size = self._chunk_size() if batch_size is None else positive(batch_size, "batch_size")
+        size = self._chunk_size(n) if batch_size is None else positive(batch_size, "batch_size")
         self._check_file()
         compiled = self._compiled(fn, static or {})
 
@@ -94,9 +97,10 @@ class Inference:
             del self._inference[oldest]
         return self._inference[key]
 
-    def _chunk_size(self):
+    def _chunk_size(self, n=CHUNK_ROWS):
         pixels = int(np.prod(self.image_shape[:2])) if self.image_shape else 1
-        return int(np.clip(CHUNK_PIXELS // max(pixels, 1), 1, CHUNK_ROWS))
+        most = FEW_ROWS if n <= FEW_ROWS else CHUNK_ROWS
+        return int(np.clip(CHUNK_PIXELS // max(pixels, 1), 1, most))
 
     def outputs_for(self, inputs, batch_size=None):
         """What `call` makes of inputs, as `predict`, but compiled by `infer`; for callbacks.

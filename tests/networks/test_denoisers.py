@@ -6,6 +6,7 @@ import pytest
 from diffusion_by_hand import each
 from keras import layers, ops
 
+import kgen
 from kgen.layers import SelfAttention2D
 from kgen.networks import denoising_mlp, denoising_unet
 
@@ -85,6 +86,20 @@ def test_mixed_precision_ends_in_float32(policy):
         whole = keras.models.clone_model(network)
         assert whole.count_params() == network.count_params()
         assert np.isfinite(ops.convert_to_numpy(found)).all()
+
+
+@pytest.mark.parametrize(("policy", "apart"), [("mixed_bfloat16", 8e-3), ("mixed_float16", 1e-3)])
+def test_what_was_learned_survives_mixed_precision(policy, apart):
+    trained = kgen.zoo.load("diffusion_digits").denoiser
+    network = denoising_unet((28, 28, 1), num_classes=10, dtype=policy)
+    network.set_weights(trained.get_weights())
+    images = kgen.data.load("digits", "test").images(4)
+    random = np.random.default_rng(0)
+    noisy = 0.8 * images + 0.6 * random.standard_normal(images.shape, "float32")
+    inputs = [noisy, np.full(4, 0.4, "float32"), np.arange(4, dtype="int32")]
+    found, expected = (ops.convert_to_numpy(n(inputs)) for n in (network, trained))
+    assert expected.std() > 0.5  # velocities: the network is none that says nothing
+    assert np.sqrt(np.square(found - expected).mean()) < apart * expected.std()
 
 
 def test_points_and_images_of_the_mlp():
