@@ -30,6 +30,7 @@ from benchmarks import harness
 from benchmarks.harness import ROOT, keep, timed
 from benchmarks.vae_elbo import export
 
+STEPS = 10  # of kgen's sampler
 PEER = "denoising-diffusion-pytorch"
 FOR_BOTH = ("seed", "images", "samples", "threads")
 OF_PEER, OF_KGEN = ("width", "peer_steps", "peer_settings"), ("filters", "batch_size", "every")
@@ -119,9 +120,6 @@ def train(
         "sampling": timed(generate),
     }
     keep(pathlib.Path(output), json.dumps(numbers, indent=1))
-
-
-STEPS = 10
 
 
 def main(argv=None):
