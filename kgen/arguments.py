@@ -54,6 +54,17 @@ def one_of(value, known, name):
     return value
 
 
+def finite(value, name):
+    """`value` as a float that is a finite number.
+
+    Raises:
+        ValueError: for anything else; the message has the argument's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number; got {value!r}.")
+    return float(value)
+
+
 def weight_of(value, name):
     """`value` as a float of 0 or more, such as the weight of a loss.
 

@@ -16,7 +16,7 @@ import numbers
 import numpy as np
 from keras import ops
 
-from kgen.arguments import below, positive, positive_number
+from kgen.arguments import below, finite, positive, positive_number
 from kgen.settings import Settings, setting, setting_of
 
 __all__ = [
@@ -177,6 +177,7 @@ class Linear(Steps):
 
     def __post_init__(self):
         times = 1000 / positive(self.num_steps, "num_steps")
+        finite(self.beta_1, "beta_1"), finite(self.beta_end, "beta_end")
         if not 0 < self.beta_1 <= self.beta_end or times * self.beta_end >= 1:
             raise ValueError(
                 "beta_1 and beta_end must rise from above 0, and beta_end * 1000 / num_steps stay "
@@ -233,6 +234,7 @@ class Sigmoid(Steps):
 
     def __post_init__(self):
         positive(self.num_steps, "num_steps"), positive_number(self.tau, "tau")
+        finite(self.start, "start"), finite(self.end, "end")
         if not self.start < self.end:
             raise ValueError(f"start must be below end; got {self.start!r} and {self.end!r}.")
 
@@ -255,7 +257,7 @@ class EDM(Noise):
     Args:
         sigma_min, sigma_max: the ends.
         data_std: standard deviation of the data.
-        mean, std: of $\log \sigma$ in training.
+        mean, std_of_log: of $\log \sigma$ in training.
     """
 
     sigma_min: float = 0.002
@@ -266,8 +268,9 @@ class EDM(Noise):
     least = 0.0
 
     def __post_init__(self):
-        for name in ("sigma_min", "data_std", "std_of_log"):
+        for name in ("sigma_min", "sigma_max", "data_std", "std_of_log"):
             positive_number(getattr(self, name), name)
+        finite(self.mean, "mean")
         if not self.sigma_min < self.sigma_max:
             raise ValueError(
                 f"sigma_min must be below sigma_max; got {self.sigma_min!r}, {self.sigma_max!r}."

@@ -115,6 +115,9 @@ def test_a_process_is_equal_by_value_and_in_files(process):
         (lambda: noise.Sigmoid(start=3, end=-3), "start must be below end"),
         (lambda: noise.EDM(sigma_min=100), "sigma_min must be below"),
         (lambda: noise.EDM(data_std=0), "data_std must be"),
+        (lambda: noise.EDM(sigma_max=np.inf), "sigma_max must be"),
+        (lambda: noise.EDM(mean=np.nan), "mean must be a finite number; got nan"),
+        (lambda: noise.Linear(beta_end="0.02"), "beta_end must be a finite number; got '0.02'"),
     ],
 )
 def test_settings_that_make_no_process(make, words):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kgen.arguments import one_of, positive
+from kgen.arguments import finite, one_of, positive
 from kgen.samplers.base import Sampler, step_variance
 from kgen.settings import setting
 
@@ -108,7 +108,7 @@ class DDIM(Sampler):
     spacing: str = "time"
 
     def __post_init__(self):
-        if not 0 <= self.eta <= 1:
+        if not 0 <= finite(self.eta, "eta") <= 1:
             raise ValueError(f"eta must lie in [0, 1]; got {self.eta!r}.")
         super().__post_init__()
 

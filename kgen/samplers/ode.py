@@ -5,6 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
+from kgen.arguments import weight_of
 from kgen.samplers.base import Sampler, noted, room_for, tensor
 from kgen.settings import setting
 
@@ -35,9 +36,10 @@ class Euler(Sampler):
     order = 1
 
     def __post_init__(self):
-        for name in ("churn", "churn_min", "churn_max", "churn_noise"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0; got {getattr(self, name)!r}.")
+        for name in ("churn", "churn_min", "churn_noise"):
+            weight_of(getattr(self, name), name)
+        if self.churn_max != math.inf:
+            weight_of(self.churn_max, "churn_max")
         super().__post_init__()
 
     @property
