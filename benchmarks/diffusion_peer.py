@@ -103,11 +103,7 @@ def train(
     keras.utils.set_random_seed(seed)
     model = kgen.Diffusion((28, 28), filters=filters, seed=seed, dtype="float32")
     updates = images // batch_size
-    warmup = updates // 10
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, updates - warmup, warmup_target=1e-3, warmup_steps=warmup
-    )
-    model.compile(keras.optimizers.Adam(rate))
+    model.compile(keras.optimizers.Adam(kgen.schedules.warmup_cosine(1e-3, updates)))
     steps, found = max(1, every // batch_size), Distances()
     settings = {"batch_size": batch_size, "steps_per_epoch": steps, "callbacks": [found]}
     model.fit(real, epochs=max(1, updates // steps), verbose=0, **settings)

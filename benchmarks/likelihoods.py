@@ -75,18 +75,10 @@ def train(contender, images, seed):
     if contender.epochs is None:
         model.fit(images, verbose=0)
     else:
-        model.compile(keras.optimizers.Adam(rise_and_fall(RATE, contender.epochs, len(images))))
+        updates = contender.epochs * (len(images) // BATCH_SIZE)
+        model.compile(keras.optimizers.Adam(kgen.schedules.warmup_cosine(RATE, updates)))
         model.fit(images, batch_size=BATCH_SIZE, epochs=contender.epochs, verbose=0)
     return model, time.process_time() - began
-
-
-def rise_and_fall(rate, epochs, n):
-    """A learning rate that rises to this one in a tenth of the updates, then falls to zero."""
-    updates = epochs * (n // BATCH_SIZE)
-    warmup = updates // 10
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, updates - warmup), warmup_target=rate, warmup_steps=warmup
-    )
 
 
 def parameters(model):

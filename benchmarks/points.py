@@ -30,10 +30,7 @@ SETS = {"ring": 8, "grid": 25}  # modes
 def diffusion(points, seed):
     """A model, and its updates."""
     model = kgen.Diffusion((2,), average_decay=0.999, seed=seed)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, 2700, warmup_target=2e-3, warmup_steps=300
-    )
-    model.compile(keras.optimizers.Adam(schedule))
+    model.compile(keras.optimizers.Adam(kgen.schedules.warmup_cosine(2e-3, 3000)))
     return model, 3000
 
 

@@ -13,7 +13,27 @@ from keras import ops
 
 from kgen.arguments import one_of, positive, positive_number, power_of_two, whole
 
-__all__ = ["GrowingSchedule", "LinearDecay", "LinearWarmup", "get", "value"]
+__all__ = ["GrowingSchedule", "LinearDecay", "LinearWarmup", "get", "value", "warmup_cosine"]
+
+
+def warmup_cosine(rate, updates, longest=None):
+    """Rise linearly from 0 to `rate`, then fall to 0 along half a cosine.
+
+    Loshchilov and Hutter (2017, equation 5), without restarts.
+
+    Args:
+        rate: the highest value.
+        updates: positive integer, how many steps both take.
+        longest: how many steps the rise takes at most; it is a tenth of `updates` otherwise.
+
+    Returns:
+        `keras.optimizers.schedules.CosineDecay`.
+    """
+    updates = positive(updates, "updates")
+    warmup = min(updates // 10, updates if longest is None else whole(longest, "longest"))
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, updates - warmup, warmup_target=positive_number(rate, "rate"), warmup_steps=warmup
+    )
 
 
 @keras.saving.register_keras_serializable("kgen")

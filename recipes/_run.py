@@ -182,14 +182,6 @@ def _fastest(run, model, arguments, data):
     return best
 
 
-def rise_and_fall(rate, updates, longest=None):
-    """A learning rate that rises in a tenth of the updates, or `longest`, then falls to zero."""
-    warmup = min(updates // 10, longest or updates)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, updates - warmup), warmup_target=rate, warmup_steps=warmup
-    )
-
-
 def train(run, model, arguments, images, test, name, callbacks=(), optimizers=None):
     """Fit a model with checkpoints on the way, save it as NAME; returns it and its history.
 

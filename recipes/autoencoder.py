@@ -68,7 +68,7 @@ def main(run):
     names = ("latent_dim", "reconstruction", "network")
     arguments = {name: vars(run)[name] for name in names}
     optimizer = keras.optimizers.Adam(
-        _run.rise_and_fall(run.learning_rate, run.epochs * len(images))
+        kgen.schedules.warmup_cosine(run.learning_rate, run.epochs * len(images))
     )
     model, history = _run.train(
         run, kgen.Autoencoder, arguments, images, test, "autoencoder", optimizers=optimizer

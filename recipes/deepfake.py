@@ -132,7 +132,7 @@ def main(run):
     two, test = portraits.load(run) if portraits else _translation.load(run)
     given = {"latent_dim": run.latent_dim, "filters": run.filters}
     given |= {"focus": FOCUS} if portraits else {}
-    rate = _run.rise_and_fall(run.learning_rate, run.epochs * len(two))
+    rate = kgen.schedules.warmup_cosine(run.learning_rate, run.epochs * len(two))
     some, adam = test.take(min(500, test.num_examples)), keras.optimizers.Adam(rate)
     model, history = _run.train(run, kgen.FaceSwap, given, two, some, "deepfake", optimizers=adam)
     n = min(_translation.PICTURES, test.num_examples)

@@ -156,7 +156,7 @@ def main(run):
     arguments = {"noise": run.noise, "filters": run.filters}
     arguments |= {"condition": ClassLabels(classes)} if classes else {}
     updates = run.epochs * (images.num_examples // run.batch_size)
-    rate = _run.rise_and_fall(run.learning_rate, updates, 200)
+    rate = kgen.schedules.warmup_cosine(run.learning_rate, updates, 200)
     grid = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 10))
     adam = keras.optimizers.Adam(rate)
     given = kgen.Diffusion, arguments, images, test, "diffusion", [grid], adam

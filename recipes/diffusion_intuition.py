@@ -97,9 +97,8 @@ def main(run):
     keras.utils.set_random_seed(run.seed)
     model = kgen.Diffusion((2,), noise=run.noise, average_decay=0.999, seed=run.seed)
     updates = run.epochs * (len(points) // run.batch_size)
-    model.compile(
-        Adam(_run.rise_and_fall(run.learning_rate, updates)), jit_compile=_run.XLA[run.jit]
-    )
+    adam = Adam(kgen.schedules.warmup_cosine(run.learning_rate, updates))
+    model.compile(adam, jit_compile=_run.XLA[run.jit])
     options = {"batch_size": run.batch_size, "epochs": run.epochs, "verbose": 0}
     history = model.fit(points, callbacks=[ProgressBar("in a plane")], **options)
     model.save(run.output / "diffusion.keras")

@@ -97,7 +97,7 @@ def cross_entropy(labels, logits):
 
 def fit(run, model, data, **settings):
     """Fit the model by AdamW; the learning rate rises and falls, and the weights are averaged."""
-    rate = _run.rise_and_fall(run.learning_rate, run.epochs * len(data))
+    rate = kgen.schedules.warmup_cosine(run.learning_rate, run.epochs * len(data))
     averaged = {"use_ema": True, "ema_momentum": 0.99}
     optimizer = keras.optimizers.AdamW(rate, weight_decay=run.weight_decay, **averaged)
     optimizer.build(model.trainable_variables)  # in a step, it would be traced once more

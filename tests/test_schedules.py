@@ -20,6 +20,18 @@ def test_linear_warmup():
         schedules.LinearWarmup(1.0, 0)
 
 
+def test_warmup_and_cosine():
+    rate = schedules.warmup_cosine(2.0, 100)
+    steps = np.array([0, 5, 10, 55, 100, 1000])
+    expected = [0, 1, 2, 1, 0, 0]  # half way down at half of the way
+    found = [float(ops.convert_to_numpy(rate(int(step)))) for step in steps]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert schedules.warmup_cosine(2.0, 100, longest=4).warmup_steps == 4
+    assert float(ops.convert_to_numpy(schedules.warmup_cosine(2.0, 1)(0))) == 2.0
+    with pytest.raises(ValueError, match="updates must be a positive integer; got 0"):
+        schedules.warmup_cosine(2.0, 0)
+
+
 def test_linear_decay():
     decay = schedules.LinearDecay(2.0, constant_steps=3, decay_steps=4, end=1.0)
     values = [float(ops.convert_to_numpy(decay(step))) for step in (0, 3, 4, 5, 7, 8, 10**6)]
