@@ -277,7 +277,7 @@ def test_nothing_is_traced_twice(case, monkeypatch):
         assert updates - before == int(model.step) and len(generated) == 4
     else:
         assert updates == first <= 2  # TensorFlow traces once more to make variables
-        assert len(generated) == 1
+        assert len(generated) <= 2  # in a chunk of 16 rows, and in those of 128
 
 
 @each_case
