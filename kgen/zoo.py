@@ -22,6 +22,7 @@ import re
 import shlex
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
@@ -160,6 +161,13 @@ def load_model(name):
         raise FileNotFoundError(f"There is no file {path}.")
     if not (path.is_file() and zipfile.is_zipfile(path)):  # Keras says: not found
         raise ValueError(f"{path} is no complete .keras file: was it cut off?")
+    try:
+        with zipfile.ZipFile(path) as parts:
+            damaged = parts.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError) as error:
+        damaged = f"its list of parts ({error})"
+    if damaged:
+        raise ValueError(f"{path} is damaged, in {damaged}: copy it again, or train it anew.")
     return keras.saving.load_model(path)
 
 

@@ -396,6 +396,11 @@ def test_a_model_by_its_name_or_by_its_file(store, tmp_path, monkeypatch):
         (tmp_path / "folder.keras").mkdir(exist_ok=True)
         with pytest.raises(ValueError, match=r"no complete \.keras file: was it cut off"):
             kgen.zoo.load_model(tmp_path / name)
+    content = bytearray((store / "vae.keras").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "flipped.keras").write_bytes(content)
+    with pytest.raises(ValueError, match=r"flipped\.keras is damaged, in model.weights"):
+        kgen.zoo.load_model(tmp_path / "flipped.keras")
 
 
 def test_the_folders_in_their_order(store, tmp_path_factory, monkeypatch):

@@ -2,7 +2,6 @@ import ast
 import inspect
 import json
 
-import keras
 import numpy as np
 import pytest
 
@@ -81,7 +80,7 @@ def test_the_rate_rises_and_falls_within_all_images(files, monkeypatch):
     peers_results(files["peer"], IMAGES[:8], IMAGES[:8])
 
     class Compiled(Exception):
-        pass
+        """Enough is seen."""
 
     def compile(self, optimizer):
         rates = [float(optimizer._learning_rate(step)) for step in (0, 1, 2, 11, 20)]
@@ -180,9 +179,8 @@ def test_the_peer_needs_nothing_of_kgen():
     assert "import kgen" not in source and "import keras" not in source
 
 
-@pytest.mark.skipif(keras.config.backend() != "torch", reason="needs torch, which runs the peer")
 def test_the_rim_comes_and_goes(tmp_path, monkeypatch):
-    import torch
+    torch = pytest.importorskip("torch", reason="it runs the peer")
     from PIL import Image
 
     from benchmarks import torch_diffusion_peer
