@@ -2,8 +2,24 @@
 
 from kgen.layers.attention import SelfAttention2D
 from kgen.layers.augmentation import DifferentiableAugmentation
+from kgen.layers.bijections import (
+    ActNorm,
+    AdditiveCoupling,
+    AffineCoupling,
+    Bijection,
+    Chain,
+    InvertibleConv1x1,
+    Logit,
+    SplitPrior,
+    Squeeze,
+)
 from kgen.layers.convolutions import Conv2D, Conv2DTranspose
 from kgen.layers.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
+from kgen.layers.dequantization import (
+    Dequantization,
+    UniformDequantization,
+    VariationalDequantization,
+)
 from kgen.layers.embeddings import FourierFeatures, SinusoidalEmbedding
 from kgen.layers.equalized import EqualizedConv2D, EqualizedDense
 from kgen.layers.image_history import ImageHistory
@@ -27,13 +43,19 @@ from kgen.layers.spectral_normalization import SpectralNormalization
 __all__ = [
     "L1",
     "MSE",
+    "ActNorm",
     "AdaptiveGroupNormalization",
+    "AdditiveCoupling",
+    "AffineCoupling",
     "BatchNormalization",
     "Bernoulli",
+    "Bijection",
+    "Chain",
     "Conv2D",
     "Conv2DTranspose",
     "Corruption",
     "DepthToSpace",
+    "Dequantization",
     "DifferentiableAugmentation",
     "EqualizedConv2D",
     "EqualizedDense",
@@ -43,8 +65,10 @@ __all__ = [
     "GroupNormalization",
     "ImageHistory",
     "InstanceNormalization",
+    "InvertibleConv1x1",
     "LayerNormalization",
     "Likelihood",
+    "Logit",
     "MaskingNoise",
     "MinibatchStandardDeviation",
     "OneHot",
@@ -57,4 +81,8 @@ __all__ = [
     "SinusoidalEmbedding",
     "SpaceToDepth",
     "SpectralNormalization",
+    "SplitPrior",
+    "Squeeze",
+    "UniformDequantization",
+    "VariationalDequantization",
 ]

@@ -10,6 +10,7 @@ from kgen.models.face_swap import FaceSwap
 from kgen.models.gan import GAN
 from kgen.models.gaussian import Gaussian, GaussianMixture
 from kgen.models.infogan import InfoGAN
+from kgen.models.normalizing_flow import NormalizingFlow
 from kgen.models.pix2pix import Pix2Pix
 from kgen.models.progressive_gan import ProgressiveGAN
 from kgen.models.semi_supervised import SemiSupervisedGAN
@@ -29,6 +30,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "InfoGAN",
+    "NormalizingFlow",
     "Pix2Pix",
     "ProgressiveGAN",
     "SemiSupervisedGAN",

@@ -310,9 +310,9 @@ class Gaussian(EncodingModel):
         """Project images on the mean and the axes."""
         return self._decode(self._encode(inputs))
 
-    def encode(self, images, batch_size=None):
+    def encode(self, images, labels=None, batch_size=None):
         """Coordinates along the axes, scaled to unit variance: float32 `(N, components)`."""
-        return super().encode(images, batch_size)
+        return super().encode(images, labels, batch_size)
 
     def generate(self, n, labels=None, seed=None, batch_size=None):
         """Draw `n` images from the Gaussian: float32 `(n, *image_shape)`, clipped to [-1, 1].
@@ -340,9 +340,9 @@ class Gaussian(EncodingModel):
     def _scales(self):
         return ops.sqrt(ops.maximum(ops.convert_to_tensor(self._eigenvalues), self._floor()))
 
-    def _latents_of(self, images, what, batch_size):
+    def _latents_of(self, *args):
         self._assert_fitted()
-        return super()._latents_of(images, what, batch_size)
+        return super()._latents_of(*args)
 
     def _encode(self, images):
         rows = ops.reshape(ops.cast(images, "float32"), (-1, math.prod(self.image_shape)))

@@ -70,26 +70,42 @@ class LatentModel(GenerativeModel):
 class EncodingModel(LatentModel):
     """A model that also encodes images to latents.
 
-    A subclass defines `_encode`, from a tensor of images to one of latents.
+    A subclass defines `_encode`, from a tensor of images, and one of the condition where the
+    network that encodes is given it, to latents.
+
+    Attributes:
+        encoder_name: of the network that encodes.
     """
 
-    def encode(self, images, batch_size=None):
-        """Latents of images, as they are: float32 `(N, latent_dim)`."""
-        return self._latents_of(images, "images", batch_size)
+    encoder_name = "encoder"
 
-    def _latents_of(self, images, what, batch_size):
-        return self.infer(self._encode, self.images_in(images, what), batch_size=batch_size)
+    def encode(self, images, labels=None, batch_size=None):
+        """Latents of images, as they are: float32 `(N, latent_dim)`.
 
-    def reconstruct(self, images, batch_size=None):
+        Args:
+            images: `(N, *image_shape)`.
+            labels: of a model that is told them (`condition`), what `generate` takes; needed there.
+            batch_size: images at a time.
+        """
+        return self._latents_of(images, "images", labels, batch_size)
+
+    def _latents_of(self, images, what, labels, batch_size):
+        images = self.images_in(images, what)
+        told = self.given_to(self.encoder_name).of_images(len(images), labels)
+        return self.infer(self._encode, images, *told, batch_size=batch_size)
+
+    def reconstruct(self, images, labels=None, batch_size=None):
         """Images after encoding and decoding: float32 `(N, *image_shape)` in [-1, 1]."""
-        return self.decode(self.encode(images, batch_size), batch_size=batch_size)
+        return self.decode(self.encode(images, labels, batch_size), labels, batch_size)
 
-    def interpolate(self, a, b, steps=8, batch_size=None):
+    def interpolate(self, a, b, steps=8, labels=None, batch_size=None):
         """Images along straight lines in latent space from images `a` to images `b`.
 
         Args:
             a, b: images `(N, *image_shape)`.
             steps: images in each line, both ends included; at least 2.
+            labels: of a model that is told them, one for all or one for each pair.
+            batch_size: images at a time.
 
         Returns:
             float32 `(N, steps, *image_shape)` in [-1, 1].
@@ -97,12 +113,14 @@ class EncodingModel(LatentModel):
         steps = positive(steps, "steps")
         if steps < 2:
             raise ValueError(f"steps counts both ends, so at least 2; got {steps!r}.")
-        start, end = (self._latents_of(x, of, batch_size) for x, of in ((a, "a"), (b, "b")))
+        start, end = (self._latents_of(x, of, labels, batch_size) for x, of in ((a, "a"), (b, "b")))
         if start.shape != end.shape:
             raise ValueError(f"a and b must pair up: got {len(start)} and {len(end)} images.")
         t = np.linspace(0, 1, steps, dtype="float32")[None, :, None]
         line = (1 - t) * start[:, None] + t * end[:, None]
-        images = self.decode(line.reshape(-1, self.latent_dim), batch_size=batch_size)
+        if labels is not None and np.ndim(labels):
+            labels = np.repeat(labels, steps, axis=0)
+        images = self.decode(line.reshape(-1, self.latent_dim), labels, batch_size)
         return images.reshape(len(start), steps, *self.image_shape)
 
 

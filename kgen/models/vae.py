@@ -136,9 +136,9 @@ class VAE(EncodingModel):
 
     # Latent space.
 
-    def encode(self, images, batch_size=None):
+    def encode(self, images, labels=None, batch_size=None):
         """Mean of q(z|x): float32 `(N, latent_dim)`."""
-        return super().encode(images, batch_size)
+        return super().encode(images, labels, batch_size)
 
     def posterior(self, images, batch_size=None):
         """Mean and log-variance of q(z|x): two float32 arrays `(N, latent_dim)`."""

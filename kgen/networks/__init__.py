@@ -9,6 +9,12 @@ from kgen.networks.autoencoders import (
 from kgen.networks.dcgan import dcgan_discriminator, dcgan_encoder, dcgan_generator
 from kgen.networks.denoisers import denoising_mlp, denoising_unet
 from kgen.networks.face_swap import swap_decoder, swap_encoder, swap_intermediate
+from kgen.networks.flows import (
+    glow,
+    realnvp,
+    uniform_dequantization,
+    variational_dequantization,
+)
 from kgen.networks.mlp import mlp_discriminator, mlp_encoder, mlp_generator
 from kgen.networks.patchgan import patchgan
 from kgen.networks.progressive import progressive_discriminator, progressive_generator
@@ -27,12 +33,14 @@ __all__ = [
     "denoising_unet",
     "dense_decoder",
     "dense_encoder",
+    "glow",
     "mlp_discriminator",
     "mlp_encoder",
     "mlp_generator",
     "patchgan",
     "progressive_discriminator",
     "progressive_generator",
+    "realnvp",
     "resnet_discriminator",
     "resnet_encoder",
     "resnet_generator",
@@ -41,6 +49,8 @@ __all__ = [
     "swap_encoder",
     "swap_intermediate",
     "unet",
+    "uniform_dequantization",
+    "variational_dequantization",
 ]
 
 ADVERSARIAL_NETWORKS = {

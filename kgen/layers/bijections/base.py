@@ -1,0 +1,65 @@
+"""What bijections are."""
+
+import math
+
+import keras
+from keras import ops
+
+
+class Bijection(keras.layers.Layer):
+    r"""Layer with an inverse, which tells by how much it stretches volumes.
+
+    A density follows a bijection f by the change of variables, $\log p(x) = \log p(f(x)) + \log
+    |\det \partial f / \partial x|$ (Rezende and Mohamed, 2015, equation 5). A subclass defines
+    `call` and `inverse`, and `compute_output_shape` where the shape changes.
+
+    Bijections compute in float32 under every dtype policy, since what one loses the inverse does
+    not find again; the networks within them compute as the policy says.
+
+    Call arguments:
+        inputs: `(N, ...)`.
+        told: what networks within are told beside it, such as labels; None: nothing.
+
+    Returns:
+        `(outputs, log_det)`: float32 tensors, the second `(N,)`, $\log |\det \partial f / \partial
+        x|$ at each of the inputs.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, inputs, told=None):
+        """See the class."""
+        raise NotImplementedError(f"{type(self).__name__} has to define call(inputs, told).")
+
+    def inverse(self, outputs, told=None):
+        """The inputs of which `call` makes these outputs, float32."""
+        raise NotImplementedError(f"{type(self).__name__} has to define inverse(outputs, told).")
+
+    def compute_output_shape(self, input_shape):
+        """Shapes of the outputs, here that of the inputs, and of the log-determinants."""
+        return tuple(input_shape), tuple(input_shape[:1])
+
+    def compute_output_spec(self, inputs, told=None, training=None):
+        """float32, whatever the policy is."""
+        outputs, log_det = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(outputs, "float32"), keras.KerasTensor(log_det, "float32")
+
+    def add_weight(self, *args, **kwargs):
+        """As in Keras, kept and used in float32."""
+        return super().add_weight(*args, dtype="float32", autocast=False, **kwargs)
+
+
+def of_each(value, inputs):
+    """The same number for each of the inputs, `(N,)`: a log-determinant that is one for all."""
+    return value + ops.zeros_like(ops.reshape(inputs, (ops.shape(inputs)[0], -1))[:, 0])
+
+
+def places(shape):
+    """How many places have channels of their own: pixels of an image, 1 of a point."""
+    return math.prod(shape[1:-1])
+
+
+def summed(values):
+    """Sums over all axes but the first."""
+    return ops.sum(values, axis=tuple(range(1, len(values.shape))))

@@ -1,0 +1,68 @@
+"""Mixing of channels by a matrix."""
+
+import keras
+import numpy as np
+from keras import ops
+from scipy import linalg
+
+from kgen.layers.bijections.base import Bijection, of_each, places
+
+
+@keras.saving.register_keras_serializable("kgen")
+class InvertibleConv1x1(Bijection):
+    r"""Invertible 1x1 convolution (Kingma and Dhariwal, 2018, section 3.2).
+
+    $y = W x$ at each pixel, $W = P L (U + \mathrm{diag}(\pm e^s))$: P a permutation and the signs
+    stay as they are, L (lower triangular, with ones on its diagonal), U (upper, without diagonal)
+    and s are learned, so $\log |\det W| = \sum s$ (equations 10 and 11). It begins as a random
+    rotation. Points are mixed in the same way.
+
+    Call arguments:
+        inputs: `(N, ..., channels)`.
+    """
+
+    def build(self, input_shape):
+        """Make the factors of a random rotation."""
+        channels = input_shape[-1]
+        seed = keras.initializers.Orthogonal().seed  # Keras's, by keras.utils.set_random_seed
+        rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((channels,) * 2))
+        permutation, lower, upper = linalg.lu(rotation)
+        diagonal = np.diag(upper)
+        values = {
+            "permutation": permutation,
+            "signs": np.sign(diagonal),
+            "lower": np.tril(lower, -1),
+            "upper": np.triu(upper, 1),
+            "log_scale": np.log(np.abs(diagonal)),
+        }
+        for name, value in values.items():
+            learned = name not in ("permutation", "signs")
+            options = {"shape": value.shape, "initializer": _of(value), "trainable": learned}
+            setattr(self, name, self.add_weight(name=name, **options))
+
+    def _factors(self):
+        """L and U with its diagonal."""
+        lower = ops.tril(self.lower, -1) + ops.eye(self.lower.shape[0])
+        diagonal = ops.diag(self.signs * ops.exp(self.log_scale))
+        return lower, ops.triu(self.upper, 1) + diagonal
+
+    def call(self, inputs, told=None):
+        """See the class."""
+        lower, upper = self._factors()
+        matrix = ops.matmul(self.permutation, ops.matmul(lower, upper))
+        log_det = places(inputs.shape) * ops.sum(self.log_scale)
+        x = ops.cast(inputs, "float32")
+        return ops.matmul(x, ops.transpose(matrix)), of_each(log_det, x)
+
+    def inverse(self, outputs, told=None):
+        """See the class."""
+        lower, upper = self._factors()
+        back = ops.transpose(ops.convert_to_tensor(self.permutation))
+        back = ops.solve_triangular(lower, back, lower=True)
+        back = ops.solve_triangular(upper, back)
+        return ops.matmul(ops.cast(outputs, "float32"), ops.transpose(back))
+
+
+def _of(value):
+    """Initializer of these values."""
+    return lambda shape, dtype=None: ops.convert_to_tensor(value, dtype)
