@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from by_hand import numpy
 from diffusion_by_hand import TRAINED_AT, image_of, weight_of
+from flow_by_hand import latents, log_density, log_normal
 from keras import ops
 from scipy import special, stats
 from toy import ToyGAN, points
@@ -364,6 +365,23 @@ def diffusion_by_hand(model, images, *told):
     return {"loss": (weight * error).mean()}
 
 
+def flow_by_hand(model, images, *labels):
+    """-log p of points, in nats; of images bits per dimension, with noise between their levels."""
+    if images.ndim == 2:
+        return {"loss": -log_density(model, images.astype("float64")).mean()}
+    x, noise = in_range(images).astype("float64"), model.dequantization.noise
+    draw = getattr(keras.random, noise)
+    (drawn,) = evaluation_noise(model, lambda seed: [draw(x.shape, seed=seed)])
+    u, log_q = drawn, x[0].size * np.log(127.5)
+    if noise == "normal":
+        chain = model.dequantization.bijection
+        y, log_det = latents(chain, drawn.astype("float64"), x.astype("float32"))
+        u = special.expit(y).reshape(x.shape)
+        log_q += log_normal(drawn) - log_det - np.log(u * (1 - u)).sum((1, 2, 3))
+    nats = log_density(model, x + (u - 0.5) / 127.5, *labels) - log_q
+    return {"loss": -nats.mean() / (x[0].size * np.log(2))}
+
+
 def pix2pix_by_hand(model, images, targets):
     x, y = in_range(images), in_range(targets)
     fake = numpy(model.generator, x)
@@ -446,6 +464,12 @@ WRONG_IMAGES = (
     (np.full((40, 8, 8), 99.0, "float32"), "uint8"),
     (np.full((40, 8, 8), np.nan, "float32"), "NaN"),
 )
+
+
+def realnvp_with_learned_noise(dtype=None, **more):
+    noise = kgen.networks.variational_dequantization((8, 8, 1), filters=8, steps=1, dtype=dtype)
+    options = {"levels": 1, "steps": 1, "filters": 8, "dequantization": noise, "dtype": dtype}
+    return kgen.NormalizingFlow((8, 8), "realnvp", **options, **more)
 
 
 def of_digits(model, **arguments):
@@ -707,6 +731,36 @@ CASES = [
         digits(),
         diffusion_by_hand,
         WRONG_IMAGES,
+        brief=True,
+    ),
+    Case(
+        "flow",
+        of_digits(
+            kgen.NormalizingFlow,
+            steps=1,
+            filters=8,
+            condition=kgen.conditions.ClassLabels(10),
+        ),
+        digits(),
+        flow_by_hand,
+        WRONG_IMAGES,
+        labels=classes(),
+        head=True,
+    ),
+    Case(
+        "flow-realnvp-variational",
+        realnvp_with_learned_noise,
+        digits(),
+        flow_by_hand,
+        WRONG_IMAGES,
+        brief=True,
+    ),
+    Case(
+        "flow-points",
+        lambda **more: kgen.NormalizingFlow((2,), steps=2, filters=8, **more),
+        points(320),
+        flow_by_hand,
+        ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),
         brief=True,
     ),
 ]

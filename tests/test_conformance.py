@@ -329,7 +329,7 @@ def test_networks_of_another_policy_are_refused(case):
         n
         for names in model.players.values()
         for n in names
-        if getattr(model, n).trainable_variables and isinstance(getattr(model, n), keras.Model)
+        if len(getattr(model, n).trainable_variables) > 2
     ]
     other = case.make(dtype="mixed_bfloat16", **{names[0]: getattr(model, names[0])})
     with pytest.raises(ValueError, match=r"mixed_bfloat16.*float32"):

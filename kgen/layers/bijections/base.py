@@ -45,6 +45,10 @@ class Bijection(keras.layers.Layer):
         outputs, log_det = self.compute_output_shape(inputs.shape)
         return keras.KerasTensor(outputs, "float32"), keras.KerasTensor(log_det, "float32")
 
+    def get_config(self):
+        """The arguments."""
+        return super().get_config()  # Keras would look for them itself, and take dtypes amiss
+
     def add_weight(self, *args, **kwargs):
         """As in Keras, kept and used in float32."""
         return super().add_weight(*args, dtype="float32", autocast=False, **kwargs)

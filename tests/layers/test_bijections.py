@@ -1,0 +1,252 @@
+"""Bijections: their inverses, and log-determinants beside the Jacobian's by autodiff."""
+
+import keras
+import numpy as np
+import pytest
+from flow_by_hand import step
+from keras import layers, ops
+from scipy import stats
+
+import kgen
+from kgen.engine import backend
+from kgen.layers import (
+    ActNorm,
+    AdditiveCoupling,
+    AffineCoupling,
+    Chain,
+    InvertibleConv1x1,
+    Logit,
+    SplitPrior,
+    Squeeze,
+)
+
+IMAGE, POINT = (4, 6, 4), (5,)
+
+
+def network(shape, channels):
+    """Of inputs of this shape: as many sides, these channels."""
+    inputs = keras.Input(shape)
+    if len(shape) == 1:
+        x = layers.Dense(8, "tanh")(inputs)
+        return keras.Model(inputs, layers.Dense(channels)(x))
+    x = layers.Conv2D(8, 3, padding="same", activation="tanh")(inputs)
+    return keras.Model(inputs, layers.Conv2D(channels, 3, padding="same")(x))
+
+
+def small_chain():
+    half = (2, 3, 8)
+    return Chain(
+        [
+            Logit(-4, 4),
+            ActNorm(),
+            Squeeze(),
+            InvertibleConv1x1(),
+            AffineCoupling(network(half, 16)),
+            SplitPrior(network(half, 16)),
+            AdditiveCoupling(network(half, 8), "checkerboard"),
+        ]
+    )
+
+
+BIJECTIONS = {
+    "act_norm": (ActNorm, IMAGE),
+    "act_norm of points": (ActNorm, POINT),
+    "convolution": (InvertibleConv1x1, IMAGE),
+    "convolution of points": (InvertibleConv1x1, POINT),
+    "squeeze": (Squeeze, IMAGE),
+    "logit": (lambda: Logit(-4, 4), IMAGE),
+    "additive": (lambda: AdditiveCoupling(network((4, 6, 2), 2)), IMAGE),
+    "additive of points": (lambda: AdditiveCoupling(network((2,), 3)), POINT),
+    "additive, checkerboard": (
+        lambda: AdditiveCoupling(network(IMAGE, 4), "checkerboard", flip=True),
+        IMAGE,
+    ),
+    "affine": (lambda: AffineCoupling(network((4, 6, 2), 4), flip=True), IMAGE),
+    "affine of points": (lambda: AffineCoupling(network((3,), 4), flip=True), POINT),
+    "affine, checkerboard": (lambda: AffineCoupling(network(IMAGE, 8), "checkerboard"), IMAGE),
+    "split_prior": (lambda: SplitPrior(network((4, 6, 2), 4)), IMAGE),
+    "chain": (small_chain, IMAGE),
+    "realnvp": (lambda: kgen.networks.realnvp((4, 4, 1), steps=1, filters=4), (4, 4, 1)),
+    "glow": (lambda: kgen.networks.glow((4, 4, 2), levels=2, steps=1, filters=4), (4, 4, 2)),
+    "realnvp of points": (lambda: kgen.networks.realnvp((3,), steps=2, filters=4), (3,)),
+}
+each_bijection = pytest.mark.parametrize("name", [*BIJECTIONS])
+
+
+def trained(name, seed=0):
+    """A bijection as training might leave it, its inputs, outputs and log-determinants."""
+    keras.utils.set_random_seed(seed)
+    make, shape = BIJECTIONS[name]
+    random, bijection = np.random.default_rng(seed), make()
+    bounded = name in ("realnvp", "glow")  # they begin with a logit
+    x = random.uniform(-1, 1, (3, *shape)) if bounded else random.uniform(-2, 2, (3, *shape))
+    x = x.astype("float32")
+    bijection(x, training=True)  # begins
+    for v in bijection.trainable_variables:
+        v.assign(ops.convert_to_numpy(v) + 0.2 * random.standard_normal(v.shape))
+    return bijection, x, *map(ops.convert_to_numpy, bijection(x))
+
+
+def jacobian(fn, x):
+    """Of a function at each row of x, by derivatives along all axes: float64 `(N, D, D)`."""
+    n, size = len(x), x[0].size
+    along = np.repeat(np.eye(size, dtype="float32"), n, axis=0).reshape(size * n, *x.shape[1:])
+    at = np.tile(x, (size, *[1] * (x.ndim - 1)))
+    _, columns = backend.jvp(fn, ops.convert_to_tensor(at), ops.convert_to_tensor(along))
+    columns = ops.convert_to_numpy(columns).astype("float64").reshape(size, n, size)
+    return columns.transpose(1, 2, 0)
+
+
+@each_bijection
+def test_inverse_and_log_determinant(name):
+    bijection, x, y, log_det = trained(name)
+    back = ops.convert_to_numpy(bijection.inverse(y))
+    np.testing.assert_allclose(back.reshape(x.shape), x, atol=1e-4)
+    expected = np.linalg.slogdet(jacobian(lambda x: bijection(x)[0], x))[1]
+    assert log_det.shape == (len(x),) and y.dtype == log_det.dtype == "float32"
+    np.testing.assert_allclose(log_det, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["act_norm", "convolution", "squeeze", "logit", "affine"])
+def test_outputs_are_those_by_hand(name):
+    bijection, x, y, log_det = trained(name)
+    expected, expected_log_det = step(bijection, x.astype("float64"), None)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(log_det, np.broadcast_to(expected_log_det, len(x)), rtol=1e-4)
+
+
+@each_bijection
+def test_a_bijection_alone_in_a_keras_model(name, tmp_path):
+    bijection, x, y, log_det = trained(name)
+    inputs = keras.Input(x.shape[1:])
+    model = keras.Model(inputs, bijection(inputs))
+    assert [tuple(o.shape) for o in model.outputs] == [(None, *y.shape[1:]), (None,)]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for found, expected in zip(loaded.predict(x, verbose=0), (y, log_det), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_bijections_compute_in_float32(policy):
+    x = np.random.default_rng(0).uniform(-3, 3, (4, *IMAGE)).astype("float32")
+    for layer in (ActNorm, InvertibleConv1x1, Squeeze, lambda dtype: Logit(-4, 4, dtype=dtype)):
+        keras.utils.set_random_seed(0)
+        expected = layer(dtype="float32")(x)
+        keras.utils.set_random_seed(0)
+        for a, b in zip(layer(dtype=policy)(x), expected, strict=True):
+            np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+
+
+def test_act_norm_begins_with_the_statistics_of_the_first_batch():
+    random, layer = np.random.default_rng(0), ActNorm()
+    first, second = (a * random.standard_normal((64, 3, 3, 2)) + a for a in (5.0, 9.0))
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(first)[0]), first, rtol=1e-6)
+    y, log_det = map(ops.convert_to_numpy, layer(first, training=True))
+    np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std((0, 1, 2)), 1, rtol=1e-5)
+    expected = -9 * np.log(first.std((0, 1, 2))).sum()
+    np.testing.assert_allclose(log_det, np.full(64, expected), rtol=1e-5)
+    again = ops.convert_to_numpy(layer(second, training=True)[0])
+    expected = (second - first.mean((0, 1, 2))) / first.std((0, 1, 2))
+    np.testing.assert_allclose(again, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_act_norm_of_what_never_varies_is_finite():
+    y, log_det = ActNorm()(np.full((8, 2), 3.0, "float32"), training=True)
+    assert np.isfinite(ops.convert_to_numpy(y)).all()
+    assert np.isfinite(ops.convert_to_numpy(log_det)).all()
+
+
+def test_a_convolution_begins_as_a_rotation():
+    keras.utils.set_random_seed(1)
+    layer = InvertibleConv1x1()
+    rows = ops.convert_to_numpy(layer(np.eye(6, dtype="float32"))[0])
+    np.testing.assert_allclose(rows @ rows.T, np.eye(6), atol=1e-6)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(rows)[1]), np.zeros(6), atol=1e-6)
+    keras.utils.set_random_seed(2)
+    assert np.abs(ops.convert_to_numpy(InvertibleConv1x1()(np.eye(6))[0]) - rows).max() > 0.1
+
+
+def test_a_split_prior_is_a_normal_density():
+    """Its log-determinant and a standard normal are the density of what leaves."""
+    prior, x, y, log_det = trained("split_prior")
+    a, b = x[..., :2], x[..., 2:]
+    raw, _ = np.split(ops.convert_to_numpy(prior.network(a)), 2, axis=-1)
+    log_scale, z = 2 * np.tanh(raw / 2), y[..., 2:]
+    mean = b - z * np.exp(-log_scale)
+    expected = stats.norm(mean, np.exp(-log_scale)).logpdf(b).sum((1, 2, 3))
+    found = stats.norm.logpdf(z).sum((1, 2, 3)) + log_det
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_array_equal(y[..., :2], a)
+
+
+def test_a_chain_leaves_the_parts_in_order():
+    """What goes on to the end comes first, what leaves first comes last."""
+    zeros = [keras.Sequential([keras.Input((s, s, c)), layers.Conv2D(2 * c, 1, name="c")])
+             for s, c in ((2, 2), (1, 4))]  # fmt: skip
+    for model in zeros:
+        model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    chain = Chain([Squeeze(), SplitPrior(zeros[0]), Squeeze(), SplitPrior(zeros[1])])
+    x = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
+    z = ops.convert_to_numpy(chain(x)[0])[0]
+    rows = x[0, :, :, 0]
+    assert set(z[8:]) == set(rows[1::2].ravel())  # the lower pixels of each block
+    assert set(z[:4]) == {0, 1, 2, 3} and set(z[4:8]) == {8, 9, 10, 11}
+    np.testing.assert_array_equal(ops.convert_to_numpy(chain.inverse(z[None])), x)
+
+
+def test_steps_of_a_chain_end_in_its_latents():
+    chain, x, y, _ = trained("realnvp of points")
+    steps = chain.steps(x)
+    assert len(steps) == len(chain.bijections) + 1
+    np.testing.assert_array_equal(ops.convert_to_numpy(steps[0]), x)
+    np.testing.assert_allclose(ops.convert_to_numpy(steps[-1]), y, atol=1e-6)
+    with pytest.raises(ValueError, match="SplitPrior"):
+        trained("chain")[0].steps(trained("chain")[1])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: AffineCoupling(network((3,), 4))(np.zeros((2, 1))), "squeeze them"),
+        (lambda: AffineCoupling(network((3,), 4), "checkerboard")(np.zeros((2, 6))), "channels"),
+        (lambda: AffineCoupling(network((3,), 4))(np.zeros((2, 6))), r"return shape \(None, 6\)"),
+        (lambda: AffineCoupling(network((3,), 4), "rows"), "checkerboard"),
+        (lambda: AffineCoupling(network((3,), 4), limit=0), "limit"),
+        (lambda: AffineCoupling(network((3,), 4), flip=1), "flip"),
+        (lambda: Squeeze()(np.zeros((2, 3, 4, 1))), "3x4 pixels"),
+        (lambda: Logit(1, 1), "low must be below"),
+        (lambda: Logit(margin=0.5), "margin"),
+        (lambda: Chain([]), "one bijection"),
+        (lambda: Chain([layers.Dense(2)]), "Bijection"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        make()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "variational"])
+def test_dequantization_tells_its_density(kind):
+    """The noise stays within its level, and log q follows the change of variables."""
+    keras.utils.set_random_seed(0)
+    make = getattr(kgen.networks, f"{kind}_dequantization")
+    layer = make((2, 2, 1), **({"filters": 4, "steps": 2} if kind == "variational" else {}))
+    random = np.random.default_rng(0)
+    for v in layer.trainable_variables:
+        v.assign(ops.convert_to_numpy(v) + 0.5 * random.standard_normal(v.shape))
+    levels = random.integers(0, 256, (3, 2, 2, 1))
+    images = (levels / 127.5 - 1).astype("float32")
+    noisy, log_q = map(ops.convert_to_numpy, layer(images, seed=0))
+    assert (np.abs(noisy - images) <= 1 / 255 + 1e-7).all() and len(np.unique(noisy)) == 12
+    if kind == "uniform":
+        np.testing.assert_allclose(log_q, np.full(3, 4 * np.log(127.5)), rtol=1e-6)
+        return
+    noise = random.standard_normal(images.shape).astype("float32")
+    log_q = ops.convert_to_numpy(layer.noisy(ops.convert_to_tensor(images), noise)[1])
+    repeated = ops.convert_to_tensor(np.tile(images, (4, 1, 1, 1)))
+    made = jacobian(lambda noise: layer.noisy(repeated, noise)[0], noise)
+    log_det = np.linalg.slogdet(made)[1]
+    expected = stats.norm.logpdf(noise).reshape(3, 4).sum(1) - log_det
+    np.testing.assert_allclose(log_q, expected, rtol=1e-4)
