@@ -47,6 +47,8 @@ PICTURES = {  # figures by recipe; in `IMAGES` each is called RECIPE_FIGURE
     "latent_space": ("attribute.png", "interpolation.png", "arithmetic.png"),
     "metrics": ("metrics.png",),
     "mode_collapse": ("ring.png", "grid.png", "ring_training.png", "ring.gif"),
+    "normalizing_flow": ("likelihoods.png", "temperature.png", "interpolation.png"),
+    "normalizing_flow_intuition": ("layers.png", "density.png", "latents.png", "layers.gif"),
     "optimal_transport": ("optimal_transport.png",),
     "overview": ("overview.png", "schemes.png", "measures.png"),
     "pix2pix": ("translated.png", "scheme.png", "training.gif"),

@@ -19,7 +19,7 @@ COLORS = {
                   else [value])
     if isinstance(color, str) and color.startswith("#")
 }  # fmt: skip
-MAPS = {"cividis", "probability", "gray"}
+MAPS = {"cividis", "probability", "shades", "gray"}
 
 
 def texts_of(figure):

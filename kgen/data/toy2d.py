@@ -1,12 +1,14 @@
 """Point clouds whose truth is known: for figures of intuition, and to count modes."""
 
 import numpy as np
+from scipy import special
 
 from kgen.arguments import positive
 
 RING = 0.8 * np.stack([np.cos(np.pi / 4 * np.arange(8)), np.sin(np.pi / 4 * np.arange(8))], axis=1)
 GRID = 0.4 * np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3)), axis=-1).reshape(25, 2)
 SIGMA = 0.02  # of each Gaussian of ring and grid
+MOON_SIGMA, ROLL_SIGMA = 0.03, 0.015  # of the noise of the curves
 
 
 def ring(n, random):
@@ -21,18 +23,27 @@ def grid(n, random):
 
 def moons(n, random):
     """Two interleaving half circles with noise, labels 0 and 1."""
-    labels, angle = random.integers(2, size=n), np.pi * random.random(n)
+    labels, along = random.integers(2, size=n), random.random(n)
+    return _moon(labels, along) + MOON_SIGMA * random.standard_normal((n, 2)), labels
+
+
+def _moon(labels, along):
+    """Points of the half circles without noise, at shares of their lengths."""
+    angle = np.pi * along
     upper = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], axis=1)
-    points = np.where(labels[:, None] == 0, upper, -upper)
-    return 0.6 * points + 0.03 * random.standard_normal((n, 2)), labels
+    return 0.6 * np.where(labels[:, None] == 0, upper, -upper)
 
 
 def swiss_roll(n, random):
     """A spiral with noise; labels are positions along it, 0 inside to 1 outside."""
     along = random.random(n)
+    return _spiral(along) + ROLL_SIGMA * random.standard_normal((n, 2)), along
+
+
+def _spiral(along):
     angle = 1.5 * np.pi * (1 + 2 * along)
     spiral = angle[:, None] / (4.5 * np.pi) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return 0.9 * spiral + 0.015 * random.standard_normal((n, 2)), along
+    return 0.9 * spiral
 
 
 SHAPES = {"ring": ring, "grid": grid, "moons": moons, "swiss_roll": swiss_roll}
@@ -56,6 +67,38 @@ def draw(shape, n, seed=0):
         raise ValueError(f"Unknown shape {shape!r} of toy2d; known are {list(SHAPES)}.")
     points, labels = SHAPES[shape](positive(n, "n"), np.random.default_rng(seed))
     return points.astype("float32"), labels
+
+
+def log_density(shape, points):
+    """True log-density of points of a shape, in nats.
+
+    That of Gaussians; of curves with noise, a mean over 4,000 places along them.
+
+    Args:
+        shape: as in `draw`.
+        points: `(N, 2)`.
+
+    Returns:
+        float64 `(N,)`.
+
+    Raises:
+        ValueError: for an unknown shape.
+    """
+    along = (np.arange(4_000) + 0.5) / 4_000
+    known = {
+        "ring": (RING, SIGMA),
+        "grid": (GRID, SIGMA),
+        "moons": (_moon(np.arange(4_000) % 2, along), MOON_SIGMA),
+        "swiss_roll": (_spiral(along), ROLL_SIGMA),
+    }
+    if shape not in known:
+        raise ValueError(f"Unknown shape {shape!r} of toy2d; known are {list(known)}.")
+    centers, sigma = known[shape]
+    rows = []
+    for some in np.array_split(np.asarray(points, "float64"), max(1, len(points) // 1_000)):
+        squares = np.square(some[:, None] - centers).sum(-1)
+        rows.append(special.logsumexp(-squares / (2 * sigma**2), axis=1))
+    return np.concatenate(rows) - np.log(len(centers) * 2 * np.pi * sigma**2)
 
 
 def two_hills(n, seed=0):

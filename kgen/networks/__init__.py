@@ -10,6 +10,8 @@ from kgen.networks.dcgan import dcgan_discriminator, dcgan_encoder, dcgan_genera
 from kgen.networks.denoisers import denoising_mlp, denoising_unet
 from kgen.networks.face_swap import swap_decoder, swap_encoder, swap_intermediate
 from kgen.networks.flows import (
+    DEQUANTIZATIONS,
+    FLOWS,
     glow,
     realnvp,
     uniform_dequantization,
@@ -24,6 +26,8 @@ from kgen.networks.unet import unet
 
 __all__ = [
     "ADVERSARIAL_NETWORKS",
+    "DEQUANTIZATIONS",
+    "FLOWS",
     "convolutional_decoder",
     "convolutional_encoder",
     "dcgan_discriminator",

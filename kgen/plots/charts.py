@@ -20,6 +20,7 @@ from kgen.plots.style import (
     as_texts,
     in_lines,
     probability_map,
+    shades,
 )
 from kgen.plots.texts import Said, say
 
@@ -195,6 +196,7 @@ class Plane(Chart):
         probability: None, or `(T, T)` in [0, 1], rows upwards: white at 1/2, blue where real; or a
             function from places, float32 `(N, 2)`, to it.
         density: None, or `(T, T)`, rows upwards, or a function: lines of equal density.
+        shade: None, or a colour: the density is shades of it (by its square root) and no lines.
         colors: dictionary from names to colours; "real points" and "generated points" have theirs.
         size: of the points.
         markers: dictionary from names to matplotlib's markers, such as `"$0$"`; others are dots.
@@ -210,6 +212,7 @@ class Plane(Chart):
         ticks=None,
         probability=None,
         density=None,
+        shade=None,
         colors=(),
         size=5,
         markers=(),
@@ -220,7 +223,7 @@ class Plane(Chart):
         **options,
     ):
         super().__init__(heading, **{"shape": 1.0} | options)
-        self.ways, self.arrows = ways, arrows
+        self.ways, self.arrows, self.shade = ways, arrows, shade
         self.clouds, self.ticks, self.dots = dict(clouds), ticks, size
         self.probability, self.density = self._map(probability), self._map(density)
         self.markers, self.marks = dict(markers), dict(marks)
@@ -237,7 +240,10 @@ class Plane(Chart):
         """Draw the map, then the points."""
         if self.probability is not None:
             probability_field(axes, self.ticks, self.probability)
-        if self.density is not None:
+        if self.density is not None and self.shade is not None:
+            extent = [*self.ticks[[0, -1]]] * 2
+            axes.imshow(np.sqrt(self.density), shades(self.shade), origin="lower", extent=extent)
+        elif self.density is not None:
             axes.contour(self.ticks, self.ticks, self.density, colors=MUTED, linewidths=1)
         if self.ways is not None:
             axes.plot(*np.moveaxis(self.ways, 2, 0).swapaxes(1, 2), "-", color=MUTED, lw=1.2)
@@ -329,6 +335,40 @@ class Densities(Chart):
         axes.set(xlim=self.ticks[[0, -1]], xticks=[])
         axes.set_yticks(places, names)
         axes.grid(False)
+
+
+class Histograms(Chart):
+    """How numbers spread, by name: a histogram for each, all of the same bins and area.
+
+    Args:
+        values: dictionary from names to numbers `(N,)`.
+        bins: over all of them.
+        colors: dictionary from names to colours; others are those of `SERIES`.
+        heading, options: as of `Chart`.
+
+    Raises:
+        ValueError: if there are no numbers, or some are not finite.
+    """
+
+    def __init__(self, values, bins=60, colors=(), heading=None, **options):
+        super().__init__(heading, **options)
+        self.values = {name: np.ravel(to_numpy(v)) for name, v in dict(values).items()}
+        if not self.values or any(
+            not v.size or not np.isfinite(v).all() for v in self.values.values()
+        ):
+            raise ValueError("Histograms needs finite numbers for each name.")
+        self.bins, self.colors = bins, dict(colors)
+
+    def plot(self, axes):
+        """Draw the histograms, and the name of each at its highest bin."""
+        ends = [f(v) for f in (np.min, np.max) for v in self.values.values()]
+        edges, free = np.linspace(min(ends), max(ends), self.bins + 1), iter(SERIES * 20)
+        for name, values in self.values.items():
+            color = self.colors[name] if name in self.colors else next(free)
+            shares = np.histogram(values, edges)[0] / len(values)
+            axes.stairs(shares, edges, fill=True, color=color, alpha=0.45)
+            axes.stairs(shares, edges, color=color, lw=2, label=say(name))
+        axes.set_yticks([])
 
 
 class Transport(Chart):

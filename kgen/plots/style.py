@@ -51,6 +51,13 @@ def probability_map():
     return LinearSegmentedColormap.from_list("probability", [GENERATED, WHITE, REAL])
 
 
+def shades(color):
+    """From white to a colour of those here: how much there is of what it means."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shades", [WHITE, color])
+
+
 @contextlib.contextmanager
 def in_style():
     """Within it, matplotlib draws as the figures of kgen look; elsewhere nothing changes."""

@@ -84,3 +84,20 @@ def test_two_clouds_are_two_gaussians_one_rising_and_one_falling():
         expected = [[0.2, -0.08 * sign], [-0.08 * sign, 0.2]]
         np.testing.assert_allclose(np.cov(cloud.T), expected, atol=0.01)
     np.testing.assert_array_equal(points, toy2d.two_clouds(50_000, seed=1)[0])
+
+
+@pytest.mark.parametrize("shape", ["ring", "grid", "moons", "swiss_roll"])
+def test_the_density_integrates_to_one_and_is_that_of_the_points(shape):
+    axis = np.linspace(-1.3, 1.3, 521)
+    places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    density = np.exp(toy2d.log_density(shape, places[:: 1 if shape in ("ring", "grid") else 9]))
+    spacing = (axis[1] - axis[0]) ** 2 * (1 if shape in ("ring", "grid") else 9)
+    assert density.sum() * spacing == pytest.approx(1, abs=0.02)
+    nats = toy2d.log_density(shape, toy2d.draw(shape, 2_000, seed=3)[0])
+    if shape in ("ring", "grid"):  # Gaussians that do not overlap
+        count, sigma = (8 if shape == "ring" else 25), toy2d.SIGMA
+        entropy = np.log(count) + np.log(2 * np.pi * np.e * sigma**2)
+        assert -nats.mean() == pytest.approx(entropy, abs=0.1)
+    assert nats.mean() > toy2d.log_density(shape, places[::97]).mean() + 50
+    with pytest.raises(ValueError, match="Unknown shape 'square'"):
+        toy2d.log_density("square", places)

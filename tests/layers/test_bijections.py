@@ -196,16 +196,6 @@ def test_a_chain_leaves_the_parts_in_order():
     np.testing.assert_array_equal(ops.convert_to_numpy(chain.inverse(z[None])), x)
 
 
-def test_steps_of_a_chain_end_in_its_latents():
-    chain, x, y, _ = trained("realnvp of points")
-    steps = chain.steps(x)
-    assert len(steps) == len(chain.bijections) + 1
-    np.testing.assert_array_equal(ops.convert_to_numpy(steps[0]), x)
-    np.testing.assert_allclose(ops.convert_to_numpy(steps[-1]), y, atol=1e-6)
-    with pytest.raises(ValueError, match="SplitPrior"):
-        trained("chain")[0].steps(trained("chain")[1])
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -42,6 +42,7 @@ PANELS = {
     "paths": lambda: plots.Paths(
         {"one": POINTS[:9], "another": POINTS[9:20]}, TICKS, TICKS, np.outer(TICKS, TICKS)
     ),
+    "histograms": lambda: plots.Histograms({"one": np.arange(9), "two": np.ones(5)}),
     "heat": lambda: plots.Heat(np.eye(3), "abc", ["one", "two", "three"], "{:.0f}"),
     "scheme": lambda: plots.Scheme(
         {"z": ("latent", 0, 0), "G": ("network", 1, 0, "generator"), "x": ("generated", 2, 0)},
@@ -111,6 +112,8 @@ def test_more_images_beside_a_chart_take_the_width_they_need():
         (lambda: plots.Roc({"a": [1, 2, 3]}, [True, False]), r"got \(3,\) and \(2,\)"),
         (lambda: plots.Dots({"a": []}), r"none for \['a'\]"),
         (lambda: plots.Dots({}), "at least one number"),
+        (lambda: plots.Histograms({}), "finite numbers"),
+        (lambda: plots.Histograms({"a": [np.nan]}), "finite numbers"),
         (lambda: plots.Heat(np.zeros(3)), r"\(rows, columns\); got \(3,\)"),
         (lambda: plots.Curves({}), "needs a curve"),
         (lambda: plots.Images(PIXELS, 10, names=["a"]), "names must be one for each row: 2; got 1"),

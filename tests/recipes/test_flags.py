@@ -80,6 +80,8 @@ BAD = {
     "--judge": ("nowhere.keras", "file", ""),
     "--noise": ("brown",),
     "--num-steps": ("0",),
+    "--flow-steps": ("0",),
+    "--dequantization": ("none",),
     "--model": ("nowhere.keras", "dcgan_cats", ""),
 }
 WITHOUT = {  # flags that mean nothing to a recipe
@@ -88,6 +90,7 @@ WITHOUT = {  # flags that mean nothing to a recipe
     "feature_net": ("channels", "kind", "precision", "resume", "publish"),
     "gan_intuition": ("image-size", "channels", "precision", "resume", "publish"),
     "gaussian": ("epochs", "batch-size", "precision", "jit", "resume"),
+    "normalizing_flow_intuition": ("image-size", "channels", "precision", "resume", "publish"),
     "mode_collapse": ("dataset", "image-size", "channels", "publish"),
     "metrics": ("epochs", "batch-size", "precision", "jit", "resume", "publish"),
     "progressive_gan": ("epochs",),

@@ -81,19 +81,6 @@ class Chain(Bijection):
             x = bijection.inverse(x, told)
         return x
 
-    def steps(self, inputs, told=None):
-        """The inputs and what each of the bijections makes of them, as a list; for figures.
-
-        Raises:
-            ValueError: for a chain of several scales, whose parts are finished one by one.
-        """
-        if any(isinstance(bijection, SplitPrior) for bijection in self.bijections):
-            raise ValueError("A Chain with a SplitPrior has no steps of one size.")
-        found = [inputs]
-        for bijection in self.bijections:
-            found.append(bijection(found[-1], told=told, training=False)[0])
-        return found
-
     def compute_output_shape(self, input_shape):
         """Flat."""
         return (input_shape[0], math.prod(input_shape[1:])), tuple(input_shape[:1])
