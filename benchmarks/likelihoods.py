@@ -36,12 +36,14 @@ class Contender:
         counts: arguments of `bits_per_dim` by what they count.
         arguments: of the model.
         epochs: passes over the images; None for a model that takes no steps.
+        clipnorm: of its gradients; None: as they are.
     """
 
     model: type
     counts: dict
     arguments: dict = dataclasses.field(default_factory=dict)
     epochs: int | None = None
+    clipnorm: float | None = None
 
 
 BOTH = {
@@ -58,6 +60,14 @@ CONTENDERS = {
         {"bound": {"samples": 1}, "100 samples": {"samples": 100}},
         {"latent_dim": 16, "reconstruction": "gaussian"},
         epochs=60,
+    ),
+    "flow": Contender(kgen.NormalizingFlow, {"exact": {}}, epochs=40, clipnorm=1.0),
+    "flow, variational noise": Contender(
+        kgen.NormalizingFlow,
+        {"bound": {}},
+        {"dequantization": "variational"},
+        epochs=40,
+        clipnorm=1.0,
     ),
     "diffusion": Contender(kgen.Diffusion, BOTH, epochs=25),
     "diffusion, low noise": Contender(
@@ -76,7 +86,8 @@ def train(contender, images, seed):
         model.fit(images, verbose=0)
     else:
         updates = contender.epochs * (len(images) // BATCH_SIZE)
-        model.compile(keras.optimizers.Adam(kgen.schedules.warmup_cosine(RATE, updates)))
+        rate = kgen.schedules.warmup_cosine(RATE, updates)
+        model.compile(keras.optimizers.Adam(rate, clipnorm=contender.clipnorm))
         model.fit(images, batch_size=BATCH_SIZE, epochs=contender.epochs, verbose=0)
     return model, time.process_time() - began
 

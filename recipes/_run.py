@@ -198,7 +198,9 @@ def train(run, model, arguments, images, test, name, callbacks=(), optimizers=No
     keras.utils.set_random_seed(run.seed)
     made = model(**arguments, dtype=run.precision)
     rate = vars(run).get("learning_rate") if len(made.players) == 1 else None
-    optimizers = optimizers or (rate and keras.optimizers.Adam(rate))
+    if optimizers is None and rate:
+        (optimizers,) = made.default_optimizers().values()
+        optimizers.learning_rate = rate
     made.compile(optimizers, jit_compile=XLA[run.jit])
     checkpoint = kgen.callbacks.TrainingCheckpoint(run.output / "run" / name, every="30s")
     callbacks = [checkpoint, *callbacks, kgen.callbacks.ProgressBar(name)]

@@ -1,4 +1,4 @@
-"""Networks: plain functions that return a `keras.Model`."""
+"""Networks: plain functions that return a `keras.Model`; of flows, a `kgen.layers.Chain`."""
 
 from kgen.networks.autoencoders import (
     convolutional_decoder,

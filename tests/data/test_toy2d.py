@@ -88,10 +88,11 @@ def test_two_clouds_are_two_gaussians_one_rising_and_one_falling():
 
 @pytest.mark.parametrize("shape", ["ring", "grid", "moons", "swiss_roll"])
 def test_the_density_integrates_to_one_and_is_that_of_the_points(shape):
-    axis = np.linspace(-1.3, 1.3, 521)
+    every = 1 if shape in ("ring", "grid") else 8  # narrow Gaussians, or broad curves
+    axis = np.linspace(-1.3, 1.3, 261)
     places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    density = np.exp(toy2d.log_density(shape, places[:: 1 if shape in ("ring", "grid") else 9]))
-    spacing = (axis[1] - axis[0]) ** 2 * (1 if shape in ("ring", "grid") else 9)
+    density = np.exp(toy2d.log_density(shape, places[::every]))
+    spacing = (axis[1] - axis[0]) ** 2 * every
     assert density.sum() * spacing == pytest.approx(1, abs=0.02)
     nats = toy2d.log_density(shape, toy2d.draw(shape, 2_000, seed=3)[0])
     if shape in ("ring", "grid"):  # Gaussians that do not overlap
