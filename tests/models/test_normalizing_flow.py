@@ -106,8 +106,8 @@ def fitted(variant="glow", **options):
 def test_likelihoods_are_those_by_hand(variant):
     model, x = fitted(variant), in_range(digits(10))
     expected = log_density(model, x.astype("float64"))
-    np.testing.assert_allclose(model.log_likelihood(digits(10)), expected, rtol=1e-4)
-    np.testing.assert_allclose(model.anomaly_score(x), -expected, rtol=1e-4)
+    np.testing.assert_allclose(model.log_likelihood(digits(10)), expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(model.anomaly_score(x), -expected, rtol=1e-4, atol=1e-3)
     noise = np.random.default_rng(3).random(x.shape, dtype="float32")
     nats = log_density(model, x + (noise.astype("float64") - 0.5) / 127.5)
     expected = -nats / (64 * np.log(2)) + np.log2(127.5)
