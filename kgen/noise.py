@@ -58,13 +58,18 @@ class Noise(Settings):
         """The standard deviation of the noise at time t, as `t`."""
         raise NotImplementedError(f"{type(self).__name__} has to define sigma(t).")
 
+    def levels(self, t):
+        """Alpha and sigma at time t, as `t`: both at once where that is less work."""
+        return self.alpha(t), self.sigma(t)
+
     def snr(self, t):
         r"""The signal-to-noise ratio $\alpha^2 / \sigma^2$ at time t, as `t`."""
         return (self.alpha(t) / self.sigma(t)) ** 2
 
     def std(self, t):
         """Standard deviation of $x_t$ where that of images is `data_std`, as `t`."""
-        return _math(t).sqrt((self.alpha(t) * self.data_std) ** 2 + self.sigma(t) ** 2)
+        alpha, sigma = self.levels(t)
+        return _math(t).sqrt((alpha * self.data_std) ** 2 + sigma**2)
 
     def training_times(self, uniform):
         """Times to train at, from numbers that are uniform in [0, 1), tensors or NumPy's."""
@@ -136,16 +141,29 @@ class Steps(Noise):
     def _logs(self):
         return np.log(self.alpha_bars)
 
+    @functools.cached_property
+    def _lines(self):
+        """Of each step the logarithm before it, and how it changes: float32 `(T, 2)`."""
+        return np.stack([self._logs[:-1], np.diff(self._logs)], axis=1).astype("float32")
+
     def log_alpha_bar(self, t):
         r"""$\log \bar\alpha$ at time t, as `t`."""
         if _math(t) is np:
             return np.interp(t, np.linspace(0, 1, self.num_steps + 1), self._logs)
         place = ops.clip(t, 0.0, 1.0) * self.num_steps
-        step = ops.clip(ops.floor(place), 0, self.num_steps - 1)
-        logs = ops.convert_to_tensor(self._logs.astype("float32"))
-        index = ops.cast(step, "int32")
-        before, after = ops.take(logs, index), ops.take(logs, index + 1)
-        return before + (place - step) * (after - before)
+        step = ops.minimum(ops.floor(place), self.num_steps - 1)
+        rows = ops.take(ops.convert_to_tensor(self._lines), ops.cast(step, "int32"), axis=0)
+        before, change = ops.unstack(rows, axis=-1)
+        return before + (place - step) * change
+
+    def levels(self, t):
+        """Alpha and sigma at time t, as `t`."""
+        log = self.log_alpha_bar(t)
+        return _math(t).exp(0.5 * log), _math(t).sqrt(-_math(t).expm1(log))
+
+    def std(self, t):
+        """1, as `t`, of data with that standard deviation: the variance is preserved."""
+        return _math(t).ones_like(t) if self.data_std == 1 else super().std(t)
 
     def alpha(self, t):
         r"""$\sqrt{\bar\alpha}$ at time t, as `t`."""
@@ -375,7 +393,7 @@ class Prediction:
 
     def _numbers(self, noise, t):
         """Alpha, sigma, a and b at time t, as `t`."""
-        alpha, sigma = noise.alpha(t), noise.sigma(t)
+        alpha, sigma = noise.levels(t)
         return alpha, sigma, *self.mix(alpha, sigma, noise.data_std)
 
 

@@ -51,9 +51,15 @@ def test_noise_rises_and_its_time_is_found_again(process):
 @every
 def test_the_graph_computes_what_the_host_does(process):
     t = np.concatenate([np.linspace(process.least, 1, 40), [0.12345]])
+    in_graph = ops.convert_to_tensor(t.astype("float32"))
     for of in (process.alpha, process.sigma, process.std):
-        found = ops.convert_to_numpy(of(ops.convert_to_tensor(t.astype("float32"))))
-        np.testing.assert_allclose(found, of(t), rtol=2e-4, atol=1e-6)
+        np.testing.assert_allclose(ops.convert_to_numpy(of(in_graph)), of(t), rtol=2e-4, atol=1e-6)
+    root = np.hypot(process.alpha(t) * process.data_std, process.sigma(t))
+    np.testing.assert_allclose(process.std(t), root, rtol=1e-9)
+    for numbers in (t, in_graph):  # both at once are what each is
+        pair = [ops.convert_to_numpy(v) for v in process.levels(numbers)]
+        each = [ops.convert_to_numpy(of(numbers)) for of in (process.alpha, process.sigma)]
+        np.testing.assert_array_equal(pair, each)
 
 
 @every

@@ -182,7 +182,8 @@ class Diffusion(ProbabilityFlow):
             told = self._some_left_out(told)
         t = self.training_times(images)
         epsilon = keras.random.normal(ops.shape(images), seed=self.random)
-        noisy = self.noise.alpha(t) * images + self.noise.sigma(t) * epsilon
+        alpha, sigma = self.noise.levels(t)
+        noisy = alpha * images + sigma * epsilon
         predicted = self.predicted(self.denoiser, noisy, t, told, training)
         error = ops.square(predicted - self._predicts.of(self.noise, t, images, epsilon))
         return ops.mean(self.weighting(self.noise, self._predicts, t) * error)
@@ -421,7 +422,8 @@ class Diffusion(ProbabilityFlow):
         def denoise(x, t):
             if not inpaints:
                 return self.denoised(x, t, told, guidance if guided else None)
-            noisy = self.noise.alpha(t) * images + self.noise.sigma(t) * latents
+            alpha, sigma = self.noise.levels(t)
+            noisy = alpha * images + sigma * latents
             x = ops.where(unknown, x, noisy)
             answer = self.denoised(x, t, told, guidance if guided else None)
             return ops.where(unknown, answer, images)

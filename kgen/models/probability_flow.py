@@ -218,7 +218,8 @@ class ProbabilityFlow(GenerativeModel):
             at = ops.take(t, place)
             column = ops.reshape(at, (-1, *[1] * len(self.image_shape)))
             epsilon = normal_of((low, high), rows, i, self.image_shape)
-            noisy = self.noise.alpha(column) * images + self.noise.sigma(column) * epsilon
+            alpha, sigma = self.noise.levels(column)
+            noisy = alpha * images + sigma * epsilon
             answer = self.denoised(noisy, at, told)
             square = _sum(ops.square(images - answer))
             return total + ops.take(weights, place) * square, answer, square

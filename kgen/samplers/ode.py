@@ -218,7 +218,7 @@ def slope_of(noise, denoise):
 
     def slope(state, t):
         x = state[0] * noise.scale(t)
-        images = denoise(x, t)
-        return [noise.derivative(images, (x - noise.alpha(t) * images) / noise.sigma(t))]
+        images, (alpha, sigma) = denoise(x, t), noise.levels(t)
+        return [noise.derivative(images, (x - alpha * images) / sigma)]
 
     return slope

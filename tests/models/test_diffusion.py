@@ -33,7 +33,7 @@ class Perfect(keras.layers.Layer):
         mean, variances, axes = (
             ops.convert_to_tensor(v.astype("float32")) for v in (MEAN, *np.linalg.eigh(COVARIANCE))
         )
-        alpha, sigma = self.noise.alpha(times)[:, None], self.noise.sigma(times)[:, None]
+        alpha, sigma = self.noise.levels(times[:, None])
         noisy = scaled * ops.sqrt((alpha * self.noise.data_std) ** 2 + sigma**2)
         kept = alpha * variances / (alpha**2 * variances + sigma**2)
         return mean + ops.matmul(ops.matmul(noisy - alpha * mean, axes) * kept, ops.transpose(axes))

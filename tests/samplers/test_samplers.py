@@ -27,7 +27,7 @@ def perfect(process):
     )
 
     def denoise(x, t):
-        alpha, sigma = process.alpha(t), process.sigma(t)
+        alpha, sigma = process.levels(t)
         kept = alpha * variances / (alpha**2 * variances + sigma**2)
         along = ops.matmul(x - alpha * mean, axes)
         return mean + ops.matmul(along * kept, ops.transpose(axes))
