@@ -279,6 +279,8 @@ def test_bits_of_eight_bit_images(plain):
     ode = plain.bits_per_dim(images, num_steps=5)
     assert bound.shape == ode.shape == (4,) and np.isfinite(bound).all() and np.isfinite(ode).all()
     assert bound.min() > 0
+    few = plain.bits_per_dim(images[:3], num_steps=5, batch_size=1)
+    np.testing.assert_allclose(few, ode[:3], rtol=1e-5)
     for wrong, words in ((images / 255.0 - 0.4999, "8-bit"),):
         with pytest.raises(ValueError, match=words):
             plain.bits_per_dim(wrong.astype("float32"), method="bound")
@@ -287,6 +289,16 @@ def test_bits_of_eight_bit_images(plain):
     for method, option, known in (("bound", "num_steps", "evaluations"), ("ode", "n", "probes")):
         with pytest.raises(TypeError, match=f"method='{method}' takes .*{known}.*got .*{option}"):
             plain.bits_per_dim(images, method=method, **{option: 3})
+
+
+def test_densities_of_images_are_of_few_at_once(plain, monkeypatch):
+    """Their derivatives need memory."""
+    asked, infer = [], lambda self, *_, batch_size, **__: asked.append(batch_size) or np.zeros(1)
+    monkeypatch.setattr(kgen.Diffusion, "infer", infer)
+    for n, batch_size in ((100, None), (8, None), (100, 7)):
+        plain.log_likelihood(np.zeros((n, 8, 8), "uint8"), batch_size=batch_size)
+    perfect("flow").log_likelihood(POINTS)
+    assert asked == [32, 16, 7, None]
 
 
 @pytest.mark.parametrize("name", each(["linear", "cosine", "edm"], {"edm"}.__contains__))
