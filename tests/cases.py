@@ -318,7 +318,7 @@ def against(loss, real, fake, weight):
 
 
 def small_mlp(image_shape, **options):
-    return kgen.networks.denoising_mlp(image_shape, hidden=(32, 32), **options)
+    return kgen.networks.denoising_mlp(image_shape, hidden=(16,), **options)
 
 
 def small_unet(image_shape, **options):
@@ -327,8 +327,8 @@ def small_unet(image_shape, **options):
     return kgen.networks.denoising_unet(image_shape, **size, **options)
 
 
-def diffusion(network, condition=None, **settings):
-    """Makes a model of digits with a network of this kind."""
+def diffusion(network, condition=None, shape=(8, 8, 1), **settings):
+    """Makes a model of digits, or of points, with a network of this kind."""
 
     def make(dtype=None, denoiser=None, **more):
         options = {"dtype": dtype}
@@ -336,9 +336,9 @@ def diffusion(network, condition=None, **settings):
             options["num_classes"] = condition.num_classes
         elif condition is not None:
             options["beside"] = condition.image_shape[-1]
-        denoiser = network((8, 8, 1), **options) if denoiser is None else denoiser
+        denoiser = network(shape, **options) if denoiser is None else denoiser
         more |= {"denoiser": denoiser, "condition": condition, "dtype": dtype}
-        return kgen.Diffusion((8, 8), **settings, **more)
+        return kgen.Diffusion(shape, **settings, **more)
 
     return make
 
@@ -719,7 +719,7 @@ CASES = [
     ),
     Case(
         "diffusion-points",
-        lambda **more: kgen.Diffusion((2,), noise="edm", weighting="edm", **more),
+        diffusion(small_mlp, shape=(2,), noise="edm", weighting="edm"),
         points(320),
         diffusion_by_hand,
         ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import diffusion, harness
 from kgen.layers.attention import SelfAttention2D
+from kgen.networks import denoising_mlp
 
 TINY = {"filters": 8, "batch_size": 4}
 
@@ -22,8 +23,14 @@ def options(**changed):
     return type("Options", (), {**run, **changed})
 
 
-def test_the_layers_counted_are_those_of_kgen():
-    network = diffusion.build({"filters": 16, "precision": "float32"}).denoiser
+@pytest.fixture(scope="module")
+def model():
+    """With the network that is measured, but narrow."""
+    return diffusion.build({"filters": 8, "precision": "float32"})
+
+
+def test_the_layers_counted_are_those_of_kgen(model):
+    network = model.denoiser
     found, products = [], 0
     for layer in network.layers:
         pixels = int(np.prod(layer.output.shape[1:-1]))
@@ -33,11 +40,11 @@ def test_the_layers_counted_are_those_of_kgen():
                 found.append(int(np.prod(variable.shape)) * (1 if told else pixels))
         if isinstance(layer, SelfAttention2D):
             products += 2 * pixels**2 * layer.output.shape[-1]
-    counted = diffusion.layers(16)
+    counted = diffusion.layers(8)
     assert sorted(layer.multiplications for layer in counted[:-10]) == sorted(found)
     assert sum(layer.multiplications for layer in counted[-10:]) == products
     given = [layer.multiplications for layer in counted if layer.is_first]
-    assert given == [64 * 64, 10 * 64, 14 * 14 * 9 * 4 * 16]  # times, labels, patches
+    assert given == [64 * 32, 10 * 32, 14 * 14 * 9 * 4 * 8]  # times, labels, patches
 
 
 def test_flops_of_an_image():
@@ -52,12 +59,16 @@ def test_flops_of_an_image():
 def test_a_contender_takes_the_steps_of_its_task(task, monkeypatch):
     made, drawn, build = [], [], diffusion.build
 
+    def tiny(image_shape, filters, **options):  # compiled in no time
+        return denoising_mlp(image_shape, hidden=(filters,), **options)
+
     def remembered(given):
         made.append(build(given))
         generate = made[0].generate
         made[0].generate = lambda n, **how: drawn.append((n, how)) or generate(n, **how)
         return made[0]
 
+    monkeypatch.setattr("kgen.models.diffusion.denoising_unet", tiny)
     monkeypatch.setattr(diffusion, "build", remembered)
     about, run, matmul, memory = diffusion.prepare(settings(task))
     (model,) = made
@@ -75,15 +86,16 @@ def test_a_contender_takes_the_steps_of_its_task(task, monkeypatch):
     assert memory() > 2**20
 
 
-def test_what_the_peer_checks(tmp_path):
-    file = tmp_path / "network.npz"
+def test_what_the_peer_checks(model, tmp_path, monkeypatch):
+    file, asked = tmp_path / "network.npz", []
+    monkeypatch.setattr(diffusion, "build", lambda given: asked.append(given) or model)
     diffusion.prepare(settings("check", file=str(file)))
+    assert asked == [{"filters": 8, "precision": "float32"}]
     with np.load(file) as arrays:
         found = dict(arrays)
     weights = [found.pop(f"weight_{n}") for n in range(len(found) - 6)]
     assert found.keys() == {"noisy", "times", "labels", "noise", "velocities", "images"}
-    network = diffusion.build({"filters": 8, "precision": "float32"}).denoiser
-    assert sum(w.size for w in weights) == network.count_params()
+    assert sum(w.size for w in weights) == model.denoiser.count_params()
     # Nothing is left out of what is compared: no layer is silent, and all images differ.
     assert all(w.std() > 0.03 for w in weights)
     assert 0.3 < found["velocities"].std() < 30

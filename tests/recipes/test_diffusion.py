@@ -24,7 +24,7 @@ def tiny(image_shape, filters, **options):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(diffusion_model, "denoising_unet", tiny)
-    monkeypatch.setattr(diffusion, "EVALUATIONS", (1, 3))
+    monkeypatch.setattr(diffusion, "EVALUATIONS", (1, 4))  # the default's, compiled once
     monkeypatch.setattr(kgen.samplers.DPMpp2M, "default_steps", lambda self, noise: 4)
 
 
@@ -49,6 +49,7 @@ def test_from_images_to_figures(tmp_path, capsys):
 def test_images_without_classes(tmp_path, monkeypatch):
     monkeypatch.setattr(diffusion._run, "animate", lambda *args: None)
     monkeypatch.setattr(diffusion, "SAMPLERS", {"DPM-Solver++": "dpmpp_2m"})
+    monkeypatch.setattr(diffusion, "EVALUATIONS", (4,))
     given = ["--dataset", "faces", "--noise", "flow", "--output", str(tmp_path)]
     model = diffusion.main([*SHORT, *given])
     assert model.image_shape == (8, 8, 3) and model.prediction == "flow"

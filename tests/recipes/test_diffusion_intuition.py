@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kgen
+from kgen.models import diffusion as diffusion_model
 from recipes import diffusion_intuition
 
 SHORT = ["--epochs", "2", "--num-steps", "3", "--limit", "600"]
 
 
-def test_from_training_to_pictures(tmp_path, capsys):
+def tiny(image_shape, **options):
+    """A network that is compiled in no time: what is tested here goes around it."""
+    return kgen.networks.denoising_mlp(image_shape, hidden=(8,), **options)
+
+
+def test_from_training_to_pictures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(diffusion_model, "denoising_mlp", tiny)
     model = diffusion_intuition.main([*SHORT, "--noise", "flow", "--output", str(tmp_path)])
     assert model.image_shape == (2,)
     for name in ("noising", "score", "paths"):
