@@ -20,14 +20,12 @@ import numpy as np
 import torch
 
 from benchmarks.harness import MATMUL, on_cores, peak_memory, serve
-from benchmarks.torch_metrics import describe_torchvision
 
 SIDE, LEVELS, MARGIN = 28, 2, 0.05
 
 
 def glow(steps, filters):
     """Normflows' Glow for images `(1, 28, 28)` of two levels."""
-    describe_torchvision()
     import normflows
 
     flows, bases = [], []
