@@ -37,17 +37,17 @@ DEFAULTS = {
     "samples": 500,
 }
 SHOWN, TEMPERATURES = 12, (0.5, 0.7, 0.85, 1.0)
-TEST, PALE = "test images", "half as bright"
+TEST, COLD = "test images", "samples at T = 0.5"
 
 
 def draw_samples(run, model):
     """Write what comes of the same latents by temperature."""
     rows = [model.generate(SHOWN, temperature=t, seed=run.seed) for t in TEMPERATURES]
     panel = plots.Images(np.stack(rows), names=[f"T = {t:g}" for t in TEMPERATURES])
-    title = "The same latents, longer and longer: colder images are surer, warmer ones more varied"
+    title = "The same latents at four temperatures: colder is likelier, and says less"
     _run.slide(run, "temperature", panel, title=title, model=model)
-    panel = plots.Images(model.generate(60, temperature=0.7, seed=run.seed), SHOWN)
-    title = "Images that nobody drew: z from N(0, 0.49 I), through the inverse of the flow"
+    panel = plots.Images(model.generate(60, seed=run.seed), SHOWN)
+    title = "Images that nobody drew: z from N(0, I), through the inverse of the flow"
     _run.slide(run, "samples", panel, title=title, model=model)
 
 
@@ -64,11 +64,11 @@ def draw_between(run, model, test):
     return apart
 
 
-def kinds(run, test):
-    """Images by kind: like the training images, darker ones, and others; uint8."""
+def kinds(run, model, test):
+    """Images by kind: like the training images, the flow's likeliest, and others; uint8."""
     real = test.images(run.samples)
-    pale = (real + 1) / 2 - 1
-    found = {TEST: real, PALE: pale, **kgen.data.unfamiliar(real, run.other, run.seed)}
+    cold = model.generate(len(real), temperature=0.5, seed=run.seed)
+    found = {TEST: real, COLD: cold, **kgen.data.unfamiliar(real, run.other, run.seed)}
     return {name: kgen.data.to_uint8(images) for name, images in found.items()}
 
 
@@ -79,14 +79,14 @@ def draw_likelihoods(run, model, images, bits):
     order = sorted(images, key=means.get)
     rows = np.stack([images[name][:5] for name in order])
     names = [plots.say("{kind}: {bits:.1f} bits", kind=plots.say(n), bits=means[n]) for n in order]
-    colors = {TEST: plots.REAL}
-    seen = {name: np.minimum(bits[name], 1.1 * max(2 * means[TEST], 8)) for name in order}
+    options = {"colors": {TEST: plots.REAL, COLD: plots.GENERATED}, "legend": "below"}
     axes = {"xlabel": "bits per dimension", "ylabel": "share of the images"}
-    panels = [plots.Images(rows, names=names), plots.Histograms(seen, colors=colors, **axes)]
+    histograms = plots.Histograms({name: bits[name] for name in order}, **options, **axes)
+    panels = [plots.Images(rows, names=names), histograms]
     fields = {}
     if cheaper:
         fields["kind"] = plots.say(cheaper[0])
-        title = "Likely is not typical: what costs fewest bits is {kind}, which was never learned"
+        title = "Likely is not typical: fewest bits cost {kind}, and not what was learned"
     else:
         title = "What was never learned costs more bits, each of these kinds"
     _run.slide(run, "likelihoods", *panels, title=title, model=model, **fields)
@@ -107,7 +107,7 @@ def main(run):
     model, history = _run.train(run, *given)
     draw_samples(run, model)
     apart = draw_between(run, model, test)
-    by_kind = kinds(run, test)
+    by_kind = kinds(run, model, test)
     bits = {name: model.bits_per_dim(x, seed=run.seed) for name, x in by_kind.items()}
     means = draw_likelihoods(run, model, by_kind, bits)
     _run.draw_losses(run, history)

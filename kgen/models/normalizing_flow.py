@@ -59,7 +59,7 @@ class NormalizingFlow(EncodingModel):
     flow.compile()
     flow.fit(x, epochs=20)
     flow.bits_per_dim(x_test).mean()
-    kgen.plots.grid(flow.generate(16, temperature=0.7))
+    kgen.plots.grid(flow.generate(16))
     ```
     """
 
