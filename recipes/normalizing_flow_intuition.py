@@ -58,24 +58,22 @@ def bent(model, lines, points):
 def draw_layers(run, model):
     """Write the grid on its way from N(0, I) to the data, and all of the way as an animation."""
     latents = np.random.default_rng(run.seed).standard_normal((SHOWN, 2)).astype("float32")
-    states = bent(model, grid(), latents)
-    last = len(states) - 1
+    last = len(model.flow.bijections)
 
-    def panel(i, **options):
-        ways, dots = states[i]
+    def panel(state, **options):
+        ways, dots = state
         look = {"size": 2.5, "legend": None, **options}
         return plots.Plane({"generated points": dots}, ENDS, ways=ways, **look)
 
-    some = np.linspace(0, last, 4).round().astype(int)
-    headings = [plots.say("after {i} of {n} layers", i=i, n=last) for i in some]
-    panels = [panel(i, heading=h) for i, h in zip(some, headings, strict=True)]
+    states, some = bent(model, grid(), latents), np.linspace(0, last, 4).round().astype(int)
+    heading = "after {i} of {n} layers"
+    panels = [panel(states[i], heading=plots.say(heading, i=i, n=last)) for i in some]
     title = "A bijection bends N(0, I) into the data: nothing is torn, and no line crosses another"
     _run.slide(run, "layers", *panels, title=title, model=model)
-    said = [
-        plots.say("From N(0, I) to the data: layer {i} of {n}", i=i, n=last)
-        for i in range(last + 1)
-    ]
-    _run.animate(run, "layers", [(said[i], panel(i)) for i in range(last + 1)])
+    said = "From N(0, I) to the data: layer {i} of {n}"
+    states = bent(model, grid(lines=11), latents[: SHOWN // 4])  # less to see, and more frames
+    frames = [(plots.say(said, i=i, n=last), panel(s, size=4)) for i, s in enumerate(states)]
+    _run.animate(run, "layers", frames)
 
 
 def draw_density(run, model, points, truth):

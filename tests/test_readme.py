@@ -144,6 +144,16 @@ def test_the_lines_of_diffusion(monkeypatch):
     exec(lines, names | {"kgen": kgen, "images": images, "mask": mask})
 
 
+def test_the_lines_of_flows(monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(flow = kgen.NormalizingFlow.*?)```", readme, re.DOTALL)
+    monkeypatch.setattr(kgen.GenerativeModel, "fit", lambda self, *a, **k: None)
+    images = np.zeros((8, 28, 28), "uint8")
+    small = lines.replace("(28, 28))", "(28, 28), steps=1, filters=8)", 1)
+    assert small != lines
+    exec(small, {"kgen": kgen, "x": images, "images": images})
+
+
 def test_images_come_by_name(tmp_path, monkeypatch):
     """The README's own lines, on small folders and with generated celebrities."""
     import tensorflow_datasets as tfds
