@@ -466,10 +466,10 @@ WRONG_IMAGES = (
 )
 
 
-def realnvp_with_learned_noise(dtype=None, **more):
+def flow_with_learned_noise(dtype=None, **more):
     noise = kgen.networks.variational_dequantization((8, 8, 1), filters=8, steps=1, dtype=dtype)
-    options = {"levels": 1, "steps": 1, "filters": 8, "dequantization": noise, "dtype": dtype}
-    return kgen.NormalizingFlow((8, 8), "realnvp", **options, **more)
+    options = {"steps": 1, "filters": 8, "dequantization": noise, "dtype": dtype}
+    return kgen.NormalizingFlow((8, 8), **options, **more)
 
 
 def of_digits(model, **arguments):
@@ -748,8 +748,8 @@ CASES = [
         head=True,
     ),
     Case(
-        "flow-realnvp-variational",
-        realnvp_with_learned_noise,
+        "flow-variational",
+        flow_with_learned_noise,
         digits(),
         flow_by_hand,
         WRONG_IMAGES,
@@ -757,7 +757,7 @@ CASES = [
     ),
     Case(
         "flow-points",
-        lambda **more: kgen.NormalizingFlow((2,), steps=2, filters=8, **more),
+        lambda **more: kgen.NormalizingFlow((2,), "realnvp", steps=2, filters=8, **more),
         points(320),
         flow_by_hand,
         ((points(320)[:, :1], "expects"), (np.full((320, 2), np.inf, "float32"), "infinite")),
