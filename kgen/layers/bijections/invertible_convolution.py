@@ -58,9 +58,21 @@ class InvertibleConv1x1(Bijection):
         """See the class."""
         lower, upper = self._factors()
         back = ops.transpose(ops.convert_to_tensor(self.permutation))
-        back = ops.solve_triangular(lower, back, lower=True)
-        back = ops.solve_triangular(upper, back)
+        back = _substituted(lower, back)
+        back = ops.flip(_substituted(ops.flip(upper), ops.flip(back, 0)), 0)
         return ops.matmul(ops.cast(outputs, "float32"), ops.transpose(back))
+
+
+def _substituted(lower, right):
+    """X of L X = B, by forward substitution: LAPACK's cannot be called from exported files."""
+    rows = ops.eye(lower.shape[0])
+
+    def with_row(i, x):
+        row, chosen = ops.take(lower, i, axis=0), ops.take(rows, i, axis=0)
+        known = ops.take(right, i, axis=0) - ops.matmul(row[None], x)[0]
+        return x + chosen[:, None] * (known / ops.sum(row * chosen))
+
+    return ops.fori_loop(0, lower.shape[0], with_row, ops.zeros_like(right))
 
 
 def _of(value):
