@@ -40,10 +40,6 @@ class Dequantization(keras.layers.Layer):
         """What `call` returns of images and noise of their shape."""
         raise NotImplementedError(f"{type(self).__name__} has to define noisy(images, noise).")
 
-    def get_config(self):
-        """The arguments."""
-        return super().get_config()  # Keras would look for them itself, and take dtypes amiss
-
     def compute_output_spec(self, images, seed=None):
         """As the images, and one number for each."""
         return keras.KerasTensor(images.shape), keras.KerasTensor(images.shape[:1])
@@ -57,6 +53,10 @@ class UniformDequantization(Dequantization):
         """See the base class."""
         numbers = math.prod(images.shape[1:])
         return images + (noise - 0.5) * LEVEL, of_each(-numbers * math.log(LEVEL), images)
+
+    def get_config(self):
+        """The arguments."""
+        return super().get_config()
 
 
 @keras.saving.register_keras_serializable("kgen")

@@ -91,12 +91,16 @@ class EncodingModel(LatentModel):
 
     def _latents_of(self, images, what, labels, batch_size):
         images = self.images_in(images, what)
+        if self.decoder_name in self.conditioned and self.encoder_name not in self.conditioned:
+            labels = None  # they are for the other network
         told = self.given_to(self.encoder_name).of_images(len(images), labels)
         return self.infer(self._encode, images, *told, batch_size=batch_size)
 
     def reconstruct(self, images, labels=None, batch_size=None):
         """Images after encoding and decoding: float32 `(N, *image_shape)` in [-1, 1]."""
-        return self.decode(self.encode(images, labels, batch_size), labels, batch_size)
+        latents = self._latents_of(images, "images", labels, batch_size)
+        told = self.given_to(self.decoder_name).of_images(len(latents), labels)
+        return self._in_range(self.infer(self._decode, latents, *told, batch_size=batch_size))
 
     def interpolate(self, a, b, steps=8, labels=None, batch_size=None):
         """Images along straight lines in latent space from images `a` to images `b`.
@@ -118,9 +122,9 @@ class EncodingModel(LatentModel):
             raise ValueError(f"a and b must pair up: got {len(start)} and {len(end)} images.")
         t = np.linspace(0, 1, steps, dtype="float32")[None, :, None]
         line = (1 - t) * start[:, None] + t * end[:, None]
-        if labels is not None and np.ndim(labels):
-            labels = np.repeat(labels, steps, axis=0)
-        images = self.decode(line.reshape(-1, self.latent_dim), labels, batch_size)
+        told = self.given_to(self.decoder_name).of_images(len(start), labels)
+        rows = line.reshape(-1, self.latent_dim), *(np.repeat(c, steps, axis=0) for c in told)
+        images = self._in_range(self.infer(self._decode, *rows, batch_size=batch_size))
         return images.reshape(len(start), steps, *self.image_shape)
 
 

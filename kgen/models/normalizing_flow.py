@@ -18,8 +18,6 @@ from kgen.models.likelihood import check_levels
 from kgen.models.network_checks import output_shapes
 from kgen.networks.flows import DEQUANTIZATIONS, FLOWS
 
-SIZES = ("levels", "steps", "filters")  # of the flows by name
-
 
 @keras.saving.register_keras_serializable("kgen")
 class NormalizingFlow(EncodingModel):
@@ -80,21 +78,27 @@ class NormalizingFlow(EncodingModel):
         **kwargs,
     ):
         image_shape, dtype = normalize_image_shape(image_shape), kwargs.get("dtype")
-        make, sizes = FLOWS[one_of(variant, [*FLOWS], "variant")], (levels, steps, filters)
+        make = FLOWS[one_of(variant, [*FLOWS], "variant")]
+        sizes = {"levels": levels, "steps": steps, "filters": filters}
         if flow is None:
             classes = getattr(kwargs.get("condition"), "num_classes", None)
-            options = dict(zip(SIZES, sizes, strict=True), num_classes=classes, dtype=dtype)
-            flow = make(image_shape, **options)
+            flow = make(image_shape, num_classes=classes, dtype=dtype, **sizes)
+        elif given := {name: size for name, size in sizes.items() if size is not None}:
+            raise ValueError(f"flow= is used as it is; {given} are of a flow by its name.")
         layer = dequantization
         if not isinstance(layer, Dequantization):
             one_of(dequantization, [*DEQUANTIZATIONS], "dequantization")
             layer = DEQUANTIZATIONS[dequantization](image_shape, dtype=dtype)
+        if not layer.built:
+            layer.build((None, *image_shape))
         super().__init__(image_shape, flow=flow, dequantization=layer, **kwargs)
-        self.variant, self.latent_dim = variant, math.prod(image_shape)
-        self.levels, self.steps, self.filters = sizes
-        self.dequantization_name = dequantization if layer is not dequantization else None
+        self.latent_dim = math.prod(image_shape)
         self.check_flow()
-        self.ensure_built()
+        try:
+            self.ensure_built()
+        except ValueError as error:
+            reason = error.__cause__ or error
+            raise ValueError(f"The flow does not lead from latents to images: {reason}") from error
 
     def check_flow(self):
         """Raise unless the flow is a bijection from images to latents of as many numbers."""
@@ -104,19 +108,15 @@ class NormalizingFlow(EncodingModel):
                 f"{type(self.flow).__name__}."
             )
         reason = f"image_shape is {self.image_shape}"
+        built = (self.flow.get_build_config() or {}).get("input_shape")
+        if built is not None and tuple(built[1:]) != self.image_shape:
+            raise ValueError(f"The flow was built for inputs {tuple(built)}, but {reason}.")
         outputs = output_shapes(self.flow, self.image_shape, "flow", reason)
         if outputs != [(None, self.latent_dim), (None,)]:
             raise ValueError(
                 f"The flow must return latents {(None, self.latent_dim)} and log-determinants "
                 f"(None,), since {reason}; it returns {outputs}. A kgen.layers.Chain does."
             )
-
-    def get_config(self):
-        """Everything that the constructor needs."""
-        config = {**super().get_config(), "variant": self.variant}
-        if self.dequantization_name is not None and not self.dequantization.weights:
-            config["dequantization"] = self.dequantization_name
-        return config | {name: getattr(self, name) for name in SIZES}
 
     def default_optimizers(self):
         """Adam, the gradient clipped to a norm of 1, as flows may stretch a rare image far."""

@@ -19,6 +19,7 @@ from kgen.layers.labels import OneHot
 from kgen.networks.common import CHANNELS_LAST, checked_shape
 
 _MOST_LEVELS, _LEAST_SIDE = 3, 4  # by default
+_MOST_MIXED = 128  # numbers of a point that a matrix mixes: of more it would be ill-conditioned
 
 
 def realnvp(
@@ -27,10 +28,10 @@ def realnvp(
     """Real NVP (Dinh et al., 2017): affine couplings, by checkerboards and by channels.
 
     At each level `steps` couplings by checkerboard, a squeeze, `steps` couplings by channels, and
-    half of the channels leave by a prior that is learned (which Glow added); the last level has one
-    more coupling by checkerboard and no others. Images pass a logit first. Where the paper has
-    batch normalisation, this has `ActNorm`, whose inverse does not depend on a batch. The networks
-    are residual, of convolutions without normalisation.
+    half of the channels leave by a prior that is learned (which Glow added); what is left passes
+    `steps + 1` couplings by checkerboard. Images pass a logit first. Where the paper has batch
+    normalisation, this has `ActNorm`, whose inverse does not depend on a batch. The networks are
+    residual, of convolutions without normalisation.
 
     Args:
         image_shape: `(H, W, C)` with even sides, or `(D,)` for points, D of 2 or more.
@@ -51,6 +52,7 @@ def realnvp(
         return _of_points(image_shape, False, num_classes, steps, filters, dtype, blocks)
     levels, steps = _levels(image_shape, levels), positive(3 if steps is None else steps, "steps")
     filters = positive(32 if filters is None else filters, "filters")
+    blocks = positive(blocks, "blocks")
 
     def network(shape, channels):
         return _residual_network(shape, channels, num_classes, None, filters, blocks, dtype)
@@ -61,15 +63,13 @@ def realnvp(
             yield _coupling(network, shape, mask, i % 2 == 1, dtype)
 
     chain, shape = [Logit(dtype=dtype)], tuple(image_shape)
-    for level in range(levels):
-        last = level == levels - 1
+    for _ in range(levels):
         chain += couplings(shape, "checkerboard", steps)
         chain.append(Squeeze(dtype=dtype))
         shape = _squeezed(shape)
         chain += couplings(shape, "channels", steps)
-        if not last:
-            chain.append(_split(shape, num_classes, dtype))
-            shape = (*shape[:2], shape[2] // 2)
+        chain.append(_split(shape, num_classes, dtype))
+        shape = (*shape[:2], shape[2] // 2)
     chain += couplings(shape, "checkerboard", steps + 1)
     return _built(chain, image_shape, dtype)
 
@@ -80,7 +80,7 @@ def glow(image_shape, *, num_classes=None, levels=None, steps=None, filters=None
     At each level a squeeze and `steps` steps of flow (figure 2); then half of the channels leave by
     a prior that is learned. Images pass a logit first, as in Real NVP. The networks within are
     convolutions of 3x3, 1x1 and 3x3, the last one zero at first, so that a step begins as a
-    rotation.
+    rotation. Points of more than 128 numbers are not mixed: there couplings move either half.
 
     Args:
         image_shape: `(H, W, C)` with even sides, or `(D,)` for points, D of 2 or more.
@@ -131,6 +131,8 @@ def variational_dequantization(image_shape, *, filters=32, steps=4, dtype=None):
     Returns:
         `kgen.layers.VariationalDequantization`.
     """
+    if len(checked_shape(image_shape)) == 1:
+        raise ValueError(f"Points of shape {tuple(image_shape)} have no levels to be spread.")
 
     def network(shape, channels):
         return _residual_network(shape, channels, None, image_shape[-1], filters, 1, dtype)
@@ -163,6 +165,7 @@ def _of_points(image_shape, mixes, num_classes, steps, filters, dtype, hidden):
         )
     steps = positive(8 if steps is None else steps, "steps")
     filters = positive(64 if filters is None else filters, "filters")
+    mixes = mixes and image_shape[0] <= _MOST_MIXED
 
     def network(shape, numbers):
         inputs, x, told = _inputs(shape, num_classes, None, filters, dtype)
@@ -228,6 +231,7 @@ def _inputs(shape, num_classes, beside, width, dtype):
     inputs = x = keras.Input(shape)
     told = None
     if num_classes is not None:
+        num_classes = positive(num_classes, "num_classes")
         labels = keras.Input((), dtype="int32")
         inputs, told = [inputs, labels], OneHot(num_classes, dtype=dtype)(labels)
         if width is not None:
@@ -274,7 +278,8 @@ def _levels(image_shape, levels):
     if levels is None:
         fitting = [n for n in range(1, possible + 1) if min(sides) >> n >= _LEAST_SIDE]
         return min(max([1, *fitting]), _MOST_LEVELS)
-    if positive(levels, "levels") > possible:
+    levels = positive(levels, "levels")
+    if levels > possible:
         left = " and ".join(f"{side >> possible}" for side in dict.fromkeys(sides))
         times = 2**levels
         fit = "x".join(f"{-(-side // times) * times}" for side in sides)

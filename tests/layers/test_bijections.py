@@ -152,10 +152,38 @@ def test_act_norm_begins_with_the_statistics_of_the_first_batch():
     np.testing.assert_allclose(again, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_act_norm_of_what_never_varies_is_finite():
-    y, log_det = ActNorm()(np.full((8, 2), 3.0, "float32"), training=True)
-    assert np.isfinite(ops.convert_to_numpy(y)).all()
-    assert np.isfinite(ops.convert_to_numpy(log_det)).all()
+def test_act_norm_leaves_the_scale_of_what_did_not_vary():
+    layer = ActNorm()
+    y, log_det = layer(np.full((8, 2), 3.0, "float32"), training=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(y), np.zeros((8, 2)))
+    np.testing.assert_array_equal(ops.convert_to_numpy(log_det), np.zeros(8))
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(np.full((1, 2), 5.0))[0]), [[2, 2]])
+
+
+@keras.saving.register_keras_serializable("kgen_tests")
+class Scale(kgen.layers.Bijection):
+    """One of a user's own."""
+
+    def __init__(self, factor=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs, told=None):
+        x = ops.cast(inputs, "float32")
+        log_det = x[..., 0] * 0 + x.shape[-1] * float(np.log(self.factor))
+        return x * self.factor, log_det
+
+    def inverse(self, outputs, told=None):
+        return outputs / self.factor
+
+
+def test_a_users_own_bijection_keeps_its_arguments():
+    chain = Chain(scale for scale in (Scale(5.0), ActNorm()))
+    x = np.ones((2, 3), "float32")
+    again = Chain.from_config(chain.get_config())
+    for made in (chain, again, Chain.from_config(again.get_config())):
+        np.testing.assert_array_equal(ops.convert_to_numpy(made(x)[0]), 5 * x)
+        np.testing.assert_allclose(ops.convert_to_numpy(made(x)[1]), 3 * np.log([5, 5]), rtol=1e-6)
 
 
 def test_a_convolution_begins_as_a_rotation():
@@ -196,6 +224,9 @@ def test_a_chain_leaves_the_parts_in_order():
     np.testing.assert_array_equal(ops.convert_to_numpy(chain.inverse(z[None])), x)
 
 
+SHARED = network((3,), 4)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -208,6 +239,14 @@ def test_a_chain_leaves_the_parts_in_order():
         (lambda: Squeeze()(np.zeros((2, 3, 4, 1))), "3x4 pixels"),
         (lambda: Logit(1, 1), "low must be below"),
         (lambda: Logit(margin=0.5), "margin"),
+        (lambda: AffineCoupling("dense"), "Keras layer or model"),
+        (lambda: AffineCoupling(network((3,), 4))(np.zeros((2, 5)), np.zeros(2)), "takes 1 inputs"),
+        (lambda: Squeeze()(np.zeros((2, 4))), "takes images"),
+        (lambda: Chain(ActNorm), "Bijection"),
+        (lambda: Chain([AffineCoupling(SHARED), AffineCoupling(SHARED)]), "share a network"),
+        (lambda: kgen.networks.glow((8, 8, 1), num_classes=0), "num_classes"),
+        (lambda: kgen.networks.realnvp((8, 8, 1), blocks=0), "blocks"),
+        (lambda: kgen.networks.variational_dequantization((3,)), "no levels"),
         (lambda: Chain([]), "one bijection"),
         (lambda: Chain([layers.Dense(2)]), "Bijection"),
     ],

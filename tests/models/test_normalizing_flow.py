@@ -149,6 +149,10 @@ def test_labels_are_told_to_the_couplings():
     z = model.encode(x, labels)
     np.testing.assert_allclose(model.decode(z, labels), in_range(x), atol=1e-4)
     assert set(model.preview(6)) == {"0", "1", "2"}
+    lines = [model.interpolate(x[:2], x[2:4], 3, labels) for labels in (1, [1], [1, 1])]
+    np.testing.assert_array_equal(lines[0], lines[1])
+    np.testing.assert_array_equal(lines[0], lines[2])
+    np.testing.assert_allclose(model.reconstruct(x, labels), in_range(x), atol=1e-4)
     one, two = (model.generate(2, labels=label, seed=0) for label in (0, 1))
     assert np.abs(one - two).max() > 1e-5
     for method in (model.encode, model.log_likelihood, model.bits_per_dim):
@@ -193,11 +197,15 @@ def test_a_chain_of_ones_own():
         (lambda: small(variant="nice"), "variant must be one of"),
         (lambda: small(levels=0), "levels"),
         (lambda: small(steps=0), "steps"),
+        (lambda: small((2,), dequantization="variational"), "no levels"),
+        (lambda: small(flow=Chain([kgen.layers.ActNorm()])), "used as it is"),
+        (lambda: kgen.NormalizingFlow((4,), flow=small((2,)).flow), "was built for inputs"),
+        (lambda: kgen.NormalizingFlow((3,), flow=untold(), condition=LABELS(3)), "takes 1 inputs"),
         (lambda: small(filters=2.5), "filters"),
         (lambda: small(dequantization="none"), "dequantization must be one of"),
         (lambda: small(condition=kgen.conditions.Target((8, 8))), "condition"),
-        (lambda: small(flow=keras.layers.Dense(3)), "Bijection"),
-        (lambda: small((8, 8), flow=kgen.layers.ActNorm()), r"latents \(None, 64\)"),
+        (lambda: kgen.NormalizingFlow((8, 8), flow=keras.layers.Dense(3)), "Bijection"),
+        (lambda: kgen.NormalizingFlow((8, 8), flow=kgen.layers.ActNorm()), r"latents \(None, 64\)"),
         (lambda: small().decode(np.zeros((2, 63))), r"\(N, 64\)"),
         (lambda: small().decode(np.full((2, 64), np.nan)), "finite"),
         (lambda: small().log_likelihood(np.full((2, 8, 8), 1.5, "float32")), "uint8"),
@@ -208,6 +216,29 @@ def test_a_chain_of_ones_own():
 def test_what_cannot_be_is_refused(make, words):
     with pytest.raises((TypeError, ValueError), match=words):
         make()
+
+
+def untold():
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(4)])
+    return Chain([AffineCoupling(network)])
+
+
+def test_dequantization_as_an_object():
+    model = small(dequantization=kgen.layers.UniformDequantization())
+    model.compile()
+    expected = small().bits_per_dim(digits(3), seed=1)
+    np.testing.assert_allclose(model.bits_per_dim(digits(3), seed=1), expected, rtol=1e-6)
+    again = type(model).from_config(model.get_config())
+    assert isinstance(again.dequantization, kgen.layers.UniformDequantization)
+
+
+def test_wide_points_are_not_mixed_by_a_matrix():
+    """One of 784 by 784 would be ill-conditioned after a few updates."""
+    model = small((784,), steps=2)
+    model.compile(run_eagerly=True)
+    x = np.random.default_rng(0).standard_normal((64, 784)).astype("float32")
+    model.fit(x, batch_size=32, epochs=2, verbose=0)
+    np.testing.assert_allclose(model.reconstruct(x[:4]), x[:4], atol=1e-4)
 
 
 def test_grey_images_and_colors_of_any_even_size():

@@ -5,7 +5,7 @@ from keras import ops
 
 from kgen.layers.bijections.base import Bijection, of_each, places
 
-SMALLEST = 1e-3  # standard deviation by which a channel is divided
+SMALLEST = 1e-4  # standard deviation of what varies
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -13,10 +13,11 @@ class ActNorm(Bijection):
     r"""Activation normalisation (Kingma and Dhariwal, 2018, section 3.1).
 
     $y = e^s (x - \mu) / \sigma + b$, for each channel. $\mu$ and $\sigma$ are mean and standard
-    deviation of the first batch that it sees in training (1e-3 at least), and stay as they are; s
-    and b begin at 0 and are learned. So the first outputs of each channel have mean 0 and variance
-    1, as in the paper, where scale and bias themselves are set so and then learned. Before that
-    batch it is the identity. The statistics are in files and checkpoints.
+    deviation of the first batch that it sees in training, and stay as they are ($\sigma$ is 1 of a
+    channel that does not vary in it); s and b begin at 0 and are learned. So the first outputs of
+    each channel have mean 0 and variance 1, as in the paper, where scale and bias themselves are
+    set so and then learned. Before that batch it is the identity. The statistics are in files and
+    checkpoints.
 
     Call arguments:
         inputs: `(N, ..., channels)`.
@@ -54,7 +55,8 @@ class ActNorm(Bijection):
         def of_batch():
             axes = tuple(range(len(x.shape) - 1))
             values = ops.stop_gradient(x)
-            return [ops.mean(values, axes), ops.maximum(ops.std(values, axes), SMALLEST)]
+            deviation = ops.std(values, axes)
+            return [ops.mean(values, axes), ops.where(deviation < SMALLEST, 1.0, deviation)]
 
         begun = ops.convert_to_tensor(self.initialized) > 0
         mean, deviation = ops.cond(begun, lambda: [mean, deviation], of_batch)
@@ -67,3 +69,7 @@ class ActNorm(Bijection):
         """See the class."""
         y = ops.cast(outputs, "float32") - self.bias
         return y * (self.deviation * ops.exp(-self.log_scale)) + self.mean
+
+    def get_config(self):
+        """The arguments."""
+        return super().get_config()

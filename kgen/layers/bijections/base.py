@@ -14,7 +14,8 @@ class Bijection(keras.layers.Layer):
     `call` and `inverse`, and `compute_output_shape` where the shape changes.
 
     Bijections compute in float32 under every dtype policy, since what one loses the inverse does
-    not find again; the networks within them compute as the policy says.
+    not find again; the networks within them compute as the policy says (in mixed precision they
+    see rounded numbers, not quite the same on the way back).
 
     Call arguments:
         inputs: `(N, ...)`.
@@ -44,10 +45,6 @@ class Bijection(keras.layers.Layer):
         """float32, whatever the policy is."""
         outputs, log_det = self.compute_output_shape(inputs.shape)
         return keras.KerasTensor(outputs, "float32"), keras.KerasTensor(log_det, "float32")
-
-    def get_config(self):
-        """The arguments."""
-        return super().get_config()  # Keras would look for them itself, and take dtypes amiss
 
     def add_weight(self, *args, **kwargs):
         """As in Keras, kept and used in float32."""

@@ -1,12 +1,13 @@
 """Bijections one after the other."""
 
 import math
+from collections.abc import Iterable
 
 import keras
 from keras import ops
 
 from kgen.layers.bijections.base import Bijection
-from kgen.layers.bijections.couplings import SplitPrior, deserialize, serialize
+from kgen.layers.bijections.couplings import Coupling, SplitPrior, deserialize, serialize
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -30,20 +31,27 @@ class Chain(Bijection):
 
     Raises:
         TypeError: for what is no bijection.
-        ValueError: for none.
+        ValueError: for none, and for couplings that share a network.
     """
 
     def __init__(self, bijections, **kwargs):
         super().__init__(**kwargs)
-        for bijection in bijections:
+        found = [*bijections] if isinstance(bijections, Iterable) else [bijections]
+        for bijection in found:
             if not isinstance(bijection, Bijection):
                 raise TypeError(
                     "A Chain is made of kgen.layers.Bijection, such as ActNorm or AffineCoupling; "
                     f"got {bijection!r}."
                 )
-        if not bijections:
+        if not found:
             raise ValueError("A Chain needs one bijection at least; got none.")
-        self.bijections = list(bijections)
+        networks = [id(b.network) for b in found if isinstance(b, Coupling)]
+        if len({*networks}) < len(networks):
+            raise ValueError(
+                "Two couplings of this Chain share a network, of which a file would not know: give "
+                "each its own."
+            )
+        self.bijections = found
 
     def build(self, input_shape):
         """Build all, each for the shape that the one before leaves."""

@@ -17,8 +17,9 @@ class Coupling(Bijection):
         network: Keras layer or model from the part that stays, and from what it is told, `[part,
             told]`, to the numbers by which the other part moves, of the same sides.
         mask: which part stays: `"channels"`, the first half of them, of which the network sees no
-            others; or `"checkerboard"`, every other pixel: the network sees the image with zeros in
-            the place of the rest, and says something of every pixel.
+            others; or `"checkerboard"`, every other pixel of images whose sides are known: the
+            network sees the image with zeros in the place of the rest, and says something of every
+            pixel.
         flip: whether the parts change places.
         **kwargs: as in Keras.
 
@@ -31,6 +32,8 @@ class Coupling(Bijection):
 
     def __init__(self, network, mask="channels", flip=False, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(network, keras.layers.Layer):
+            raise TypeError(f"network must be a Keras layer or model; got {network!r}.")
         self.network = network
         self.mask = one_of(mask, ["channels", "checkerboard"], "mask")
         self.flip = flag(flip, "flip")
@@ -79,6 +82,12 @@ class Coupling(Bijection):
 
     def _said(self, stays, moves, told, training=False):
         """What the network says of each number that moves: as many tensors as `numbers`."""
+        taken = getattr(self.network, "inputs", None)
+        if taken and len(taken) != 1 + (told is not None):
+            raise ValueError(
+                f"The network of {type(self).__name__} takes {len(taken)} inputs; it is given "
+                + ("the part that stays." if told is None else "[the part that stays, told].")
+            )
         inputs = stays if told is None else [stays, told]
         said = ops.cast(self.network(inputs, training=training), "float32")
         expected = (*moves.shape[1:-1], self.numbers * moves.shape[-1])

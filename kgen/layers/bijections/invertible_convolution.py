@@ -62,6 +62,10 @@ class InvertibleConv1x1(Bijection):
         back = ops.flip(_substituted(ops.flip(upper), ops.flip(back, 0)), 0)
         return ops.matmul(ops.cast(outputs, "float32"), ops.transpose(back))
 
+    def get_config(self):
+        """The arguments."""
+        return super().get_config()
+
 
 def _substituted(lower, right):
     """X of L X = B, by forward substitution: LAPACK's cannot be called from exported files."""

@@ -31,6 +31,7 @@ class Squeeze(Bijection):
 
     def call(self, inputs, told=None):
         """See the class."""
+        self.compute_output_shape(inputs.shape)  # refuses
         y = self._there(inputs)
         return y, of_each(0.0, y)
 
@@ -40,6 +41,8 @@ class Squeeze(Bijection):
 
     def compute_output_shape(self, input_shape):
         """Smaller sides, more channels."""
+        if len(input_shape) != 4:
+            raise ValueError(f"Squeeze takes images (N, H, W, C); got shape {tuple(input_shape)}.")
         return self._there.compute_output_shape(input_shape), tuple(input_shape[:1])
 
     def get_config(self):
