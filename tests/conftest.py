@@ -7,6 +7,8 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")  # no windows
+if os.environ.get("KERAS_BACKEND") == "jax":  # where compiling takes longest, not what is compiled
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads that wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # take PyTorch thirty times as long
 
