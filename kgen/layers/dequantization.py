@@ -14,7 +14,7 @@ LEVEL = 2 / 255  # of 8-bit images in [-1, 1]
 class Dequantization(keras.layers.Layer):
     r"""Base of layers that spread each grey level over its width, and tell with which density.
 
-    $\log P(x) \ge E_q \log p(x + u) - \log q(u | x)$ (Ho et al., 2019, equation 12): a density of
+    $\log P(x) \ge E_q \log p(x + u) - \log q(u | x)$ (Ho et al., 2019, section 3.1): a density of
     images with noise bounds the probabilities of 8-bit images. A subclass defines `draw` and
     `noisy`.
 

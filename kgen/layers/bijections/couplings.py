@@ -129,7 +129,7 @@ class AdditiveCoupling(Coupling):
 
 @keras.saving.register_keras_serializable("kgen")
 class AffineCoupling(Coupling):
-    r"""$y_a = x_a$, $y_b = x_b e^{s(x_a)} + t(x_a)$ (Dinh et al., 2017, equations 7 and 8).
+    r"""$y_a = x_a$, $y_b = x_b e^{s(x_a)} + t(x_a)$ (Dinh et al., 2017, equations 4 and 5).
 
     The network says s and t, one after the other in its channels; s is kept within `limit` by a
     tanh, so that no layer stretches without end.

@@ -15,7 +15,8 @@ HALF_A_LEVEL = 1 / 255  # of 8-bit images in [-1, 1]
 class Logit(Bijection):
     r"""$y = logit(\alpha + (1 - 2 \alpha) p)$ with p the share of the range that lies below x.
 
-    What is bounded becomes what is not, as a normal density wants (Dinh et al., 2017, section 4.1).
+    What is bounded becomes what is not, as a normal density wants (Dinh et al., 2017, section 4.1,
+    where the factor is 1 - alpha: there the upper end is at infinity).
 
     Args:
         low, high: ends of the range; by default those of 8-bit images in [-1, 1] with
