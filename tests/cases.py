@@ -472,6 +472,11 @@ def flow_with_learned_noise(dtype=None, **more):
     return kgen.NormalizingFlow((8, 8), **options, **more)
 
 
+def labeled_flow(**more):
+    sizes = {} if "flow" in more else {"steps": 1, "filters": 8}
+    return kgen.NormalizingFlow((8, 8), condition=kgen.conditions.ClassLabels(10), **sizes, **more)
+
+
 def of_digits(model, **arguments):
     return lambda **more: model((8, 8), **{**arguments, **more})
 
@@ -735,12 +740,7 @@ CASES = [
     ),
     Case(
         "flow",
-        of_digits(
-            kgen.NormalizingFlow,
-            steps=1,
-            filters=8,
-            condition=kgen.conditions.ClassLabels(10),
-        ),
+        labeled_flow,
         digits(),
         flow_by_hand,
         WRONG_IMAGES,

@@ -262,8 +262,10 @@ class CUT(Translator):
         kept = self.__dict__.setdefault("_parts_of_generator", {})
         if kept.get("generator") is not self.generator:
             features, whole = self._feature_tensors(), self.generator.outputs
-            kept["features"] = keras.Model(self.generator.inputs, features)
-            kept["all"] = keras.Model(self.generator.inputs, [*features, *whole])
+            inputs = self.generator.inputs
+            # Names of their own, which TensorFlow's optimiser of graphs follows to the last bit.
+            kept["features"] = keras.Model(inputs, features, name="features")
+            kept["all"] = keras.Model(inputs, [*features, *whole], name="features_and_images")
             kept["generator"] = self.generator
         return kept[which]
 
