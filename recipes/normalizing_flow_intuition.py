@@ -34,7 +34,7 @@ ENDS, SHOWN = np.array([-3.0, 3.0]), 1_000
 TICKS = np.linspace(-1.2, 1.2, 241)
 
 
-def grid(reach=2.5, lines=15, places=161):
+def grid(reach=2.5, lines=15, places=801):
     """Lines of a grid over the plane, `(2 * lines, places, 2)`."""
     at, along = np.linspace(-reach, reach, lines), np.linspace(-reach, reach, places)
     rows = np.stack(np.broadcast_arrays(along[None], at[:, None]), axis=-1)
