@@ -46,6 +46,11 @@ class Contender:
     clipnorm: float | None = None
 
 
+def flow(counts, **arguments):
+    """A normalizing flow, Glow by default."""
+    return Contender(kgen.NormalizingFlow, counts, arguments, epochs=40, clipnorm=1.0)
+
+
 BOTH = {
     "bound": {"method": "bound", "evaluations": 200},
     "ODE": {"method": "ode", "batch_size": 50},
@@ -61,14 +66,10 @@ CONTENDERS = {
         {"latent_dim": 16, "reconstruction": "gaussian"},
         epochs=60,
     ),
-    "flow": Contender(kgen.NormalizingFlow, {"exact": {}}, epochs=40, clipnorm=1.0),
-    "flow, variational noise": Contender(
-        kgen.NormalizingFlow,
-        {"bound": {}},
-        {"dequantization": "variational"},
-        epochs=40,
-        clipnorm=1.0,
-    ),
+    "flow": flow({"exact": {}}),
+    "flow, variational noise": flow({"bound": {}}, dequantization="variational"),
+    "flow, Real NVP": flow({"exact": {}}, variant="realnvp"),
+    "flow, TarFlow": flow({"exact": {}}, variant="tarflow"),
     "diffusion": Contender(kgen.Diffusion, BOTH, epochs=25),
     "diffusion, low noise": Contender(
         kgen.Diffusion, BOTH, {"noise": kgen.noise.EDM(mean=-3.0, std_of_log=2.0)}, epochs=25

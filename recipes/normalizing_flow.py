@@ -2,8 +2,9 @@ r"""A normalizing flow: exact likelihoods, latents that lead back, and what like
 
     python -m recipes.normalizing_flow
     python -m recipes.normalizing_flow --dataset fashion_mnist --other digits --epochs 10 \
-        --batch-size 128 --dequantization variational
-    python -m recipes.normalizing_flow --variant realnvp --filters 48
+        --batch-size 128
+    python -m recipes.normalizing_flow --variant realnvp --flow-steps 4 --filters 48
+    python -m recipes.normalizing_flow --variant tarflow --flow-steps 4
 
 Writes samples by temperature; ways between images, whose ends are the images themselves; how many
 bits images cost, those like the training images, and others, some of which cost fewer (Nalisnick et
@@ -33,7 +34,7 @@ DEFAULTS = {
         "help": "noise between the levels",
     },
     "other": {"default": "faces", "metavar": "NAME", "help": "images of another kind"},
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "samples": 500,
 }
 SHOWN, TEMPERATURES = 12, (0.5, 0.7, 0.85, 1.0)

@@ -756,6 +756,14 @@ CASES = [
         brief=True,
     ),
     Case(
+        "flow-causal",
+        of_digits(kgen.NormalizingFlow, variant="tarflow", steps=2, filters=8),
+        digits(),
+        flow_by_hand,
+        WRONG_IMAGES,
+        brief=True,
+    ),
+    Case(
         "flow-points",
         lambda **more: kgen.NormalizingFlow((2,), "realnvp", steps=2, filters=8, **more),
         points(320),

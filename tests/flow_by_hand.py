@@ -51,6 +51,17 @@ def step(bijection, x, told):
             log_scale = bijection.limit * np.tanh(raw / bijection.limit)
             y = joined(stays, moves * np.exp(log_scale) + shift)
             return y, (log_scale * where).sum(axes)
+        case "Autoregressive":
+            sequence = x.reshape(len(x), -1, x.shape[-1] if x.ndim > 2 else 1)
+            order = slice(None, None, -1) if bijection.reverse else slice(None)
+            sequence = sequence[:, order]
+            told = [] if told is None else [told]
+            before = np.pad(sequence, ((0, 0), (1, 0), (0, 0)))[:, :-1].astype("float32")
+            said = numpy(bijection.network, before, *told).astype("float64")
+            raw, shift = np.split(said, 2, axis=-1)
+            log_scale = bijection.limit * np.tanh(raw / bijection.limit)
+            y = (sequence * np.exp(log_scale) + shift)[:, order].reshape(x.shape)
+            return y, log_scale.sum((1, 2))
     raise NotImplementedError(type(bijection))
 
 

@@ -6,6 +6,7 @@ from kgen.layers.bijections import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    Autoregressive,
     Bijection,
     Chain,
     InvertibleConv1x1,
@@ -39,6 +40,7 @@ from kgen.layers.padding import ReflectionPadding2D
 from kgen.layers.sampling import Sampling
 from kgen.layers.space_to_depth import DepthToSpace, SpaceToDepth
 from kgen.layers.spectral_normalization import SpectralNormalization
+from kgen.layers.transformer import CausalTransformer
 
 __all__ = [
     "L1",
@@ -47,9 +49,11 @@ __all__ = [
     "AdaptiveGroupNormalization",
     "AdditiveCoupling",
     "AffineCoupling",
+    "Autoregressive",
     "BatchNormalization",
     "Bernoulli",
     "Bijection",
+    "CausalTransformer",
     "Chain",
     "Conv2D",
     "Conv2DTranspose",

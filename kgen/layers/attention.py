@@ -7,9 +7,10 @@ from kgen.arguments import positive
 from kgen.layers.normalization import GroupNormalization
 
 FEW = 256  # pixels: of more, a kernel that never holds all weights is the better choice
+HIDDEN = -1e9  # before the softmax: a weight of nothing
 
 
-def attention(query, key, value):
+def attention(query, key, value, mask=None):
     r"""Scaled dot-product attention, $\mathrm{softmax}(Q K^T / \sqrt d) V$.
 
     Vaswani et al. (2017, equation 1), weights in float32. Two products of matrices: for few pixels
@@ -17,14 +18,17 @@ def attention(query, key, value):
 
     Args:
         query, key, value: tensors `(N, heads, pixels, d)`.
+        mask: booleans that go with `(pixels, pixels)`, which pixel sees which; None: all.
 
     Returns:
         As the query.
     """
     scale = query.shape[-1] ** -0.5
     match = ops.matmul(scale * query, ops.transpose(key, (0, 1, 3, 2)))
-    weights = ops.cast(ops.softmax(ops.cast(match, "float32")), value.dtype)
-    return ops.matmul(weights, value)
+    match = ops.cast(match, "float32")
+    if mask is not None:
+        match = ops.where(mask, match, HIDDEN)
+    return ops.matmul(ops.cast(ops.softmax(match), value.dtype), value)
 
 
 @keras.saving.register_keras_serializable("kgen")

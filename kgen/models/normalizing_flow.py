@@ -34,14 +34,13 @@ class NormalizingFlow(EncodingModel):
 
     Args:
         image_shape: `(H, W)`, `(H, W, C)` with even sides, or `(D,)` for points, D of 2 or more.
-        variant: of the flow, `"glow"` or `"realnvp"`: functions of `kgen.networks`.
-        levels, steps, filters: of this flow, as in `kgen.networks.glow` and
-            `kgen.networks.realnvp`; None: as suits.
+        variant: of the flow, `"glow"`, `"realnvp"` or `"tarflow"`: functions of `kgen.networks`.
+        levels, steps, filters: of this flow, as in these functions; None: as suits.
         dequantization: `"uniform"` noise; `"variational"`, noise that a flow learns; or a
             `kgen.layers.Dequantization`. Of no use for points.
         flow: in the place of the variant, a `kgen.layers.Bijection` from `(N, *image_shape)` to
             latents `(N, D)`, D the numbers of an image, such as a `Chain`; with labels, one whose
-            couplings are told them.
+            networks are told them.
         **kwargs: `condition`, such as `kgen.conditions.ClassLabels(10)`; `seed` (of noise and
             order; `keras.utils.set_random_seed` seeds the weights), `check_range`, `name`, `dtype`,
             as in `GenerativeModel`.

@@ -14,6 +14,7 @@ from kgen.networks.flows import (
     FLOWS,
     glow,
     realnvp,
+    tarflow,
     uniform_dequantization,
     variational_dequantization,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "swap_decoder",
     "swap_encoder",
     "swap_intermediate",
+    "tarflow",
     "unet",
     "uniform_dequantization",
     "variational_dequantization",

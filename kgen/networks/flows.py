@@ -7,6 +7,7 @@ from kgen.arguments import positive
 from kgen.layers.bijections import (
     ActNorm,
     AffineCoupling,
+    Autoregressive,
     Chain,
     InvertibleConv1x1,
     Logit,
@@ -16,9 +17,11 @@ from kgen.layers.bijections import (
 from kgen.layers.convolutions import Conv2D
 from kgen.layers.dequantization import UniformDequantization, VariationalDequantization
 from kgen.layers.labels import OneHot
+from kgen.layers.transformer import CausalTransformer
 from kgen.networks.common import CHANNELS_LAST, checked_shape
 
-_MOST_LEVELS, _LEAST_SIDE = 3, 4  # by default
+_MOST_LEVELS, _LEAST_SIDE, _LEAST_PATCHES = 3, 4, 7  # by default
+_HEADS = 4
 _MOST_MIXED = 128  # numbers of a point that a matrix mixes: of more it would be ill-conditioned
 
 
@@ -119,6 +122,52 @@ def glow(image_shape, *, num_classes=None, levels=None, steps=None, filters=None
     return _built(chain, image_shape, dtype)
 
 
+def tarflow(
+    image_shape, *, num_classes=None, levels=None, steps=None, filters=None, dtype=None, blocks=2
+):
+    """TarFlow (Zhai et al., 2024): causal transformers over patches, in alternating order.
+
+    A patch of 2^levels by 2^levels pixels becomes one place of a sequence, and each step moves
+    every place as those before it say, from the first to the last, then from the last to the first.
+    Nothing leaves on the way. Training sees all places at once; generating goes from place to
+    place, remembering what attention asks for. Points are sequences of their numbers.
+
+    What differs from the paper: the noise is that of `dequantization`, so densities are exact, and
+    samples are not denoised; no guidance; a logit and `ActNorm`, as in `glow`; scales are kept
+    within e^2; the first place moves too.
+
+    Args:
+        image_shape: `(H, W, C)` with even sides, or `(D,)` for points, D of 2 or more.
+        num_classes, dtype: as in `realnvp`.
+        levels: how often sides are halved; by default up to 3 times, to 7 patches at the least.
+        steps: transformers; by default 4.
+        filters: their width, a multiple of 4; by default 64.
+        blocks: of each transformer.
+
+    Returns:
+        `kgen.layers.Chain` from `(N, *image_shape)` to latents `(N, D)`.
+
+    Raises:
+        ValueError: as `realnvp`.
+    """
+    chain, numbers = [], 1  # at each place
+    if len(checked_shape(image_shape)) == 1:
+        _check_parts(image_shape)
+    else:
+        levels = _levels(image_shape, levels, least=_LEAST_PATCHES)
+        chain = [Logit(dtype=dtype), Squeeze(2**levels, dtype=dtype)]
+        numbers = image_shape[-1] * 4**levels
+    filters = positive(64 if filters is None else filters, "filters")
+    if filters % _HEADS:
+        raise ValueError(f"filters of a tarflow must be a multiple of {_HEADS}; got {filters}.")
+    options = {"num_classes": num_classes, "dtype": dtype, "blocks": blocks, "heads": _HEADS}
+    for i in range(positive(4 if steps is None else steps, "steps")):
+        network = CausalTransformer(2 * numbers, filters, **options)
+        reverse = i % 2 == 1
+        chain += [ActNorm(dtype=dtype), Autoregressive(network, reverse, dtype=dtype)]
+    return _built([*chain, ActNorm(dtype=dtype)], image_shape, dtype)
+
+
 def variational_dequantization(image_shape, *, filters=32, steps=4, dtype=None):
     """Dequantisation by a flow of `steps` couplings by checkerboard, told the image.
 
@@ -152,17 +201,13 @@ def uniform_dequantization(image_shape, *, dtype=None):
     return layer
 
 
-FLOWS = {"realnvp": realnvp, "glow": glow}
+FLOWS = {"realnvp": realnvp, "glow": glow, "tarflow": tarflow}
 DEQUANTIZATIONS = {"uniform": uniform_dequantization, "variational": variational_dequantization}
 
 
 def _of_points(image_shape, mixes, num_classes, steps, filters, dtype, hidden):
     """Both flows for points: couplings of either half, or of what a matrix makes of all."""
-    if image_shape[0] < 2:
-        raise ValueError(
-            f"Couplings move one part of a point by what the other part says, and points of shape "
-            f"{tuple(image_shape)} have no parts."
-        )
+    _check_parts(image_shape)
     steps = positive(8 if steps is None else steps, "steps")
     filters = positive(64 if filters is None else filters, "filters")
     mixes = mixes and image_shape[0] <= _MOST_MIXED
@@ -184,6 +229,14 @@ def _of_points(image_shape, mixes, num_classes, steps, filters, dtype, hidden):
         flip = not mixes and i % 2 == 1
         chain.append(_coupling(network, tuple(image_shape), "channels", flip, dtype))
     return _built([*chain, ActNorm(dtype=dtype)], image_shape, dtype)
+
+
+def _check_parts(image_shape):
+    if image_shape[0] < 2:
+        raise ValueError(
+            "Flows move one part of a point by what the others say, and points of shape "
+            f"{tuple(image_shape)} have no parts."
+        )
 
 
 def _built(chain, image_shape, dtype):
@@ -260,7 +313,7 @@ def _squeezed(shape):
     return height // 2, width // 2, 4 * channels
 
 
-def _levels(image_shape, levels):
+def _levels(image_shape, levels, least=_LEAST_SIDE):
     """How often sides are halved: as often as asked for, or as suits the size.
 
     Raises:
@@ -276,7 +329,7 @@ def _levels(image_shape, levels):
             f"{height + height % 2}x{width + width % 2}, for kgen.data.load by image_size=."
         )
     if levels is None:
-        fitting = [n for n in range(1, possible + 1) if min(sides) >> n >= _LEAST_SIDE]
+        fitting = [n for n in range(1, possible + 1) if min(sides) >> n >= least]
         return min(max([1, *fitting]), _MOST_LEVELS)
     levels = positive(levels, "levels")
     if levels > possible:

@@ -13,6 +13,8 @@ from kgen.layers import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    Autoregressive,
+    CausalTransformer,
     Chain,
     InvertibleConv1x1,
     Logit,
@@ -31,6 +33,10 @@ def network(shape, channels):
         return keras.Model(inputs, layers.Dense(channels)(x))
     x = layers.Conv2D(8, 3, padding="same", activation="tanh")(inputs)
     return keras.Model(inputs, layers.Conv2D(channels, 3, padding="same")(x))
+
+
+def causal(outputs, **options):
+    return CausalTransformer(outputs, width=8, blocks=1, heads=2, **options)
 
 
 def small_chain():
@@ -64,10 +70,13 @@ BIJECTIONS = {
     "affine": (lambda: AffineCoupling(network((4, 6, 2), 4), flip=True), IMAGE),
     "affine of points": (lambda: AffineCoupling(network((3,), 4), flip=True), POINT),
     "affine, checkerboard": (lambda: AffineCoupling(network(IMAGE, 8), "checkerboard"), IMAGE),
+    "autoregressive": (lambda: Autoregressive(causal(8), reverse=True), IMAGE),
+    "autoregressive of points": (lambda: Autoregressive(causal(2)), POINT),
     "split_prior": (lambda: SplitPrior(network((4, 6, 2), 4)), IMAGE),
     "chain": (small_chain, IMAGE),
     "realnvp": (lambda: kgen.networks.realnvp((4, 4, 1), steps=1, filters=4), (4, 4, 1)),
     "glow": (lambda: kgen.networks.glow((4, 4, 1), steps=1, filters=4), (4, 4, 1)),
+    "tarflow": (lambda: kgen.networks.tarflow((4, 4, 1), steps=2, filters=8), (4, 4, 1)),
     "realnvp of points": (lambda: kgen.networks.realnvp((3,), steps=2, filters=4), (3,)),
 }
 each_bijection = pytest.mark.parametrize("name", [*BIJECTIONS])
@@ -78,7 +87,7 @@ def trained(name, seed=0):
     keras.utils.set_random_seed(seed)
     make, shape = BIJECTIONS[name]
     random, bijection = np.random.default_rng(seed), make()
-    bounded = name in ("realnvp", "glow")  # they begin with a logit
+    bounded = name in ("realnvp", "glow", "tarflow")  # they begin with a logit
     x = random.uniform(-1, 1, (3, *shape)) if bounded else random.uniform(-2, 2, (3, *shape))
     x = x.astype("float32")
     bijection(x, training=True)  # begins
@@ -107,7 +116,9 @@ def test_inverse_and_log_determinant(name):
     np.testing.assert_allclose(log_det, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["act_norm", "convolution", "squeeze", "logit", "affine"])
+@pytest.mark.parametrize(
+    "name", ["act_norm", "convolution", "squeeze", "logit", "affine", "autoregressive"]
+)
 def test_outputs_are_those_by_hand(name):
     bijection, x, y, log_det = trained(name)
     expected, expected_log_det = step(bijection, x.astype("float64"), None)
@@ -242,6 +253,14 @@ SHARED = network((3,), 4)
         (lambda: AffineCoupling("dense"), "Keras layer or model"),
         (lambda: AffineCoupling(network((3,), 4))(np.zeros((2, 5)), np.zeros(2)), "takes 1 inputs"),
         (lambda: Squeeze()(np.zeros((2, 4))), "takes images"),
+        (lambda: Autoregressive(network((3,), 4)), "CausalTransformer"),
+        (lambda: Autoregressive(causal(6))(np.zeros((2, 5))), r"must return shape \(None, 5, 2\)"),
+        (
+            lambda: Autoregressive(causal(2, num_classes=3))(np.zeros((2, 5))),
+            "takes .sequences, la",
+        ),
+        (lambda: CausalTransformer(2, width=6), "width=6 does not divide into heads=4"),
+        (lambda: kgen.networks.tarflow((8, 8, 1), filters=6), "multiple of 4"),
         (lambda: Chain(ActNorm), "Bijection"),
         (lambda: Chain([AffineCoupling(SHARED), AffineCoupling(SHARED)]), "share a network"),
         (lambda: kgen.networks.glow((8, 8, 1), num_classes=0), "num_classes"),

@@ -76,7 +76,7 @@ def test_temperature_scales_the_latents(trained):
 
 
 def test_encode_and_decode_are_inverses():
-    for variant in ("glow", "realnvp"):
+    for variant in ("glow", "realnvp", "tarflow"):
         model = fitted(variant)
         x = in_range(digits(6))  # of one size of chunk
         z = model.encode(digits(6))
@@ -102,7 +102,7 @@ def fitted(variant="glow", **options):
     return model
 
 
-@pytest.mark.parametrize("variant", ["glow", "realnvp"])
+@pytest.mark.parametrize("variant", ["glow", "realnvp", "tarflow"])
 def test_likelihoods_are_those_by_hand(variant):
     model, x = fitted(variant), in_range(digits(10))
     expected = log_density(model, x.astype("float64"))
@@ -139,8 +139,9 @@ def test_evaluate_sets_nothing():
         np.testing.assert_array_equal(a, b)
 
 
-def test_labels_are_told_to_the_couplings():
-    model = fitted(condition=LABELS(3))
+@pytest.mark.parametrize("variant", ["glow", "tarflow"])
+def test_labels_are_told_to_what_moves(variant):
+    model = fitted(variant, condition=LABELS(3))
     x, labels = digits(6), np.arange(6) % 3
     nats = [model.log_likelihood(x, label) for label in range(3)]
     assert np.abs(nats[0] - nats[1]).min() > 1e-4
@@ -162,12 +163,13 @@ def test_labels_are_told_to_the_couplings():
         small().encode(x, labels)
 
 
-def test_mixed_precision_costs_less_than_a_hundredth_of_a_bit():
+@pytest.mark.parametrize("variant", ["glow", "tarflow"])
+def test_mixed_precision_costs_less_than_a_hundredth_of_a_bit(variant):
     """After training, with the same weights: what begins at zero would hide the networks."""
-    model = small(steps=2, filters=16)
+    model = small(steps=2, filters=16, variant=variant)
     model.compile(keras.optimizers.Adam(3e-3, clipnorm=1.0))
     model.fit(digits(), batch_size=32, epochs=20, verbose=0)
-    mixed = small(steps=2, filters=16, dtype="mixed_bfloat16")
+    mixed = small(steps=2, filters=16, variant=variant, dtype="mixed_bfloat16")
     mixed.set_weights(model.get_weights())
     bits = [m.bits_per_dim(digits(100)).mean() for m in (model, mixed)]
     assert bits[0] < 6.5  # it has learned something

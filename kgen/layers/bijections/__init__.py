@@ -1,6 +1,7 @@
 """Bijections with known volume: layers of normalizing flows."""
 
 from kgen.layers.bijections.act_norm import ActNorm
+from kgen.layers.bijections.autoregressive import Autoregressive
 from kgen.layers.bijections.base import Bijection
 from kgen.layers.bijections.chain import Chain
 from kgen.layers.bijections.couplings import AdditiveCoupling, AffineCoupling, SplitPrior
@@ -12,6 +13,7 @@ __all__ = [
     "ActNorm",
     "AdditiveCoupling",
     "AffineCoupling",
+    "Autoregressive",
     "Bijection",
     "Chain",
     "InvertibleConv1x1",

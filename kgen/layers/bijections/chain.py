@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from kgen.layers.bijections.base import Bijection
-from kgen.layers.bijections.couplings import Coupling, SplitPrior, deserialize, serialize
+from kgen.layers.bijections.couplings import SplitPrior, deserialize, serialize
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -31,7 +31,7 @@ class Chain(Bijection):
 
     Raises:
         TypeError: for what is no bijection.
-        ValueError: for none, and for couplings that share a network.
+        ValueError: for none, and for bijections that share a network.
     """
 
     def __init__(self, bijections, **kwargs):
@@ -45,11 +45,11 @@ class Chain(Bijection):
                 )
         if not found:
             raise ValueError("A Chain needs one bijection at least; got none.")
-        networks = [id(b.network) for b in found if isinstance(b, Coupling)]
+        networks = [id(b.network) for b in found if hasattr(b, "network")]
         if len({*networks}) < len(networks):
             raise ValueError(
-                "Two couplings of this Chain share a network, of which a file would not know: give "
-                "each its own."
+                "Two bijections of this Chain share a network, of which a file would not know: "
+                "give each its own."
             )
         self.bijections = found
 

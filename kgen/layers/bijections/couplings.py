@@ -160,7 +160,7 @@ class AffineCoupling(Coupling):
 
     def _scale_and_shift(self, stays, moves, told, training=False):
         raw, shift = self._said(stays, moves, told, training)
-        log_scale = self.limit * ops.tanh(raw / self.limit)
+        log_scale = scaled(raw, self.limit)
         if self.mask == "checkerboard":
             log_scale = log_scale * self._where(stays=False)
         return log_scale, shift
@@ -198,3 +198,8 @@ class SplitPrior(AffineCoupling):
         """The arguments."""
         config = super().get_config()
         return {name: config[name] for name in config if name not in ("mask", "flip")}
+
+
+def scaled(raw, limit):
+    """What a network says of a log-scale, within the limit."""
+    return limit * ops.tanh(raw / limit)
