@@ -4,9 +4,10 @@ r"""All families side by side, after the lecture's closing slide: the same data,
     python -m recipes.overview --dataset fashion_mnist --epochs 20 --samples 10000
 
 Trains one model of each family on the same images, for as many epochs where it learns by steps, and
-measures what it generates: quality and diversity on the features of a judge, likelihood where there
-is one, seconds. Writes figures, one table (`overview.md`), and the models. With `--resume` the same
-command measures only what is missing.
+measures what it generates: quality and diversity on the features of a judge, bits per dimension
+where there is a likelihood (the VAE's and diffusion's are bounds), seconds. Writes figures, one
+table (`overview.md`), and the models. With `--resume` the same command measures only what is
+missing.
 """
 
 import time
@@ -34,7 +35,7 @@ METRICS = ["fid", "precision", "recall", "density", "coverage", "sliced_wasserst
 SHOWN = {
     "fid": "{:.1f}",
     "recall": "{:.2f}",
-    "log p(x) [nats]": "{:,.0f}",
+    "bits per dimension": "{:.2f}",
     "seconds of training": "{:.0f}",
 }
 NETWORKS = ("latent_dim", "network")
@@ -44,7 +45,11 @@ FAMILIES = {  # name in kgen.plots, model, flags of the recipe that are its argu
     "autoencoder": ("autoencoder", kgen.Autoencoder, NETWORKS, {"reconstruction": "mse"}),
     "VAE": ("vae", kgen.VAE, NETWORKS, {"reconstruction": "gaussian"}),
     "GAN": ("gan", kgen.GAN, (), {"augment": "translation"}),
+    "flow": ("flow", kgen.NormalizingFlow, (), {}),
+    "diffusion": ("diffusion", kgen.Diffusion, (), {}),
 }
+COUNTED = 200  # test images whose bits are counted
+BITS = {"diffusion": {"method": "bound", "evaluations": 50}}  # the ODE would take minutes
 
 
 def sample(name, model, images, n, seed):
@@ -79,8 +84,9 @@ def measure(run, name, images, test):
     judge = kgen.metrics.judge_for(run.dataset) or "pixels"
     found = kgen.metrics.evaluate(images, drawn, judge, METRICS, test, run.seed)
     results = dict(found.values, floor=found.results["fid"].floor)
-    if hasattr(model, "log_likelihood"):
-        results["log p(x) [nats]"] = float(np.mean(model.log_likelihood(test.images())))
+    if hasattr(model, "bits_per_dim"):
+        bits = model.bits_per_dim(test.images(COUNTED), **BITS.get(name, {}))
+        results["bits per dimension"] = float(bits.mean())
     return results | {"seconds of training": seconds, "seconds for 1,000 samples": sampling}
 
 
@@ -107,10 +113,11 @@ def draw(run, found, images, test):
         values = {name: [v[what]] for name, v in found.items() if what in v}
         heading = what if what != "fid" else "FID"
         panels.append(plots.Dots(values, colors, form=form, heading=heading, shape=0.45))
-    title = "Lowest FID: {fid}; highest recall: {recall}; highest likelihood: {likelihood}"
+    title = "Lowest FID: {fid}; highest recall: {recall}; fewest bits: {bits}"
     leads = {"fid": plots.say(best)}
-    for field, what in {"recall": "recall", "likelihood": "log p(x) [nats]"}.items():
-        leads[field] = plots.say(max(found, key=lambda name: found[name].get(what, -np.inf)))
+    leads["recall"] = plots.say(max(found, key=lambda name: found[name]["recall"]))
+    bits = {name: v["bits per dimension"] for name, v in found.items() if "bits per dimension" in v}
+    leads["bits"] = plots.say(min(bits, key=bits.get))
     _run.slide(run, "measures", *panels, columns=2, title=title, **leads)
 
 
