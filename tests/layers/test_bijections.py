@@ -207,6 +207,17 @@ def test_a_convolution_begins_as_a_rotation():
     assert np.abs(ops.convert_to_numpy(InvertibleConv1x1()(np.eye(6))[0]) - rows).max() > 0.1
 
 
+def test_no_density_beyond_what_has_a_logit():
+    x = np.array([[0.5, 0.5], [1.1, 0.5], [0.5, -0.1], [1.0, 0.0]], "float32")
+    for margin, expected in (
+        (0.0, [True, False, False, False]),
+        (0.05, [True, False, False, True]),
+    ):
+        _, log_det = Logit(0, 1, margin)(x)
+        np.testing.assert_array_equal(np.isfinite(ops.convert_to_numpy(log_det)), expected)
+        assert not np.isnan(ops.convert_to_numpy(log_det)).any()
+
+
 def test_a_split_prior_is_a_normal_density():
     """Its log-determinant and a standard normal are the density of what leaves."""
     prior, x, y, log_det = trained("split_prior")

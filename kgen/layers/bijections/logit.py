@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from kgen.arguments import below, finite
@@ -21,8 +22,8 @@ class Logit(Bijection):
     Args:
         low, high: ends of the range; by default those of 8-bit images in [-1, 1] with
             dequantisation noise.
-        margin: alpha, in [0, 0.5): how far from 0 and 1 the ends are kept. With 0 they are at
-            infinity.
+        margin: alpha, in [0, 0.5): how far from 0 and 1 the ends are kept. What lies further out
+            has no logit: its log-determinant is -inf, so no density is there.
         **kwargs: as in Keras.
 
     Raises:
@@ -44,8 +45,11 @@ class Logit(Bijection):
     def call(self, inputs, told=None):
         """See the class."""
         p = self.margin + self._slope * (ops.cast(inputs, "float32") - self.low)
+        inside = ops.logical_and(p > 0, p < 1)
+        p = ops.where(inside, p, 0.5)
         log_p, log_rest = ops.log(p), ops.log(1 - p)
-        return log_p - log_rest, summed(math.log(self._slope) - log_p - log_rest)
+        log_slope = math.log(self._slope) - log_p - log_rest
+        return log_p - log_rest, summed(ops.where(inside, log_slope, -np.inf))
 
     def inverse(self, outputs, told=None):
         """See the class."""
