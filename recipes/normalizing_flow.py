@@ -3,7 +3,7 @@ r"""A normalizing flow: exact likelihoods, latents that lead back, and what like
     python -m recipes.normalizing_flow
     python -m recipes.normalizing_flow --dataset fashion_mnist --other digits --epochs 10 \
         --batch-size 128
-    python -m recipes.normalizing_flow --variant realnvp --flow-steps 4 --filters 48
+    python -m recipes.normalizing_flow --variant realnvp --flow-steps 3 --filters 32
     python -m recipes.normalizing_flow --variant tarflow --flow-steps 4
 
 Writes samples by temperature; ways between images, whose ends are the images themselves; how many

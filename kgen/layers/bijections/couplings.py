@@ -142,7 +142,7 @@ class AffineCoupling(Coupling):
 
     numbers = 2
 
-    def __init__(self, network, mask="channels", flip=False, limit=2.0, **kwargs):
+    def __init__(self, network, mask="channels", flip=False, limit=1.0, **kwargs):
         super().__init__(network, mask, flip, **kwargs)
         self.limit = positive_number(limit, "limit")
 
@@ -183,7 +183,7 @@ class SplitPrior(AffineCoupling):
         **kwargs: as in Keras.
     """
 
-    def __init__(self, network, limit=2.0, **kwargs):
+    def __init__(self, network, limit=1.0, **kwargs):
         super().__init__(network, limit=limit, **kwargs)
 
     def part(self, outputs):
