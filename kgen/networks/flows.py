@@ -14,6 +14,7 @@ from kgen.layers.bijections import (
     SplitPrior,
     Squeeze,
 )
+from kgen.layers.bijections.logit import MARGIN
 from kgen.layers.convolutions import Conv2D
 from kgen.layers.dequantization import UniformDequantization, VariationalDequantization
 from kgen.layers.labels import OneHot
@@ -26,7 +27,15 @@ _MOST_MIXED = 128  # numbers of a point that a matrix mixes: of more it would be
 
 
 def realnvp(
-    image_shape, *, num_classes=None, levels=None, steps=None, filters=None, dtype=None, blocks=2
+    image_shape,
+    *,
+    num_classes=None,
+    levels=None,
+    steps=None,
+    filters=None,
+    dtype=None,
+    blocks=2,
+    margin=MARGIN,
 ):
     """Real NVP (Dinh et al., 2017): affine couplings, by checkerboards and by channels.
 
@@ -44,6 +53,7 @@ def realnvp(
         filters: width of the networks within; by default 32, or 64 for points.
         dtype: Keras dtype policy of these networks.
         blocks: residual blocks of each of them; for points, hidden layers.
+        margin: of the logit of images (`kgen.layers.Logit`).
 
     Returns:
         `kgen.layers.Chain` from `(N, *image_shape)` to latents `(N, D)`.
@@ -65,7 +75,7 @@ def realnvp(
             yield ActNorm(dtype=dtype)
             yield _coupling(network, shape, mask, i % 2 == 1, dtype)
 
-    chain, shape = [Logit(dtype=dtype)], tuple(image_shape)
+    chain, shape = [Logit(margin=margin, dtype=dtype)], tuple(image_shape)
     for _ in range(levels):
         chain += couplings(shape, "checkerboard", steps)
         chain.append(Squeeze(dtype=dtype))
@@ -77,7 +87,16 @@ def realnvp(
     return _built(chain, image_shape, dtype)
 
 
-def glow(image_shape, *, num_classes=None, levels=None, steps=None, filters=None, dtype=None):
+def glow(
+    image_shape,
+    *,
+    num_classes=None,
+    levels=None,
+    steps=None,
+    filters=None,
+    dtype=None,
+    margin=MARGIN,
+):
     """Glow (Kingma and Dhariwal, 2018): activation normalisation, 1x1 convolution, coupling.
 
     At each level a squeeze and `steps` steps of flow (figure 2); then half of the channels leave by
@@ -87,7 +106,7 @@ def glow(image_shape, *, num_classes=None, levels=None, steps=None, filters=None
 
     Args:
         image_shape: `(H, W, C)` with even sides, or `(D,)` for points, D of 2 or more.
-        num_classes, levels, dtype: as in `realnvp`.
+        num_classes, levels, dtype, margin: as in `realnvp`.
         steps: steps of flow at each level, K of the paper; by default 8.
         filters: width of the networks within; by default 64.
 
@@ -108,7 +127,7 @@ def glow(image_shape, *, num_classes=None, levels=None, steps=None, filters=None
         x = layers.ReLU(dtype=dtype)(_convolution(x, filters, 1, dtype))
         return keras.Model(inputs, _convolution(x, channels, 3, dtype, "zeros"))
 
-    chain, shape = [Logit(dtype=dtype)], tuple(image_shape)
+    chain, shape = [Logit(margin=margin, dtype=dtype)], tuple(image_shape)
     for level in range(levels):
         chain.append(Squeeze(dtype=dtype))
         shape = _squeezed(shape)
@@ -123,7 +142,15 @@ def glow(image_shape, *, num_classes=None, levels=None, steps=None, filters=None
 
 
 def tarflow(
-    image_shape, *, num_classes=None, levels=None, steps=None, filters=None, dtype=None, blocks=2
+    image_shape,
+    *,
+    num_classes=None,
+    levels=None,
+    steps=None,
+    filters=None,
+    dtype=None,
+    blocks=2,
+    margin=MARGIN,
 ):
     """TarFlow (Zhai et al., 2024): causal transformers over patches, in alternating order.
 
@@ -138,7 +165,7 @@ def tarflow(
 
     Args:
         image_shape: `(H, W, C)` with even sides, or `(D,)` for points, D of 2 or more.
-        num_classes, dtype: as in `realnvp`.
+        num_classes, dtype, margin: as in `realnvp`.
         levels: how often sides are halved; by default up to 3 times, to 7 patches at the least.
         steps: transformers; by default 4.
         filters: their width, a multiple of 4; by default 64.
@@ -155,7 +182,7 @@ def tarflow(
         _check_parts(image_shape)
     else:
         levels = _levels(image_shape, levels, least=_LEAST_PATCHES)
-        chain = [Logit(dtype=dtype), Squeeze(2**levels, dtype=dtype)]
+        chain = [Logit(margin=margin, dtype=dtype), Squeeze(2**levels, dtype=dtype)]
         numbers = image_shape[-1] * 4**levels
     filters = positive(64 if filters is None else filters, "filters")
     if filters % _HEADS:
