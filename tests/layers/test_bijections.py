@@ -265,6 +265,7 @@ SHARED = network((3,), 4)
         (lambda: AffineCoupling(network((3,), 4))(np.zeros((2, 5)), np.zeros(2)), "takes 1 inputs"),
         (lambda: Squeeze()(np.zeros((2, 4))), "takes images"),
         (lambda: Autoregressive(network((3,), 4)), "CausalTransformer"),
+        (lambda: Autoregressive(causal(2))(keras.Input((None, 4, 1))), "length is known"),
         (lambda: Autoregressive(causal(6))(np.zeros((2, 5))), r"must return shape \(None, 5, 2\)"),
         (
             lambda: Autoregressive(causal(2, num_classes=3))(np.zeros((2, 5))),

@@ -27,7 +27,7 @@ class Autoregressive(Bijection):
         **kwargs: as in Keras.
 
     Raises:
-        ValueError: for a network that returns something else.
+        ValueError: for a network that returns something else, and sides that are not known.
     """
 
     def __init__(self, network, reverse=False, limit=2.0, **kwargs):
@@ -43,6 +43,11 @@ class Autoregressive(Bijection):
 
     def build(self, input_shape):
         """Look at the shape; the network is built for its places."""
+        if None in input_shape[1:]:
+            raise ValueError(
+                f"Autoregressive is of sequences whose length is known; got shape "
+                f"{tuple(input_shape)}: give the sides of the images."
+            )
         *sides, self._numbers = input_shape[1:] if len(input_shape) > 2 else (*input_shape[1:], 1)
         self._places, self._shape = math.prod(sides), tuple(input_shape[1:])
         sequences = (None, self._places, self._numbers)
