@@ -72,6 +72,8 @@ def main(argv=None):
     if "--train" in given:  # a process that this one started
         return train(**json.loads(given[given.index("--train") + 1]))
     run = parser.parse_args(argv)
+    if run.margin is not None and not 0 <= run.margin < 0.5:
+        parser.error(f"--margin must be at least 0 and below 0.5; got {run.margin}.")
     if not isinstance(run.peer_settings, dict):
         parser.error(f"--peer-settings is a JSON object; got {run.peer_settings!r}.")
     with tempfile.TemporaryDirectory() as temporary:

@@ -5,8 +5,7 @@ import math
 import keras
 from keras import ops
 
-from kgen.layers.bijections.base import of_each, summed
-from kgen.layers.bijections.couplings import deserialize, serialize
+from kgen.layers.bijections.base import deserialize, of_each, serialize, summed
 
 LEVEL = 2 / 255  # of 8-bit images in [-1, 1]
 

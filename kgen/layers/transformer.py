@@ -36,7 +36,8 @@ class CausalTransformer(keras.layers.Layer):
         `(N, T, outputs)`.
 
     Raises:
-        ValueError: for a width that does not divide into heads.
+        ValueError: for a width that does not divide into heads; for sequences that are none, or of
+            another length than the one it was built for.
     """
 
     def __init__(self, outputs, width=64, blocks=2, heads=4, num_classes=None, **kwargs):
@@ -51,7 +52,13 @@ class CausalTransformer(keras.layers.Layer):
         """Make what the places share."""
         several = isinstance(input_shape[0], tuple | list)
         self._check(several, input_shape)
-        _, self.places, numbers = input_shape[0] if several else input_shape
+        shape = tuple(input_shape[0] if several else input_shape)
+        if len(shape) != 3 or None in shape[1:]:
+            raise ValueError(
+                "CausalTransformer takes sequences (N, T, D) whose length is known; got shape "
+                f"{shape}."
+            )
+        _, self.places, numbers = shape
         self.positions = self.add_weight(
             shape=(self.places, self.width),
             initializer=keras.initializers.RandomNormal(stddev=0.02),
@@ -89,6 +96,11 @@ class CausalTransformer(keras.layers.Layer):
     def call(self, inputs):
         """See the class."""
         sequences, labels = self._told_apart(inputs)
+        if sequences.shape[1] != self.places:
+            raise ValueError(
+                f"This CausalTransformer was built for {self.places} places; got shape "
+                f"{tuple(sequences.shape)}."
+            )
         before = ops.tril(ops.ones((self.places, self.places), dtype="bool"))
 
         def seen(i, query, key, value):

@@ -249,6 +249,12 @@ def test_a_chain_leaves_the_parts_in_order():
 SHARED = network((3,), 4)
 
 
+def built(layer, shape, chain=False):
+    layer = Chain([layer]) if chain else layer
+    layer(np.zeros((1, *shape)))
+    return layer
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -271,6 +277,10 @@ SHARED = network((3,), 4)
             lambda: Autoregressive(causal(2, num_classes=3))(np.zeros((2, 5))),
             "takes .sequences, la",
         ),
+        (lambda: built(Autoregressive(causal(2)), (4, 4, 1))(np.zeros((2, 8, 8, 1))), "built for"),
+        (lambda: built(ActNorm(), (3,), chain=True).inverse(np.zeros((2, 4))), r"\(None, 3\)"),
+        (lambda: causal(2)(np.zeros((2, 5))), "takes sequences"),
+        (lambda: built(causal(2), (5, 1))(np.zeros((2, 6, 1))), "built for 5 places"),
         (lambda: CausalTransformer(2, width=6), "width=6 does not divide into heads=4"),
         (lambda: kgen.networks.tarflow((8, 8, 1), filters=6), "multiple of 4"),
         (lambda: Chain(ActNorm), "Bijection"),

@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from kgen.arguments import flag, positive_number
-from kgen.layers.bijections.base import Bijection, summed
-from kgen.layers.bijections.couplings import deserialize, scaled, serialize
+from kgen.layers.bijections.base import OfNetwork, summed
+from kgen.layers.bijections.couplings import scaled
 
 
 @keras.saving.register_keras_serializable("kgen")
-class Autoregressive(Bijection):
+class Autoregressive(OfNetwork):
     r"""$y_t = x_t e^{s(x_{<t})} + m(x_{<t})$, t over pixels (Papamakarios et al., 2017; TarFlow).
 
     Images are sequences of their pixels, row by row, points of their numbers. The network sees the
@@ -27,17 +27,17 @@ class Autoregressive(Bijection):
         **kwargs: as in Keras.
 
     Raises:
-        ValueError: for a network that returns something else, and sides that are not known.
+        ValueError: for a network that returns something else; for sides that are not known, or not
+            those that it was built for.
     """
 
     def __init__(self, network, reverse=False, limit=2.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(network, **kwargs)
         if not all(hasattr(network, name) for name in ("step", "memory")):
             raise TypeError(
                 "network must be a kgen.layers.CausalTransformer, which goes from one place to the "
                 f"next; got {network!r}."
             )
-        self.network = network
         self.reverse = flag(reverse, "reverse")
         self.limit = positive_number(limit, "limit")
 
@@ -89,6 +89,11 @@ class Autoregressive(Bijection):
 
     def _in_order(self, x):
         """As sequences, `(N, T, D)`."""
+        if tuple(x.shape[1:]) != self._shape:
+            raise ValueError(
+                f"This Autoregressive was built for shape {(None, *self._shape)}; got "
+                f"{tuple(x.shape)}."
+            )
         x = ops.reshape(ops.cast(x, "float32"), (-1, self._places, self._numbers))
         return ops.flip(x, 1) if self.reverse else x
 
@@ -105,10 +110,4 @@ class Autoregressive(Bijection):
 
     def get_config(self):
         """The arguments."""
-        config = {"network": serialize(self.network), "reverse": self.reverse, "limit": self.limit}
-        return {**super().get_config(), **config}
-
-    @classmethod
-    def from_config(cls, config):
-        """Build from `get_config()`."""
-        return cls(**{**config, "network": deserialize(config["network"])})
+        return {**super().get_config(), "reverse": self.reverse, "limit": self.limit}

@@ -6,6 +6,9 @@ import keras
 from keras import ops
 
 
+serialize, deserialize = keras.saving.serialize_keras_object, keras.saving.deserialize_keras_object
+
+
 class Bijection(keras.layers.Layer):
     r"""Layer with an inverse, which tells by how much it stretches volumes.
 
@@ -49,6 +52,30 @@ class Bijection(keras.layers.Layer):
     def add_weight(self, *args, **kwargs):
         """As in Keras, kept and used in float32."""
         return super().add_weight(*args, dtype="float32", autocast=False, **kwargs)
+
+
+class OfNetwork(Bijection):
+    """Base of bijections whose numbers a network says: it is in the file with them.
+
+    Args:
+        network: Keras layer or model.
+        **kwargs: as in Keras.
+    """
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(network, keras.layers.Layer):
+            raise TypeError(f"network must be a Keras layer or model; got {network!r}.")
+        self.network = network
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "network": serialize(self.network)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config()`."""
+        return cls(**{**config, "network": deserialize(config["network"])})
 
 
 def of_each(value, inputs):

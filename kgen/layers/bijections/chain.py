@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import keras
 from keras import ops
 
-from kgen.layers.bijections.base import Bijection
-from kgen.layers.bijections.couplings import SplitPrior, deserialize, serialize
+from kgen.layers.bijections.base import Bijection, OfNetwork, deserialize, serialize
+from kgen.layers.bijections.couplings import SplitPrior
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -45,7 +45,7 @@ class Chain(Bijection):
                 )
         if not found:
             raise ValueError("A Chain needs one bijection at least; got none.")
-        networks = [id(b.network) for b in found if hasattr(b, "network")]
+        networks = [id(b.network) for b in found if isinstance(b, OfNetwork)]
         if len({*networks}) < len(networks):
             raise ValueError(
                 "Two bijections of this Chain share a network, of which a file would not know: "
@@ -80,6 +80,11 @@ class Chain(Bijection):
 
     def inverse(self, outputs, told=None):
         """See the class."""
+        parts = [self._shapes[-1][0], *(shape for _, shape in self._shapes if shape is not None)]
+        if outputs.shape[1:] != (size := sum(map(math.prod, parts)),):
+            raise ValueError(
+                f"Latents of this Chain have shape {(None, size)}; got {tuple(outputs.shape)}."
+            )
         last, _ = self._shapes[-1]
         x, latents = _first(outputs, last)
         for bijection, (_, shape) in zip(self.bijections[::-1], self._shapes[::-1], strict=True):

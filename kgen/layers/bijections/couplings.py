@@ -5,12 +5,10 @@ import numpy as np
 from keras import ops
 
 from kgen.arguments import flag, one_of, positive_number
-from kgen.layers.bijections.base import Bijection, of_each, summed
-
-serialize, deserialize = keras.saving.serialize_keras_object, keras.saving.deserialize_keras_object
+from kgen.layers.bijections.base import OfNetwork, of_each, summed
 
 
-class Coupling(Bijection):
+class Coupling(OfNetwork):
     """Base of couplings: one part stays, and a network sees it and says how the other part moves.
 
     Args:
@@ -31,10 +29,7 @@ class Coupling(Bijection):
     numbers = 1  # that the network says of each one that moves
 
     def __init__(self, network, mask="channels", flip=False, **kwargs):
-        super().__init__(**kwargs)
-        if not isinstance(network, keras.layers.Layer):
-            raise TypeError(f"network must be a Keras layer or model; got {network!r}.")
-        self.network = network
+        super().__init__(network, **kwargs)
         self.mask = one_of(mask, ["channels", "checkerboard"], "mask")
         self.flip = flag(flip, "flip")
 
@@ -100,13 +95,7 @@ class Coupling(Bijection):
 
     def get_config(self):
         """The arguments."""
-        config = {"network": serialize(self.network), "mask": self.mask, "flip": self.flip}
-        return {**super().get_config(), **config}
-
-    @classmethod
-    def from_config(cls, config):
-        """Build from `get_config()`."""
-        return cls(**{**config, "network": deserialize(config["network"])})
+        return {**super().get_config(), "mask": self.mask, "flip": self.flip}
 
 
 @keras.saving.register_keras_serializable("kgen")
