@@ -5,7 +5,6 @@ import math
 import keras
 from keras import ops
 
-
 serialize, deserialize = keras.saving.serialize_keras_object, keras.saving.deserialize_keras_object
 
 
