@@ -21,6 +21,7 @@ from benchmarks import harness, vae
 from benchmarks.gan import BACKENDS
 
 IMAGE_SHAPE, LEVELS, WARM = (28, 28), 2, 2
+APART = 0.05  # of the parameters, which the two priors make differ
 
 
 def layers(steps, filters):
@@ -121,6 +122,7 @@ def main(argv=None):
         images=run.batch_size,
         flops=harness.training_flops(layers(run.flow_steps, run.filters)),
         log=run.log,
+        apart=APART,
     )
     print("on", *sorted({f"{row['device']} ({row['version']})" for row in rows}), sep="\n  ")
     if run.output:

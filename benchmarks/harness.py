@@ -241,7 +241,7 @@ def training_flops(layers):
     return 2 * sum(layer.multiplications * (2 if layer.is_first else 3) for layer in layers)
 
 
-def measure(title, contenders, *, rounds, steps, images, flops, log=None):
+def measure(title, contenders, *, rounds, steps, images, flops, log=None, apart=0.0):
     """Run all contenders by turns and print the table.
 
     Args:
@@ -251,9 +251,13 @@ def measure(title, contenders, *, rounds, steps, images, flops, log=None):
         images: in one step.
         flops: of one image.
         log: file that takes what the contenders print; by default nothing does.
+        apart: by how much the networks' parameters may differ, as a share of the fewest.
 
     Returns:
         The rows of the table, a list of dictionaries.
+
+    Raises:
+        ValueError: if they differ by more.
     """
     workers, left_out = {}, {}
     log = log or subprocess.DEVNULL
@@ -264,7 +268,7 @@ def measure(title, contenders, *, rounds, steps, images, flops, log=None):
             except (Failed, OSError) as reason:
                 left_out[contender.name] = str(reason)
         counts = {w.about["parameters"] for w in workers.values() if "parameters" in w.about}
-        if len(counts) > 1:
+        if counts and max(counts) > (1 + apart) * min(counts):
             raise ValueError(f"The contenders' networks differ: parameters {sorted(counts)}.")
         seconds, rates = alternate(workers, rounds, steps)
         rows = table(

@@ -95,6 +95,10 @@ def test_different_networks_are_refused(tmp_path):
     pair = [contender(tmp_path, "a"), contender(tmp_path, "b", parameters=8)]
     with pytest.raises(ValueError, match=r"parameters \[7, 8\]"):
         harness.measure("tiny", pair, rounds=1, steps=1, images=1, flops=1)
+    with pytest.raises(ValueError, match=r"parameters \[7, 8\]"):
+        harness.measure("tiny", pair, rounds=1, steps=1, images=1, flops=1, apart=0.1)
+    rows = harness.measure("tiny", pair, rounds=1, steps=1, images=1, flops=1, apart=0.15)
+    assert [row["parameters"] for row in rows] == [7, 8]
 
 
 def test_ratios_are_taken_round_by_round():
