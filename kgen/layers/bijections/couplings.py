@@ -62,7 +62,7 @@ class Coupling(OfNetwork):
         """The part that stays, and the part that moves."""
         if self.mask == "checkerboard":
             return x * self._where(stays=True), x * self._where(stays=False)
-        parts = x[..., : self._first], x[..., self._first :]
+        parts = ops.split(x, [self._first], axis=-1)  # whose gradient is a concatenation
         return parts[::-1] if self.flip else parts
 
     def _where(self, stays):
