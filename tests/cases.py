@@ -757,7 +757,7 @@ CASES = [
     ),
     Case(
         "flow-causal",
-        of_digits(kgen.NormalizingFlow, variant="tarflow", steps=2, filters=8),
+        of_digits(kgen.NormalizingFlow, variant="tarflow", steps=1, filters=8),
         digits(),
         flow_by_hand,
         WRONG_IMAGES,

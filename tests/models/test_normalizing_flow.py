@@ -75,19 +75,22 @@ def test_temperature_scales_the_latents(trained):
         trained.generate(3, temperature=-1)
 
 
-def test_encode_and_decode_are_inverses():
-    for variant in ("glow", "realnvp", "tarflow"):
-        model = fitted(variant)
-        x = in_range(digits(6))  # of one size of chunk
-        z = model.encode(digits(6))
-        assert z.shape == (6, 64) and z.dtype == "float32"
-        np.testing.assert_allclose(model.encode(x), z)  # nothing is drawn
-        np.testing.assert_allclose(model.decode(z), x, atol=1e-4)
-        np.testing.assert_allclose(model.reconstruct(x), x, atol=1e-4)
-        lines = model.interpolate(x[:2], x[2:4], steps=3)
-        np.testing.assert_allclose(lines[:, [0, 2]], np.stack([x[:2], x[2:4]], 1), atol=1e-4)
-        middle = model.decode((z[:2] + z[2:4]) / 2)
-        np.testing.assert_allclose(lines[:, 1], middle, atol=1e-4)
+@pytest.mark.parametrize("variant", ["glow", "realnvp", "tarflow"])
+def test_encode_and_decode_are_inverses(variant):
+    model, x = fitted(variant), in_range(digits(6))
+    z = model.encode(digits(6))
+    assert z.shape == (6, 64) and z.dtype == "float32"
+    np.testing.assert_allclose(model.encode(x), z)  # nothing is drawn
+    np.testing.assert_allclose(model.decode(z), x, atol=1e-4)
+
+
+def test_ways_lead_from_image_to_image():
+    model, x = fitted(), in_range(digits(6))
+    z = model.encode(x)
+    np.testing.assert_allclose(model.reconstruct(x), x, atol=1e-4)
+    lines = model.interpolate(x[:2], x[2:4], steps=3)
+    np.testing.assert_allclose(lines[:, [0, 2]], np.stack([x[:2], x[2:4]], 1), atol=1e-4)
+    np.testing.assert_allclose(lines[:, 1], model.decode((z[:2] + z[2:4]) / 2), atol=1e-4)
 
 
 def fitted(variant="glow", **options):
@@ -173,10 +176,11 @@ def test_labels_are_told_to_what_moves(variant):
 @pytest.mark.parametrize("variant", ["glow", "tarflow"])
 def test_mixed_precision_costs_less_than_a_hundredth_of_a_bit(variant):
     """After training, with the same weights: what begins at zero would hide the networks."""
-    model = small(steps=2, filters=16, variant=variant)
+    sizes = {"steps": 2 if variant == "glow" else 1, "filters": 16, "variant": variant}
+    model = small(**sizes)
     model.compile(keras.optimizers.Adam(3e-3, clipnorm=1.0))
     model.fit(digits(), batch_size=32, epochs=20, verbose=0)
-    mixed = small(steps=2, filters=16, variant=variant, dtype="mixed_bfloat16")
+    mixed = small(**sizes, dtype="mixed_bfloat16")
     mixed.set_weights(model.get_weights())
     bits = [m.bits_per_dim(digits(100)).mean() for m in (model, mixed)]
     assert bits[0] < 6.5  # it has learned something
@@ -283,15 +287,15 @@ class Cut(keras.callbacks.Callback):
 
 def test_a_run_that_is_cut_in_the_epoch_of_the_first_statistics(tmp_path):
     def run(*callbacks, folder):
-        model = small((2,), steps=2, seed=3)
+        model = small((2,), seed=3)
         model.compile(run_eagerly=True)  # compiled, too, runs go on: see the conformance suite
         checkpoint = kgen.callbacks.TrainingCheckpoint(folder, every=1)
         options = {"batch_size": 32, "epochs": 2, "verbose": 0}
-        model.fit(bent(160), callbacks=[checkpoint, *callbacks], **options)
+        model.fit(bent(96), callbacks=[checkpoint, *callbacks], **options)
         return model.get_weights()
 
     whole = run(folder=tmp_path / "whole")
-    for after in (1, 3):
+    for after in (1, 2):
         folder = tmp_path / str(after)
         with pytest.raises(RuntimeError, match="cut"):
             run(Cut(after), folder=folder)
