@@ -88,6 +88,7 @@ def test_bits_of_the_peer_are_of_grey_levels():
     from benchmarks import torch_flows
 
     noisy = torch_flows.noisy(torch.from_numpy(IMAGES))
-    levels = (256 * noisy).floor().to(torch.uint8).numpy()
-    np.testing.assert_array_equal(levels, IMAGES)
+    above = (256 * noisy).numpy() - IMAGES
+    assert above.min() >= 0 and above.max() <= 1  # 1 where float32 rounds up
+    assert above.mean() == pytest.approx(0.5, abs=0.02)
     assert float(torch_flows.bits(torch.zeros(1))) == 8  # a uniform density on [0, 1)
