@@ -104,6 +104,11 @@ def load(run, labeled=False, **training):
     options |= {"num_examples": run.limit, "allow_fewer": True} if run.limit else {}
     if "drawn" in run.offered and run.dataset.split("/")[0] == "faces":
         training["num_examples"] = min(run.drawn, run.limit or run.drawn)
+    if run.dataset.startswith("toy2d/") and run.image_size:
+        raise ValueError(
+            f"--dataset {run.dataset} holds points, which have no size, and --image-size is "
+            f"{run.image_size}: choose images."
+        )
     split, held_out = splits_of(run)
     images = kgen.data.load(run.dataset, split, **{**options, **training})
     if isinstance(images, kgen.data.ImagePairs):
@@ -118,6 +123,11 @@ def load(run, labeled=False, **training):
         )
     begin(run, sets[0])
     return sets
+
+
+def updates(run, count):
+    """How many updates the run's epochs take of so many training images; `fit` refuses too few."""
+    return run.epochs * max(count // run.batch_size, 1)
 
 
 def splits_of(run):

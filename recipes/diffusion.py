@@ -155,7 +155,7 @@ def main(run):
     classes = images.num_classes
     arguments = {"noise": run.noise, "filters": run.filters}
     arguments |= {"condition": ClassLabels(classes)} if classes else {}
-    updates = run.epochs * (images.num_examples // run.batch_size)
+    updates = _run.updates(run, images.num_examples)
     rate = kgen.schedules.warmup_cosine(run.learning_rate, updates, 200)
     grid = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 10))
     adam = keras.optimizers.Adam(rate)

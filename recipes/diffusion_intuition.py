@@ -96,7 +96,7 @@ def main(run):
         raise ValueError(f"--dataset must hold points in a plane; {run.dataset!r} does not.")
     keras.utils.set_random_seed(run.seed)
     model = kgen.Diffusion((2,), noise=run.noise, average_decay=0.999, seed=run.seed)
-    updates = run.epochs * (len(points) // run.batch_size)
+    updates = _run.updates(run, len(points))
     adam = Adam(kgen.schedules.warmup_cosine(run.learning_rate, updates))
     model.compile(adam, jit_compile=_run.XLA[run.jit])
     options = {"batch_size": run.batch_size, "epochs": run.epochs, "verbose": 0}

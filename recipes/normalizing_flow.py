@@ -65,11 +65,10 @@ def draw_between(run, model, test):
     return apart
 
 
-def kinds(run, model, test):
+def kinds(run, model, real, strange):
     """Images by kind: like the training images, the flow's likeliest, and others; uint8."""
-    real = test.images(run.samples)
     cold = model.generate(len(real), temperature=0.5, seed=run.seed)
-    found = {TEST: real, COLD: cold, **kgen.data.unfamiliar(real, run.other, run.seed)}
+    found = {TEST: real, COLD: cold, **strange}
     return {name: kgen.data.to_uint8(images) for name, images in found.items()}
 
 
@@ -98,17 +97,18 @@ def draw_likelihoods(run, model, images, bits):
 def main(run):
     """Train, draw, measure; returns the model."""
     images, test = _run.load(run)
+    real = test.images(run.samples)
+    strange = kgen.data.unfamiliar(real, run.other, run.seed)  # before training: is it there?
     arguments = {name: vars(run)[name] for name in ("variant", "filters", "dequantization")}
     arguments["steps"] = run.flow_steps
-    updates = run.epochs * (images.num_examples // run.batch_size)
-    rate = kgen.schedules.warmup_cosine(run.learning_rate, updates)
+    rate = kgen.schedules.warmup_cosine(run.learning_rate, _run.updates(run, images.num_examples))
     adam = keras.optimizers.Adam(rate, clipnorm=1.0)
     grid = kgen.callbacks.SampleGrid(run.output / "samples", every=max(1, run.epochs // 10))
     given = kgen.NormalizingFlow, arguments, images, test, "normalizing_flow", [grid], adam
     model, history = _run.train(run, *given)
     draw_samples(run, model)
     apart = draw_between(run, model, test)
-    by_kind = kinds(run, model, test)
+    by_kind = kinds(run, model, real, strange)
     bits = {name: model.bits_per_dim(x, seed=run.seed) for name, x in by_kind.items()}
     means = draw_likelihoods(run, model, by_kind, bits)
     _run.draw_losses(run, history)

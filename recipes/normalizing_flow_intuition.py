@@ -128,8 +128,7 @@ def main(run):
     keras.utils.set_random_seed(run.seed)
     sizes = {"steps": run.flow_steps, "filters": run.filters}
     model = kgen.NormalizingFlow((2,), run.variant, seed=run.seed, **sizes)
-    updates = run.epochs * (len(points) // run.batch_size)
-    rate = kgen.schedules.warmup_cosine(run.learning_rate, updates)
+    rate = kgen.schedules.warmup_cosine(run.learning_rate, _run.updates(run, len(points)))
     adam = keras.optimizers.Adam(rate, clipnorm=1.0)
     model.compile(adam, jit_compile=_run.XLA[run.jit])
     options = {"batch_size": run.batch_size, "epochs": run.epochs, "verbose": 0}

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from kgen.layers.bijections.base import deserialize, of_each, serialize, summed
+from kgen.layers.bijections.base import Bijection, deserialize, of_each, serialize, summed
 
 LEVEL = 2 / 255  # of 8-bit images in [-1, 1]
 
@@ -23,6 +23,9 @@ class Dequantization(keras.layers.Layer):
 
     Returns:
         `(noisy, log_density)`: float32, as the images, and `(N,)`, $\log q(u | x)$.
+
+    Raises:
+        TypeError: for images of integers.
     """
 
     noise = "uniform"  # what `noisy` is given: in [0, 1), or "normal"
@@ -32,6 +35,11 @@ class Dequantization(keras.layers.Layer):
 
     def call(self, images, seed=None):
         """See the class."""
+        if "float" not in (dtype := keras.backend.standardize_dtype(images.dtype)):
+            raise TypeError(
+                f"{type(self).__name__} takes images in [-1, 1]; got {dtype}: of 8-bit images "
+                "x / 127.5 - 1."
+            )
         draw = keras.random.uniform if self.noise == "uniform" else keras.random.normal
         return self.noisy(images, draw(ops.shape(images), seed=seed, dtype="float32"))
 
@@ -75,6 +83,8 @@ class VariationalDequantization(Dequantization):
 
     def __init__(self, bijection, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(bijection, Bijection):
+            raise TypeError(f"bijection must be a kgen.layers.Bijection; got {bijection!r}.")
         self.bijection = bijection
 
     def build(self, input_shape):

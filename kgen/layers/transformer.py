@@ -30,7 +30,7 @@ class CausalTransformer(keras.layers.Layer):
         **kwargs: as in Keras.
 
     Call arguments:
-        inputs: `(N, T, D)`, or a list of it and of labels, int32 `(N,)`.
+        inputs: `(N, T, D)`, or a list of it and of labels, int32 `(N,)` or `(N, 1)`.
 
     Returns:
         `(N, T, outputs)`.
@@ -155,7 +155,7 @@ class CausalTransformer(keras.layers.Layer):
         """The layers; `attend(i, query, key, value)` is the attention of block i."""
         x = self.first(ops.cast(x, self.compute_dtype)) + ops.cast(positions, self.compute_dtype)
         if self.told is not None:
-            x = x + self.told(self.one_hot(labels))[:, None]
+            x = x + self.told(self.one_hot(ops.reshape(labels, (-1,))))[:, None]
         heads = (-1, x.shape[1], 3, self.heads, self.width // self.heads)
         for i, block in enumerate(self.stack):
             asked = ops.reshape(block["asked"](block["before"](x)), heads)

@@ -47,7 +47,7 @@ class NormalizingFlow(EncodingModel):
 
     Raises:
         ValueError: for unknown names; for sides that cannot be halved so often, of which it says
-            which; for a flow whose latents are others.
+            which; for a flow whose latents are others, or that is told other classes.
 
     Example:
 
@@ -107,14 +107,22 @@ class NormalizingFlow(EncodingModel):
                 f"{type(self.flow).__name__}."
             )
         reason = f"image_shape is {self.image_shape}"
-        built = (self.flow.get_build_config() or {}).get("input_shape")
-        if built is not None and tuple(built[1:]) != self.image_shape:
-            raise ValueError(f"The flow was built for inputs {tuple(built)}, but {reason}.")
+        for name in self.players["flow"]:
+            built = (getattr(self, name).get_build_config() or {}).get("input_shape")
+            if built is not None and tuple(built[1:]) != self.image_shape:
+                raise ValueError(f"The {name} was built for inputs {tuple(built)}, but {reason}.")
         outputs = output_shapes(self.flow, self.image_shape, "flow", reason)
         if outputs != [(None, self.latent_dim), (None,)]:
             raise ValueError(
                 f"The flow must return latents {(None, self.latent_dim)} and log-determinants "
                 f"(None,), since {reason}; it returns {outputs}. A kgen.layers.Chain does."
+            )
+        told = {getattr(layer, "num_classes", None) for layer in self.flow._flatten_layers()}
+        known = getattr(self.condition, "num_classes", None)
+        if known is not None and (others := told - {None, known}):
+            raise ValueError(
+                f"The flow is told {others.pop()} classes, but the condition has {known}: make it "
+                f"with num_classes={known}."
             )
 
     def default_optimizers(self):
@@ -185,6 +193,18 @@ class NormalizingFlow(EncodingModel):
         if not isinstance(self.condition, ClassLabels):
             return super().preview(n, seed, inputs)
         return self.preview_by_class(n, self.condition.num_classes, seed)
+
+    def decode(self, latents, labels=None, batch_size=None):
+        """Images of latents, the inverse of `encode`: float32 `(N, *image_shape)` in [-1, 1].
+
+        Args:
+            latents: `(N, latent_dim)`.
+            labels: of a conditional model, as for `encode`; needed there.
+            batch_size: images at a time.
+        """
+        latents = self.latents_in(latents)
+        told = self.condition.of_images(len(latents), labels)
+        return self._in_range(self.infer(self._decode, latents, *told, batch_size=batch_size))
 
     def _encode(self, images, *told):
         z, _ = self.flow(images, told=told[0] if told else None, training=False)

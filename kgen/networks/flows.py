@@ -62,7 +62,9 @@ def realnvp(
         ValueError: for sides that cannot be halved so often; it says which.
     """
     if len(checked_shape(image_shape)) == 1:
-        return _of_points(image_shape, False, num_classes, steps, filters, dtype, blocks)
+        _check_points(image_shape, levels, margin)
+        hidden = positive(blocks, "blocks")
+        return _of_points(image_shape, False, num_classes, steps, filters, dtype, hidden)
     levels, steps = _levels(image_shape, levels), positive(3 if steps is None else steps, "steps")
     filters = positive(32 if filters is None else filters, "filters")
     blocks = positive(blocks, "blocks")
@@ -117,6 +119,7 @@ def glow(
         ValueError: as `realnvp`.
     """
     if len(checked_shape(image_shape)) == 1:
+        _check_points(image_shape, levels, margin)
         return _of_points(image_shape, True, num_classes, steps, filters, dtype, 2)
     levels, steps = _levels(image_shape, levels), positive(8 if steps is None else steps, "steps")
     filters = positive(64 if filters is None else filters, "filters")
@@ -166,7 +169,8 @@ def tarflow(
     Args:
         image_shape: `(H, W, C)` with even sides, or `(D,)` for points, D of 2 or more.
         num_classes, dtype, margin: as in `realnvp`.
-        levels: how often sides are halved; by default up to 3 times, to 7 patches at the least.
+        levels: how often sides are halved; by default once, and up to 3 times as long as 7 patches
+            are left along each.
         steps: transformers; by default 4.
         filters: their width, a multiple of 4; by default 64.
         blocks: of each transformer.
@@ -175,13 +179,20 @@ def tarflow(
         `kgen.layers.Chain` from `(N, *image_shape)` to latents `(N, D)`.
 
     Raises:
-        ValueError: as `realnvp`.
+        ValueError: as `realnvp`, and for images that are a single patch.
     """
     chain, numbers = [], 1  # at each place
     if len(checked_shape(image_shape)) == 1:
-        _check_parts(image_shape)
+        _check_points(image_shape, levels, margin)
     else:
+        height, width, _ = image_shape
         levels = _levels(image_shape, levels, least=_LEAST_PATCHES)
+        if height == width == 2**levels:
+            raise ValueError(
+                f"A tarflow moves each patch as those before it say, and with levels={levels} "
+                f"images of {height}x{width} pixels are one patch: take fewer levels, or larger "
+                "images."
+            )
         chain = [Logit(margin=margin, dtype=dtype), Squeeze(2**levels, dtype=dtype)]
         numbers = image_shape[-1] * 4**levels
     filters = positive(64 if filters is None else filters, "filters")
@@ -209,6 +220,7 @@ def variational_dequantization(image_shape, *, filters=32, steps=4, dtype=None):
     """
     if len(checked_shape(image_shape)) == 1:
         raise ValueError(f"Points of shape {tuple(image_shape)} have no levels to be spread.")
+    filters, steps = positive(filters, "filters"), positive(steps, "steps")
 
     def network(shape, channels):
         return _residual_network(shape, channels, None, image_shape[-1], filters, 1, dtype)
@@ -234,7 +246,6 @@ DEQUANTIZATIONS = {"uniform": uniform_dequantization, "variational": variational
 
 def _of_points(image_shape, mixes, num_classes, steps, filters, dtype, hidden):
     """Both flows for points: couplings of either half, or of what a matrix makes of all."""
-    _check_parts(image_shape)
     steps = positive(8 if steps is None else steps, "steps")
     filters = positive(64 if filters is None else filters, "filters")
     mixes = mixes and image_shape[0] <= _MOST_MIXED
@@ -258,7 +269,13 @@ def _of_points(image_shape, mixes, num_classes, steps, filters, dtype, hidden):
     return _built([*chain, ActNorm(dtype=dtype)], image_shape, dtype)
 
 
-def _check_parts(image_shape):
+def _check_points(image_shape, levels, margin):
+    """Raise a `ValueError` for points without parts, and for arguments that are of images."""
+    if levels is not None or margin != MARGIN:
+        raise ValueError(
+            f"Points of shape {tuple(image_shape)} have neither levels nor a logit with a margin; "
+            f"got levels={levels}, margin={margin}."
+        )
     if image_shape[0] < 2:
         raise ValueError(
             "Flows move one part of a point by what the others say, and points of shape "

@@ -246,6 +246,29 @@ def test_a_chain_leaves_the_parts_in_order():
     np.testing.assert_array_equal(ops.convert_to_numpy(chain.inverse(z[None])), x)
 
 
+@pytest.mark.parametrize("make", [ActNorm, InvertibleConv1x1])
+def test_images_of_any_size(make):
+    inputs = keras.Input((None, None, 4))
+    layer = make()
+    model = keras.Model(inputs, layer(inputs))
+    layer.trainable_variables[0].assign_add(ops.full(layer.trainable_variables[0].shape, 0.1))
+    for side in (4, 6):
+        x = np.random.default_rng(0).standard_normal((3, side, side, 4)).astype("float32")
+        y, log_det = model.predict(x, verbose=0)
+        np.testing.assert_allclose(ops.convert_to_numpy(layer.inverse(y)), x, atol=1e-4)
+        alone = model.predict(x[:, :1, :1], verbose=0)[1]
+        np.testing.assert_allclose(log_det, side**2 * alone, rtol=1e-4, atol=1e-5)
+
+
+def test_squeeze_makes_floats_of_grey_levels():
+    x = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), "uint8")
+    y, _ = Squeeze()(x)
+    assert keras.backend.standardize_dtype(y.dtype) == "float32"
+    back = ops.convert_to_numpy(Squeeze().inverse(y))
+    assert back.dtype == "float32"
+    np.testing.assert_array_equal(back, x)
+
+
 SHARED = network((3,), 4)
 
 
@@ -271,7 +294,7 @@ def built(layer, shape, chain=False):
         (lambda: AffineCoupling(network((3,), 4))(np.zeros((2, 5)), np.zeros(2)), "takes 1 inputs"),
         (lambda: Squeeze()(np.zeros((2, 4))), "takes images"),
         (lambda: Autoregressive(network((3,), 4)), "CausalTransformer"),
-        (lambda: Autoregressive(causal(2))(keras.Input((None, 4, 1))), "length is known"),
+        (lambda: Autoregressive(causal(2))(keras.Input((None, 4, 1))), "sides are known"),
         (lambda: Autoregressive(causal(6))(np.zeros((2, 5))), r"must return shape \(None, 5, 2\)"),
         (
             lambda: Autoregressive(causal(2, num_classes=3))(np.zeros((2, 5))),
@@ -285,6 +308,29 @@ def built(layer, shape, chain=False):
         (lambda: kgen.networks.tarflow((8, 8, 1), filters=6), "multiple of 4"),
         (lambda: Chain(ActNorm), "Bijection"),
         (lambda: Chain([AffineCoupling(SHARED), AffineCoupling(SHARED)]), "share a network"),
+        (
+            lambda: Chain([Chain([AffineCoupling(SHARED)]), AffineCoupling(SHARED)]),
+            "share a network",
+        ),
+        (lambda: Squeeze()(keras.Input((None, None, 1))), "Squeeze is of inputs whose sides"),
+        (lambda: Chain([ActNorm()])(keras.Input((None, None, 1))), "Chain is of inputs whose side"),
+        (lambda: built(ActNorm(), (4, 4, 1), chain=True)(np.zeros((2, 6, 6, 1))), "was built for"),
+        (lambda: ActNorm().inverse(np.zeros((2, 3))), "ActNorm has seen no inputs yet"),
+        (lambda: InvertibleConv1x1().inverse(np.zeros((2, 3))), "seen no inputs yet"),
+        (lambda: AffineCoupling(network((3,), 4)).inverse(np.zeros((2, 5))), "seen no inputs yet"),
+        (lambda: Autoregressive(causal(2)).inverse(np.zeros((2, 5))), "seen no inputs yet"),
+        (lambda: Chain([ActNorm()]).inverse(np.zeros((2, 5))), "seen no inputs yet"),
+        (lambda: kgen.networks.tarflow((8, 8, 1), levels=3), "levels=3 images of 8x8 .* one patch"),
+        (lambda: kgen.networks.realnvp((3,), blocks=0), "blocks"),
+        (lambda: kgen.networks.glow((3,), levels=2), "neither levels"),
+        (lambda: kgen.networks.tarflow((3,), margin=0.1), "nor a logit"),
+        (lambda: kgen.networks.variational_dequantization((4, 4, 1), steps=0), "steps"),
+        (lambda: kgen.networks.variational_dequantization((4, 4, 1), filters=1.5), "filters"),
+        (lambda: kgen.layers.VariationalDequantization(layers.Dense(1)), "Bijection"),
+        (
+            lambda: kgen.layers.UniformDequantization()(np.zeros((2, 4, 4, 1), "uint8")),
+            "127.5 - 1",
+        ),
         (lambda: kgen.networks.glow((8, 8, 1), num_classes=0), "num_classes"),
         (lambda: kgen.networks.realnvp((8, 8, 1), blocks=0), "blocks"),
         (lambda: kgen.networks.variational_dequantization((3,)), "no levels"),

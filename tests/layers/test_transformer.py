@@ -90,6 +90,13 @@ def test_place_by_place_it_says_the_same(classes):
         assert np.abs(other - expected)[[0, 2]].min((1, 2)).min() > 1e-4
 
 
+def test_labels_of_one_column():
+    layer, x = transformer(num_classes=4)
+    labels = np.array([0, 3, 1], "int32")
+    found, expected = (ops.convert_to_numpy(layer([x, y])) for y in (labels[:, None], labels))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_labels_that_are_not_taken_or_missing():
     layer, x = transformer()
     with pytest.raises(ValueError, match="num_classes=None and takes sequences alone"):

@@ -169,6 +169,8 @@ def test_labels_are_told_to_what_moves(variant):
     for method in (model.encode, model.log_likelihood, model.bits_per_dim):
         with pytest.raises(ValueError, match="labels"):
             method(x)
+    with pytest.raises(ValueError, match="labels"):
+        model.decode(z)
     with pytest.raises(ValueError, match="not conditional"):
         small().encode(x, labels)
 
@@ -220,6 +222,16 @@ def test_a_chain_of_ones_own():
         (lambda: kgen.NormalizingFlow((8, 8), flow=keras.layers.Dense(3)), "Bijection"),
         (lambda: kgen.NormalizingFlow((8, 8), flow=kgen.layers.ActNorm()), r"latents \(None, 64\)"),
         (lambda: small().decode(np.zeros((2, 63))), r"\(N, 64\)"),
+        (lambda: small((4,), levels=2), "neither levels"),
+        (lambda: small((2, 2), variant="tarflow"), "one patch"),
+        (
+            lambda: kgen.NormalizingFlow((3,), flow=told(2), condition=LABELS(5)),
+            "told 2 classes, but the condition has 5",
+        ),
+        (
+            lambda: small(dequantization=kgen.networks.variational_dequantization((4, 4, 1))),
+            "dequantization was built for inputs",
+        ),
         (lambda: small().decode(np.full((2, 64), np.nan)), "finite"),
         (lambda: small().log_likelihood(np.full((2, 8, 8), 1.5, "float32")), "uint8"),
         (lambda: small().bits_per_dim(np.full((2, 8, 8), 0.001, "float32")), "levels"),
@@ -229,6 +241,10 @@ def test_a_chain_of_ones_own():
 def test_what_cannot_be_is_refused(make, words):
     with pytest.raises((TypeError, ValueError), match=words):
         make()
+
+
+def told(classes):
+    return kgen.networks.glow((3,), num_classes=classes, steps=1, filters=8)
 
 
 def untold():

@@ -47,7 +47,7 @@ class ActNorm(Bijection):
             mean, deviation = self._initialized_by(x, mean, deviation)
         log_det = ops.sum(self.log_scale - ops.log(deviation))
         y = (x - mean) * (ops.exp(self.log_scale) / deviation) + self.bias
-        return y, of_each(places(inputs.shape) * log_det, x)
+        return y, of_each(places(inputs) * log_det, x)
 
     def _initialized_by(self, x, mean, deviation):
         """Statistics, those of x if there were none before."""
@@ -67,6 +67,7 @@ class ActNorm(Bijection):
 
     def inverse(self, outputs, told=None):
         """See the class."""
+        self.check_built()
         y = ops.cast(outputs, "float32") - self.bias
         return y * (self.deviation * ops.exp(-self.log_scale)) + self.mean
 

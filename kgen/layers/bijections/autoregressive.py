@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from kgen.arguments import flag, positive_number
-from kgen.layers.bijections.base import OfNetwork, summed
+from kgen.layers.bijections.base import OfNetwork, check_known, summed
 from kgen.layers.bijections.couplings import scaled
 
 
@@ -43,11 +43,7 @@ class Autoregressive(OfNetwork):
 
     def build(self, input_shape):
         """Look at the shape; the network is built for its places."""
-        if None in input_shape[1:]:
-            raise ValueError(
-                f"Autoregressive is of sequences whose length is known; got shape "
-                f"{tuple(input_shape)}: give the sides of the images."
-            )
+        check_known(self, input_shape)
         *sides, self._numbers = input_shape[1:] if len(input_shape) > 2 else (*input_shape[1:], 1)
         self._places, self._shape = math.prod(sides), tuple(input_shape[1:])
         sequences = (None, self._places, self._numbers)
@@ -89,6 +85,7 @@ class Autoregressive(OfNetwork):
 
     def _in_order(self, x):
         """As sequences, `(N, T, D)`."""
+        self.check_built()
         if tuple(x.shape[1:]) != self._shape:
             raise ValueError(
                 f"This Autoregressive was built for shape {(None, *self._shape)}; got "

@@ -48,6 +48,14 @@ class Bijection(keras.layers.Layer):
         outputs, log_det = self.compute_output_shape(inputs.shape)
         return keras.KerasTensor(outputs, "float32"), keras.KerasTensor(log_det, "float32")
 
+    def check_built(self):
+        """Raise a `ValueError` unless there are weights by which to go back."""
+        if not self.built:
+            raise ValueError(
+                f"This {type(self).__name__} has seen no inputs yet, and has no weights: call it, "
+                "or build(input_shape), before its inverse."
+            )
+
     def add_weight(self, *args, **kwargs):
         """As in Keras, kept and used in float32."""
         return super().add_weight(*args, dtype="float32", autocast=False, **kwargs)
@@ -82,9 +90,18 @@ def of_each(value, inputs):
     return value + ops.zeros_like(ops.reshape(inputs, (ops.shape(inputs)[0], -1))[:, 0])
 
 
-def places(shape):
-    """How many places have channels of their own: pixels of an image, 1 of a point."""
-    return math.prod(shape[1:-1])
+def places(inputs):
+    """How many places have channels of their own, a float: pixels of an image, 1 of a point."""
+    return ops.cast(math.prod(ops.shape(inputs)[1:-1]), "float32")
+
+
+def check_known(bijection, input_shape):
+    """Raise a `ValueError` unless all sides of the inputs are known."""
+    if None in input_shape[1:]:
+        raise ValueError(
+            f"{type(bijection).__name__} is of inputs whose sides are known; got shape "
+            f"{tuple(input_shape)}."
+        )
 
 
 def summed(values):

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 import keras
 from keras import ops
 
-from kgen.layers.bijections.base import Bijection, OfNetwork, deserialize, serialize
+from kgen.layers.bijections.base import (
+    Bijection,
+    OfNetwork,
+    check_known,
+    deserialize,
+    serialize,
+)
 from kgen.layers.bijections.couplings import SplitPrior
 
 
@@ -31,7 +37,8 @@ class Chain(Bijection):
 
     Raises:
         TypeError: for what is no bijection.
-        ValueError: for none, and for bijections that share a network.
+        ValueError: for none, and for bijections that share a network; for sides that are not
+            known, or not those that it was built for.
     """
 
     def __init__(self, bijections, **kwargs):
@@ -45,7 +52,7 @@ class Chain(Bijection):
                 )
         if not found:
             raise ValueError("A Chain needs one bijection at least; got none.")
-        networks = [id(b.network) for b in found if isinstance(b, OfNetwork)]
+        networks = [id(network) for network in _networks(found)]
         if len({*networks}) < len(networks):
             raise ValueError(
                 "Two bijections of this Chain share a network, of which a file would not know: "
@@ -55,6 +62,8 @@ class Chain(Bijection):
 
     def build(self, input_shape):
         """Build all, each for the shape that the one before leaves."""
+        check_known(self, input_shape)
+        self._shape = tuple(input_shape[1:])
         self._shapes = []  # after each: of what goes on, and of what is finished, without batch
         for bijection in self.bijections:
             if not bijection.built:
@@ -69,6 +78,11 @@ class Chain(Bijection):
 
     def call(self, inputs, told=None, training=None):
         """See the class."""
+        pairs = zip(inputs.shape[1:], self._shape, strict=False)
+        if len(inputs.shape) != 1 + len(self._shape) or any(a not in (None, b) for a, b in pairs):
+            raise ValueError(
+                f"This Chain was built for shape {(None, *self._shape)}; got {tuple(inputs.shape)}."
+            )
         x, log_dets, latents = inputs, [], []
         for bijection in self.bijections:
             x, log_det = bijection(x, told=told, training=training)
@@ -80,6 +94,7 @@ class Chain(Bijection):
 
     def inverse(self, outputs, told=None):
         """See the class."""
+        self.check_built()
         parts = [self._shapes[-1][0], *(shape for _, shape in self._shapes if shape is not None)]
         if outputs.shape[1:] != (size := sum(map(math.prod, parts)),):
             raise ValueError(
@@ -107,6 +122,15 @@ class Chain(Bijection):
         """Build from `get_config()`."""
         bijections = [deserialize(bijection) for bijection in config["bijections"]]
         return cls(**{**config, "bijections": bijections})
+
+
+def _networks(bijections):
+    """Those of bijections, and of chains among them."""
+    for bijection in bijections:
+        if isinstance(bijection, Chain):
+            yield from _networks(bijection.bijections)
+        elif isinstance(bijection, OfNetwork):
+            yield bijection.network
 
 
 def _flat(x):

@@ -60,6 +60,7 @@ class Coupling(OfNetwork):
 
     def _told_apart(self, x):
         """The part that stays, and the part that moves."""
+        self.check_built()
         if self.mask == "checkerboard":
             return x * self._where(stays=True), x * self._where(stays=False)
         parts = ops.split(x, [self._first], axis=-1)  # whose gradient is a concatenation

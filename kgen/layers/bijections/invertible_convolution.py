@@ -50,12 +50,13 @@ class InvertibleConv1x1(Bijection):
         """See the class."""
         lower, upper = self._factors()
         matrix = ops.matmul(self.permutation, ops.matmul(lower, upper))
-        log_det = places(inputs.shape) * ops.sum(self.log_scale)
+        log_det = places(inputs) * ops.sum(self.log_scale)
         x = ops.cast(inputs, "float32")
         return ops.matmul(x, ops.transpose(matrix)), of_each(log_det, x)
 
     def inverse(self, outputs, told=None):
         """See the class."""
+        self.check_built()
         lower, upper = self._factors()
         back = ops.transpose(ops.convert_to_tensor(self.permutation))
         back = _substituted(lower, back)
