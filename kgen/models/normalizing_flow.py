@@ -108,8 +108,9 @@ class NormalizingFlow(EncodingModel):
             )
         reason = f"image_shape is {self.image_shape}"
         for name in self.players["flow"]:
-            built = (getattr(self, name).get_build_config() or {}).get("input_shape")
-            if built is not None and tuple(built[1:]) != self.image_shape:
+            network = getattr(self, name)
+            built = (network.get_build_config() or {}).get("input_shape")
+            if network.weights and built is not None and tuple(built[1:]) != self.image_shape:
                 raise ValueError(f"The {name} was built for inputs {tuple(built)}, but {reason}.")
         outputs = output_shapes(self.flow, self.image_shape, "flow", reason)
         if outputs != [(None, self.latent_dim), (None,)]:

@@ -259,6 +259,8 @@ def test_dequantization_as_an_object():
     np.testing.assert_allclose(model.bits_per_dim(digits(3), seed=1), expected, rtol=1e-6)
     again = type(model).from_config(model.get_config())
     assert isinstance(again.dequantization, kgen.layers.UniformDequantization)
+    other = small((4, 4), dequantization=model.dequantization)  # it has no weights of a size
+    assert other.bits_per_dim(np.zeros((2, 4, 4), "uint8")).shape == (2,)
 
 
 def test_wide_points_are_not_mixed_by_a_matrix():
