@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from recipes import normalizing_flow as recipe
@@ -37,3 +38,17 @@ def test_titles_say_what_came_out(monkeypatch):
         means = recipe.draw_likelihoods(None, None, images, bits)
         assert means == {recipe.TEST: 3.0, "noise": others}
     assert "fewest bits cost" in said[0] and "costs more bits" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--other", "nosuch"], "no dataset 'nosuch'"),
+        (["--dataset", "toy2d/moons"], "holds points, which have no size"),
+        (["--batch-size", "70"], "70 is more than the 60"),
+    ],
+)
+def test_it_refuses_before_it_trains(given, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "draw_samples", None)
+    with pytest.raises(ValueError, match=words):
+        recipe.main([*SHORT, *given, "--output", str(tmp_path)])
