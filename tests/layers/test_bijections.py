@@ -312,6 +312,13 @@ def built(layer, shape, chain=False):
             lambda: Chain([Chain([AffineCoupling(SHARED)]), AffineCoupling(SHARED)]),
             "share a network",
         ),
+        (lambda: ActNorm()(keras.Input((None,))), "whose channels are known"),
+        (lambda: InvertibleConv1x1()(keras.Input((4, 4, None))), "whose channels are known"),
+        (lambda: AffineCoupling(SHARED)(keras.Input((None,))), "whose channels are known"),
+        (
+            lambda: AffineCoupling(SHARED, "checkerboard")(keras.Input((None, 4, 1))),
+            "whose sides are known",
+        ),
         (lambda: Squeeze()(keras.Input((None, None, 1))), "Squeeze is of inputs whose sides"),
         (lambda: Chain([ActNorm()])(keras.Input((None, None, 1))), "Chain is of inputs whose side"),
         (lambda: built(ActNorm(), (4, 4, 1), chain=True)(np.zeros((2, 6, 6, 1))), "was built for"),

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kgen.layers.bijections.base import Bijection, of_each, places
+from kgen.layers.bijections.base import Bijection, channels_of, of_each, places
 
 SMALLEST = 1e-4  # standard deviation of what varies
 
@@ -25,7 +25,7 @@ class ActNorm(Bijection):
 
     def build(self, input_shape):
         """Make statistics, scale and bias, one of each channel."""
-        channels = input_shape[-1:]
+        channels = (channels_of(self, input_shape),)
         of_batch = {"shape": channels, "trainable": False, "aggregation": "mean"}
         self.mean = self.add_weight(name="mean", initializer="zeros", **of_batch)
         self.deviation = self.add_weight(name="deviation", initializer="ones", **of_batch)

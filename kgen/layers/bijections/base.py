@@ -95,6 +95,16 @@ def places(inputs):
     return ops.cast(math.prod(ops.shape(inputs)[1:-1]), "float32")
 
 
+def channels_of(bijection, input_shape):
+    """How many channels inputs have; raises a `ValueError` unless that is known."""
+    if input_shape[-1] is None:
+        raise ValueError(
+            f"{type(bijection).__name__} is of inputs whose channels are known; got shape "
+            f"{tuple(input_shape)}."
+        )
+    return input_shape[-1]
+
+
 def check_known(bijection, input_shape):
     """Raise a `ValueError` unless all sides of the inputs are known."""
     if None in input_shape[1:]:

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from kgen.arguments import flag, one_of, positive_number
-from kgen.layers.bijections.base import OfNetwork, of_each, summed
+from kgen.layers.bijections.base import OfNetwork, channels_of, check_known, of_each, summed
 
 
 class Coupling(OfNetwork):
@@ -35,7 +35,7 @@ class Coupling(OfNetwork):
 
     def build(self, input_shape):
         """Look at the shape; the network comes built, or is built here."""
-        *sides, channels = input_shape[1:]
+        sides, channels = input_shape[1:-1], channels_of(self, input_shape)
         if self.mask == "channels" and channels < 2:
             raise ValueError(
                 f"{type(self).__name__} halves the channels, and inputs of shape "
@@ -47,6 +47,8 @@ class Coupling(OfNetwork):
                 f'mask="checkerboard" is of images (N, H, W, C); got shape {tuple(input_shape)}. '
                 'Take mask="channels".'
             )
+        if self.mask == "checkerboard":
+            check_known(self, input_shape)
         self._first = channels // 2
         seen = (*input_shape[:-1], channels)
         if self.mask == "channels":

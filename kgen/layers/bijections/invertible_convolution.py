@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from scipy import linalg
 
-from kgen.layers.bijections.base import Bijection, of_each, places
+from kgen.layers.bijections.base import Bijection, channels_of, of_each, places
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -23,7 +23,7 @@ class InvertibleConv1x1(Bijection):
 
     def build(self, input_shape):
         """Make the factors of a random rotation."""
-        channels = input_shape[-1]
+        channels = channels_of(self, input_shape)
         seed = keras.initializers.Orthogonal().seed  # Keras's, by keras.utils.set_random_seed
         rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((channels,) * 2))
         permutation, lower, upper = linalg.lu(rotation)
